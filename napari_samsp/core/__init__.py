@@ -1,0 +1,1 @@
+"""The method: SAM, adapters, self-prompting. Knows neither Qt nor napari."""

@@ -1,0 +1,199 @@
+"""From an 8-bit picture to labels: tiles, iterations, and full-size masks."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from skimage import measure
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.letterbox import logits_to_image, to_model_input
+from napari_samsp.core.tiles import Tile, blend, join_objects, tile_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+
+Tiling = Literal["auto", "on", "off"]
+AUTO_TILE_FACTOR = 1.5
+"""With objects, an image this much larger than the model's input is tiled."""
+MAPS_AT_ONCE = 8
+"""Object maps that are brought to full size together; bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one self-prompting iteration says about an image.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)`` int32: 0 and 1, or with objects 0 and the instances 1, 2, ...
+    logits : numpy.ndarray
+        ``(Y, X)`` float32, foreground above 0; with objects the largest of their
+        maps.
+    prompt : str or None
+        What it was prompted with, None for iteration 0.
+    score : float
+        SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
+    iou_to_previous : float or None
+        IoU of the foregrounds of this iteration and the one before.
+    seconds : float
+        It took so long; iteration 0 includes the image encoder.
+    iteration, iterations : int
+        Its number, from 0, of how many.
+    """
+
+    labels: np.ndarray
+    logits: np.ndarray
+    prompt: str | None
+    score: float
+    iou_to_previous: float | None
+    seconds: float
+    iteration: int
+    iterations: int
+
+    @property
+    def area_fraction(self) -> float:
+        """Part of the image that is foreground."""
+        return float(np.count_nonzero(self.labels) / self.labels.size)
+
+
+def iterate_picture(
+    model: SelfPrompting,
+    picture: np.ndarray,
+    iterations: int,
+    tile: Tiling = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Iteration]:
+    """Segment a picture and give each iteration as soon as it is ready.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    picture : numpy.ndarray
+        ``(Y, X, 3)`` uint8, from `napari_samsp.core.images.to_rgb8`.
+    iterations : int
+        How many, the prompt-free one included.
+    tile : {"auto", "on", "off"}
+        Tiles of the model's input size instead of the whole picture made small;
+        ``auto`` does so with objects, on pictures 1.5 times as large.
+    progress : callable, optional
+        Called with the part that is done, 0 to 1, after every tile. What it raises
+        ends the work.
+
+    Yields
+    ------
+    Iteration
+        Iteration 0, 1, ...
+    """
+    shape = picture.shape[:2]
+    size = int(model.sam.image_encoder.img_size)
+    tiles = tile_image(shape, _tile_size(shape, size, model.objects, tile))
+    running: list[_TileRun] = []
+    previous: np.ndarray | None = None
+    for t in range(iterations):
+        start = time.perf_counter()
+        maps, parts, scores = [], [], []
+        for n, place in enumerate(tiles):
+            with _inference(model.device):
+                if t == 0:
+                    running.append(_TileRun(model, picture, place, iterations, size))
+                decoding = next(running[n].decodings)
+                values, part = running[n].to_image(decoding, model.objects and t > 0)
+            maps.append(values)
+            parts.append(part)
+            scores += decoding.scores.float().tolist()
+            if progress is not None:
+                progress((t * len(tiles) + n + 1) / (iterations * len(tiles)))
+        logits = blend(tiles, maps, shape)
+        if model.objects and t > 0:
+            labels = join_objects(tiles, parts, shape)
+        elif model.objects:
+            labels = measure.label(logits > 0, connectivity=1).astype(np.int32)
+        else:
+            labels = (logits > 0).astype(np.int32)
+        yield Iteration(
+            labels=labels,
+            logits=logits,
+            prompt=model.kind if t > 0 else None,
+            score=float(np.mean(scores)) if scores else 0.0,
+            iou_to_previous=None if previous is None else _iou(labels, previous),
+            seconds=time.perf_counter() - start,
+            iteration=t,
+            iterations=iterations,
+        )
+        previous = labels
+
+
+class _TileRun:
+    """The iterations of one tile, which share an embedding."""
+
+    def __init__(
+        self,
+        model: SelfPrompting,
+        picture: np.ndarray,
+        tile: Tile,
+        iterations: int,
+        size: int,
+    ) -> None:
+        tensor, valid = to_model_input(picture[tile.window], size)
+        embedding = model.encode(tensor[None].to(model.device))
+        self.decodings = model.iterate(
+            embedding, valid[None].to(model.device), iterations
+        )
+        self.valid: tuple[int, int] = (int(valid[0]), int(valid[1]))
+        self.shape, self.size = tile.shape, size
+
+    def to_image(
+        self, decoding: Decoding, separate: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Full-size largest logit, and with ``separate`` which map it is of, from 1."""
+        device = decoding.logits.device
+        best = torch.full(self.shape, -32.0, device=device)
+        which = torch.zeros(self.shape, dtype=torch.int32, device=device)
+        for first in range(0, len(decoding.logits), MAPS_AT_ONCE):
+            maps = logits_to_image(
+                decoding.logits[first : first + MAPS_AT_ONCE],
+                self.size,
+                self.valid,
+                self.shape,
+            )
+            values, index = maps.max(0)
+            better = values > best
+            best = torch.where(better, values, best)
+            if separate:
+                which = torch.where(better, (index + first + 1).int(), which)
+        which = torch.where(best > 0, which, 0)
+        return best.cpu().numpy(), which.cpu().numpy()
+
+
+def _tile_size(
+    shape: tuple[int, int], size: int, objects: bool, tile: Tiling
+) -> int | None:
+    if tile not in ("auto", "on", "off"):
+        raise InputError(f"tile must be auto, on or off, not {tile!r}.")
+    large = max(shape) > AUTO_TILE_FACTOR * size
+    return size if tile == "on" or (tile == "auto" and objects and large) else None
+
+
+@contextmanager
+def _inference(device: torch.device) -> Iterator[None]:
+    """No gradients; bf16 on a GPU that has it."""
+    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
+        yield
+
+
+def _iou(labels: np.ndarray, previous: np.ndarray) -> float:
+    union = np.count_nonzero((labels > 0) | (previous > 0))
+    if union == 0:
+        return 1.0
+    return float(np.count_nonzero((labels > 0) & (previous > 0)) / union)

@@ -1,0 +1,107 @@
+"""Between an image and SAM's square input: resize the longest side, pad the rest.
+
+The same arithmetic as ``segment_anything.utils.transforms.ResizeLongestSide`` and
+``Sam.postprocess_masks``, so that masks land where stock SAM puts them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def fit(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Height and width of an image whose longest side is resized to ``size``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width.
+    size : int
+        Side of the model's input.
+
+    Returns
+    -------
+    tuple of int
+        At least 1 each, so that very long images survive.
+    """
+    scale = size / max(shape)
+    height, width = (max(1, int(side * scale + 0.5)) for side in shape)
+    return height, width
+
+
+def normalise_and_pad(image: Tensor, size: int) -> Tensor:
+    """Normalise colours as SAM does, then pad bottom and right with zeros.
+
+    Parameters
+    ----------
+    image : Tensor
+        ``(..., 3, h, w)``, 0 to 255, h and w at most ``size``.
+    size : int
+        Side of the model's input.
+
+    Returns
+    -------
+    Tensor
+        ``(..., 3, size, size)`` float32.
+    """
+    mean, std = (torch.tensor(v, device=image.device) for v in (PIXEL_MEAN, PIXEL_STD))
+    image = (image.float() - mean[:, None, None]) / std[:, None, None]
+    h, w = image.shape[-2:]
+    return F.pad(image, (0, size - w, 0, size - h))
+
+
+def to_model_input(image: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+    """Bring one image into the model's frame.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(Y, X, 3)`` uint8.
+    size : int
+        Side of the model's input.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(3, size, size)`` float32, and ``(2,)`` int64 unpadded height and width.
+    """
+    height, width = fit(image.shape[:2], size)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+    return normalise_and_pad(tensor, size), torch.tensor([height, width])
+
+
+def logits_to_image(
+    logits: Tensor, size: int, valid: tuple[int, int], shape: tuple[int, int]
+) -> Tensor:
+    """Bring low-res logits to the image's pixels.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, m, m)``.
+    size : int
+        Side of the model's input.
+    valid : tuple of int
+        Unpadded height and width in the model's input.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    Tensor
+        ``(N, Y, X)`` float32.
+    """
+    maps = F.interpolate(logits[:, None].float(), (size, size), mode="bilinear")
+    maps = maps[..., : valid[0], : valid[1]]
+    return F.interpolate(maps, shape, mode="bilinear")[:, 0]

@@ -1,0 +1,311 @@
+"""SAM's architecture from segment_anything's own modules, at any size.
+
+Two things differ from the stock model, and neither changes a number: the fused
+``qkv`` of the image encoder's attention is held as ``q_proj``, ``k_proj`` and
+``v_proj``, so that PEFT can adapt two of the three; and the mask decoder takes one
+image embedding per prompt, so that prompts of several images decode as one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+from segment_anything.modeling.image_encoder import get_rel_pos
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The numbers that define one SAM. Sizes are in pixels of the model's input."""
+
+    image_size: int
+    patch_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    global_attention: tuple[int, ...]
+    window_size: int
+    prompt_dim: int = 256
+    decoder_mlp_dim: int = 2048
+
+    @property
+    def embedding_size(self) -> int:
+        """Side of the image embedding's grid."""
+        return self.image_size // self.patch_size
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the low-res logits."""
+        return 4 * self.embedding_size
+
+
+ARCHITECTURES = {
+    "samsp_tiny": Architecture(
+        256, 16, 192, 6, 3, (2, 5), 8, prompt_dim=128, decoder_mlp_dim=1024
+    ),
+    "vit_b": Architecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14),
+    "vit_l": Architecture(1024, 16, 1024, 24, 16, (5, 11, 17, 23), 14),
+    "vit_h": Architecture(1024, 16, 1280, 32, 16, (7, 15, 23, 31), 14),
+}
+
+
+class SplitAttention(nn.Module):
+    """The image encoder's attention with separate query, key and value projections.
+
+    Parameters
+    ----------
+    fused : nn.Module
+        The stock ``Attention``; its parameters other than ``qkv`` are shared.
+    """
+
+    def __init__(self, fused: nn.Module) -> None:
+        super().__init__()
+        dim = fused.proj.in_features
+        self.num_heads = fused.num_heads
+        bias = fused.qkv.bias is not None
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(dim, dim, bias=bias) for _ in range(3)
+        )
+        self.proj = fused.proj
+        self.rel_pos_h, self.rel_pos_w = fused.rel_pos_h, fused.rel_pos_w
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over the tokens of each image or window.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``(B, H, W, C)`` tokens.
+
+        Returns
+        -------
+        Tensor
+            ``(B, H, W, C)``.
+        """
+        b, h, w, c = x.shape
+        q, k, v = (
+            projection(x).reshape(b, h * w, self.num_heads, -1).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        grid = q.reshape(b, self.num_heads, h, w, -1)
+        rows = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, self.rel_pos_h))
+        cols = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, self.rel_pos_w))
+        bias = (rows[..., :, None] + cols[..., None, :]).reshape(
+            b, self.num_heads, h * w, h * w
+        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
+
+
+class BatchedMaskDecoder(MaskDecoder):
+    """SAM's mask decoder for prompts that may belong to different images."""
+
+    def predict_masks(
+        self,
+        image_embeddings: Tensor,
+        image_pe: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        dense_prompt_embeddings: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the masks of N prompts.
+
+        Parameters
+        ----------
+        image_embeddings : Tensor
+            ``(N, C, h, w)``, one per prompt, or ``(1, C, h, w)`` for all of them.
+        image_pe : Tensor
+            ``(1, C, h, w)``.
+        sparse_prompt_embeddings : Tensor
+            ``(N, tokens, C)``.
+        dense_prompt_embeddings : Tensor
+            ``(N, C, h, w)``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Low-res logits ``(N, masks, 4h, 4w)`` and predicted IoU ``(N, masks)``.
+        """
+        n = len(sparse_prompt_embeddings)
+        out_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat(
+            [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1
+        )
+        src = image_embeddings + dense_prompt_embeddings
+        hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
+        h, w = dense_prompt_embeddings.shape[-2:]
+        upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
+        weights = torch.stack(
+            [
+                mlp(hidden[:, 1 + i])
+                for i, mlp in enumerate(self.output_hypernetworks_mlps)
+            ],
+            dim=1,
+        )
+        logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
+        return logits, self.iou_prediction_head(hidden[:, 0])
+
+
+def build_sam(architecture: str | Architecture) -> Sam:
+    """Build a SAM with random weights, ready for PEFT.
+
+    Parameters
+    ----------
+    architecture : str or Architecture
+        A key of `ARCHITECTURES`, or the numbers themselves.
+
+    Returns
+    -------
+    segment_anything.modeling.Sam
+        In evaluation mode. Its state dict has the stock layout but for the split
+        ``qkv``; `to_stock_layout` and `from_stock_layout` convert.
+    """
+    a = (
+        ARCHITECTURES[architecture]
+        if isinstance(architecture, str)
+        else architecture
+    )
+    sam = Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=a.image_size,
+            patch_size=a.patch_size,
+            embed_dim=a.embed_dim,
+            depth=a.depth,
+            num_heads=a.num_heads,
+            mlp_ratio=4,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            qkv_bias=True,
+            use_rel_pos=True,
+            global_attn_indexes=a.global_attention,
+            window_size=a.window_size,
+            out_chans=a.prompt_dim,
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=a.prompt_dim,
+            image_embedding_size=(a.embedding_size, a.embedding_size),
+            input_image_size=(a.image_size, a.image_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=BatchedMaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(
+                depth=2,
+                embedding_dim=a.prompt_dim,
+                mlp_dim=a.decoder_mlp_dim,
+                num_heads=8,
+            ),
+            transformer_dim=a.prompt_dim,
+            iou_head_depth=3,
+            iou_head_hidden_dim=256,
+        ),
+        pixel_mean=list(PIXEL_MEAN),
+        pixel_std=list(PIXEL_STD),
+    )
+    for block in sam.image_encoder.blocks:
+        block.attn = SplitAttention(block.attn)
+    return sam.eval()
+
+
+def from_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Split every fused ``qkv`` of a stock SAM state dict.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Stock layout; a state dict that is split already passes unchanged.
+
+    Returns
+    -------
+    dict
+        The layout of `build_sam`.
+    """
+    out: dict[str, Tensor] = {}
+    for key, value in state.items():
+        head, found, tail = key.partition(".attn.qkv.")
+        if not found:
+            out[key] = value
+            continue
+        for name, part in zip("qkv", value.chunk(3), strict=True):
+            out[f"{head}.attn.{name}_proj.{tail}"] = part.clone()
+    return out
+
+
+def to_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fuse ``q_proj``, ``k_proj`` and ``v_proj`` back into stock SAM's ``qkv``.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        The layout of `build_sam`, adapters merged.
+
+    Returns
+    -------
+    dict
+        What ``segment_anything.sam_model_registry`` loads strictly.
+    """
+    out: dict[str, Tensor] = {}
+    for key, value in state.items():
+        encoder = key.startswith("image_encoder.")
+        if encoder and ".attn.q_proj." in key:
+            parts = [
+                state[key.replace(".q_proj.", f".{name}_proj.")] for name in "qkv"
+            ]
+            out[key.replace(".q_proj.", ".qkv.")] = torch.cat(parts)
+        elif not (encoder and (".attn.k_proj." in key or ".attn.v_proj." in key)):
+            out[key] = value
+    return out
+
+
+def detect_architecture(state: Mapping[str, Tensor]) -> str:
+    """Tell by its tensors' shapes which architecture a state dict belongs to.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Stock or split layout.
+
+    Returns
+    -------
+    str
+        A key of `ARCHITECTURES`.
+
+    Raises
+    ------
+    InputError
+        If the tensors are not those of a SAM that we know.
+    """
+    position = state.get("image_encoder.pos_embed")
+    if position is None or position.ndim != 4:
+        raise InputError(
+            "This file holds no SAM: it has no image_encoder.pos_embed. "
+            "Choose a checkpoint in segment_anything's layout."
+        )
+    blocks = {
+        key.split(".")[2] for key in state if key.startswith("image_encoder.blocks.")
+    }
+    for name, a in ARCHITECTURES.items():
+        if (a.embed_dim, a.depth) == (position.shape[-1], len(blocks)):
+            return name
+    raise InputError(
+        f"This SAM has {len(blocks)} blocks of width {position.shape[-1]}; known are "
+        + ", ".join(f"{n} ({a.depth}, {a.embed_dim})" for n, a in ARCHITECTURES.items())
+        + "."
+    )

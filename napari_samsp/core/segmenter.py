@@ -1,0 +1,160 @@
+"""Prompt-free segmentation of an image, iteration by iteration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samsp.core.adapter import load_adapter, merge
+from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.device import choose_device
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.core.inference import Iteration, iterate_picture
+from napari_samsp.core.prompts import parse_kind
+from napari_samsp.core.self_prompting import SelfPrompting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_samsp.core.inference import Tiling
+
+__all__ = ["Iteration", "Segmenter"]
+
+
+class Segmenter:
+    """A model, with or without an adapter, that segments images without a prompt.
+
+    Parameters
+    ----------
+    model : str or Path
+        A model's name (``python -m napari_samsp.models``) or a checkpoint file.
+    adapter : str or Path, optional
+        An adapter's folder; it must have been made for this model.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``mps``, ...
+    scaling : Scaling, optional
+        Default: the adapter's, or else the 0.5th to 99.8th percentile.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, broken or does not fit.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> iterations = Segmenter().segment(data.coins(), iterations=2)
+    >>> iterations[-1].labels.shape
+    (303, 384)
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "samsp_tiny",
+        adapter: str | Path | None = None,
+        device: str = "auto",
+        scaling: Scaling | None = None,
+    ) -> None:
+        self.device = choose_device(device)
+        loaded = load_sam(str(model))
+        sam, kind = loaded.sam, "box+mask"
+        self.model_name = loaded.name
+        self.adapter_name: str | None = None
+        self.card = None
+        if adapter is not None:
+            peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
+            sam, kind = merge(peft_model), self.card.prompt
+            folder = Path(adapter).resolve()
+            # Runs keep their adapter in RUN/adapter: the run is what tells them apart.
+            self.adapter_name = (
+                folder.parent.name if folder.name == "adapter" else folder.name
+            )
+            scaling = scaling or self.card.scaling
+        self.scaling = scaling or Scaling()
+        self.kind = kind
+        self.sam = sam.to(self.device).eval()
+
+    @property
+    def input_size(self) -> int:
+        """Side of the model's input in pixels."""
+        return int(self.sam.image_encoder.img_size)
+
+    def segment(
+        self,
+        image: Any,
+        iterations: int = 3,
+        objects: bool = False,
+        channel_axis: int | None = None,
+        prompt: str | None = None,
+        tile: Tiling = "auto",
+    ) -> list[Iteration]:
+        """Segment an image and give every iteration.
+
+        Parameters
+        ----------
+        image : array_like
+            ``(Y, X)``, ``(Y, X, C)``, or with ``channel_axis`` any order; any real
+            dtype.
+        iterations : int
+            How many, the prompt-free one included.
+        objects : bool
+            One prompt per connected component, and instances as a result.
+        channel_axis : int, optional
+            Where the channels are.
+        prompt : str, optional
+            Overrides what an iteration hands to the next, such as ``"box"``.
+        tile : {"auto", "on", "off"}
+            Tiles of the model's input size instead of the whole image made small;
+            ``auto`` does so with objects, on images 1.5 times as large.
+
+        Returns
+        -------
+        list of Iteration
+            ``iterations`` of them.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented or a setting makes no sense.
+        """
+        return list(
+            self.iterate(image, iterations, objects, channel_axis, prompt, tile)
+        )
+
+    def iterate(
+        self,
+        image: Any,
+        iterations: int = 3,
+        objects: bool = False,
+        channel_axis: int | None = None,
+        prompt: str | None = None,
+        tile: Tiling = "auto",
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Iteration]:
+        """Segment an image and give each iteration as soon as it is ready.
+
+        Parameters
+        ----------
+        image, iterations, objects, channel_axis, prompt, tile
+            As for `segment`.
+        progress : callable, optional
+            Called with the part that is done, 0 to 1, after every tile. What it
+            raises ends the work.
+
+        Yields
+        ------
+        Iteration
+            Iteration 0, 1, ...
+
+        Raises
+        ------
+        InputError
+            As `segment`.
+        """
+        if iterations < 1:
+            raise InputError("The number of iterations must be at least 1.")
+        parse_kind(prompt or self.kind)
+        picture = to_rgb8(image, channel_axis, self.scaling)
+        model = SelfPrompting(self.sam, prompt or self.kind, objects)
+        return iterate_picture(model, picture, iterations, tile, progress)

@@ -1,0 +1,306 @@
+"""Self-prompting: every iteration reads a prompt from the one before.
+
+SAM-SP (Zhou et al., arXiv 2408.12364), Fig. 2, plus a prompt per object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from skimage import measure
+from torch import Tensor, nn
+
+from napari_samsp.core.prompts import Prompt, prompt_from_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from segment_anything.modeling import Sam
+
+MIN_OBJECT_PIXELS = 2
+"""Smaller components, in low-res pixels, are noise and get no prompt."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What one iteration decoded for a batch of B images.
+
+    Attributes
+    ----------
+    logits : Tensor
+        ``(N, m, m)`` low-res logits, one map a prompt. N = B without objects.
+    scores : Tensor
+        ``(N,)`` SAM's predicted IoU.
+    image_index : Tensor
+        ``(N,)`` int64: the image of the batch that each map belongs to.
+    prompt : Prompt or None
+        ``None`` at iteration 0.
+    regions : Tensor or None
+        ``(N, m, m)`` bool: the component that each prompt was made from.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    image_index: Tensor
+    prompt: Prompt | None = None
+    regions: Tensor | None = None
+
+    def instances(self, batch_size: int) -> Tensor:
+        """Merge the maps of each image by largest logit.
+
+        Parameters
+        ----------
+        batch_size : int
+            B.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` int64: 0 is background, ``1 + n`` is the n-th map of this
+            decoding (over all images).
+        """
+        m = self.logits.shape[-1]
+        out = torch.zeros(
+            batch_size, m, m, dtype=torch.int64, device=self.logits.device
+        )
+        for b in self.image_index.unique().tolist():
+            maps = (self.image_index == b).nonzero()[:, 0]
+            best, which = self.logits[maps].detach().max(0)
+            out[b] = torch.where(best > 0, maps[which] + 1, 0)
+        return out
+
+
+class SelfPrompting(nn.Module):
+    """SAM that prompts itself.
+
+    Parameters
+    ----------
+    sam : Sam
+        From `napari_samsp.core.sam.build_sam`, or such a model wrapped by PEFT.
+    kind : str
+        The prompt that an iteration hands to the next, such as ``"box+mask"``.
+    objects : bool
+        One prompt per connected component instead of one per image.
+    """
+
+    def __init__(self, sam: Sam, kind: str = "box+mask", objects: bool = False) -> None:
+        super().__init__()
+        self.sam = sam
+        self.kind = kind
+        self.objects = objects
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per low-res pixel."""
+        return int(self.sam.image_encoder.img_size // self.mask_size)
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the low-res logits."""
+        return int(self.sam.prompt_encoder.mask_input_size[0])
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Image embeddings.
+
+        Parameters
+        ----------
+        images : Tensor
+            ``(B, 3, S, S)``, normalised and padded (`letterbox.to_model_input`).
+
+        Returns
+        -------
+        Tensor
+            ``(B, C, h, w)``.
+        """
+        return self.sam.image_encoder(images)
+
+    def decode(
+        self,
+        embeddings: Tensor,
+        image_index: Tensor,
+        prompt: Prompt | None = None,
+        regions: Tensor | None = None,
+    ) -> Decoding:
+        """Decode N prompts on the embeddings of B images.
+
+        Parameters
+        ----------
+        embeddings : Tensor
+            ``(B, C, h, w)``.
+        image_index : Tensor
+            ``(N,)`` int64, the image of each prompt.
+        prompt : Prompt, optional
+            N prompts; none decodes without a prompt.
+        regions : Tensor, optional
+            ``(N, m, m)`` bool, handed through to the result.
+
+        Returns
+        -------
+        Decoding
+            N maps.
+        """
+        encoder = self.sam.prompt_encoder
+        prompt = prompt or Prompt()
+        points = None
+        if prompt.points is not None:
+            labels = torch.ones(prompt.points.shape[:2], device=prompt.points.device)
+            points = (prompt.points, labels)
+        sparse, dense = encoder(points=points, boxes=prompt.boxes, masks=prompt.masks)
+        n = len(image_index)
+        logits, scores = self.sam.mask_decoder(
+            image_embeddings=embeddings[image_index],
+            image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse.expand(n, -1, -1),
+            dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
+            multimask_output=False,
+        )
+        return Decoding(
+            logits[:, 0],
+            scores[:, 0],
+            image_index,
+            prompt if len(prompt) else None,
+            regions,
+        )
+
+    def next_prompt(
+        self, previous: Decoding, valid: Tensor
+    ) -> tuple[Prompt, Tensor, Tensor]:
+        """Make the next iteration's prompts from an iteration's output.
+
+        Parameters
+        ----------
+        previous : Decoding
+            Iteration t - 1.
+        valid : Tensor
+            ``(B, 2)`` int, unpadded height and width of each image in input pixels.
+
+        Returns
+        -------
+        tuple
+            The `Prompt` of N decodings, their ``(N,)`` image index and their
+            ``(N, m, m)`` regions. With objects, N may be zero.
+        """
+        if self.objects:
+            instances = _inside(previous.instances(len(valid)), valid, self.stride)
+            regions, index = components(instances)
+            logits = _largest_logit(previous, len(valid))[index]
+        else:
+            index = previous.image_index
+            logits = previous.logits.detach()
+            regions = _inside(logits > 0, valid[index], self.stride)
+        prompt = prompt_from_masks(
+            self.kind, regions, logits, self.stride, valid[index]
+        )
+        return prompt, index, regions
+
+    def iterate(
+        self,
+        embeddings: Tensor,
+        valid: Tensor,
+        iterations: int,
+        at_most: int | None = None,
+    ) -> Iterator[Decoding]:
+        """Decode without a prompt, then from each iteration's own output.
+
+        Parameters
+        ----------
+        embeddings : Tensor
+            ``(B, C, h, w)``.
+        valid : Tensor
+            ``(B, 2)`` int, unpadded height and width of each image in input pixels.
+        iterations : int
+            How many outputs, the prompt-free one included.
+        at_most : int, optional
+            Prompts an iteration; of more, so many are drawn at random (training).
+
+        Yields
+        ------
+        Decoding
+            Iteration 0, 1, ... A decoding of zero maps (no object left) is followed
+            by decodings of zero maps.
+        """
+        index = torch.arange(len(embeddings), device=embeddings.device)
+        current = self.decode(embeddings, index)
+        yield current
+        for _ in range(iterations - 1):
+            prompt, index, regions = self.next_prompt(current, valid)
+            if at_most is not None and len(index) > at_most:
+                pick = torch.randperm(len(index), device=index.device)[:at_most]
+                prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
+            if len(index):
+                current = self.decode(embeddings, index, prompt, regions)
+            else:
+                current = Decoding(
+                    current.logits[:0], current.scores[:0], index, prompt, regions
+                )
+            yield current
+
+    def forward(self, images: Tensor, valid: Tensor, iterations: int) -> list[Decoding]:
+        """Encode once and give every iteration.
+
+        Parameters
+        ----------
+        images : Tensor
+            ``(B, 3, S, S)``, normalised and padded.
+        valid : Tensor
+            ``(B, 2)`` int, unpadded height and width of each image in input pixels.
+        iterations : int
+            How many outputs, the prompt-free one included.
+
+        Returns
+        -------
+        list of Decoding
+            As `iterate`.
+        """
+        return list(self.iterate(self.encode(images), valid, iterations))
+
+
+def components(instances: Tensor) -> tuple[Tensor, Tensor]:
+    """The connected components of instance maps, as masks.
+
+    Parameters
+    ----------
+    instances : Tensor
+        ``(B, m, m)`` int, 0 is background. Touching pixels of different value belong
+        to different components; diagonal neighbours are apart.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(N, m, m)`` bool masks and their ``(N,)`` int64 image index.
+    """
+    masks, index = [], []
+    for b, image in enumerate(instances.cpu().numpy()):
+        labels = measure.label(image, background=0, connectivity=1)
+        areas = np.bincount(labels.ravel())
+        keep = np.flatnonzero(areas >= MIN_OBJECT_PIXELS)
+        keep = keep[keep > 0]
+        masks.append(torch.from_numpy(labels == keep[:, None, None]))
+        index.append(torch.full((len(keep),), b))
+    return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
+
+
+def _inside(values: Tensor, valid: Tensor, stride: int) -> Tensor:
+    """Zero what lies in the padding: ``(B, m, m)`` in, ``(B, m, m)`` out."""
+    cells = torch.arange(values.shape[-1], device=values.device) * stride
+    rows = cells < valid[:, :1]
+    cols = cells < valid[:, 1:]
+    return values * (rows[:, :, None] & cols[:, None, :])
+
+
+def _largest_logit(decoding: Decoding, batch_size: int) -> Tensor:
+    """The largest logit of each image's maps, ``(B, m, m)``."""
+    shape = (batch_size, *decoding.logits.shape[1:])
+    out = torch.full(shape, float("-inf"), device=decoding.logits.device)
+    logits = decoding.logits.detach().float()
+    index = decoding.image_index[:, None, None].expand_as(logits)
+    out = out.scatter_reduce(0, index, logits, "amax")
+    return out.nan_to_num(neginf=-32.0)
