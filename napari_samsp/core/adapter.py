@@ -1,0 +1,171 @@
+"""LoRA adapters on SAM, through PEFT.
+
+LoRA on the query and value projections of the image encoder's attention; the prompt
+encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_samsp.core.adapter_card import (
+    WEIGHTS_FILE,
+    AdapterCard,
+    read_card,
+    write_card,
+)
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+# The mask decoder's attention has projections of the same names: not those.
+TARGETS = r"image_encoder\..*\.(q_proj|v_proj)"
+FULLY_TRAINED = ["prompt_encoder", "mask_decoder"]
+
+
+def add_lora(sam: Sam, rank: int, base: str) -> PeftModel:
+    """Give a SAM a fresh adapter, which changes nothing yet.
+
+    Parameters
+    ----------
+    sam : Sam
+        From `napari_samsp.core.sam.build_sam`; its modules are wrapped in place.
+    rank : int
+        Of the LoRA matrices.
+    base : str
+        The model's name, for the adapter's configuration.
+
+    Returns
+    -------
+    peft.PeftModel
+        ``get_base_model()`` gives the wrapped SAM.
+    """
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=rank,
+        target_modules=TARGETS,
+        modules_to_save=FULLY_TRAINED,
+    )
+    sam.name_or_path = base  # where PEFT looks for the base model's name
+    return get_peft_model(sam, config)
+
+
+def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
+    """Write an adapter so that its folder is complete at every moment but one rename.
+
+    Parameters
+    ----------
+    model : peft.PeftModel
+        From `add_lora` or `load_adapter`.
+    folder : Path
+        Replaced if it exists.
+    card : AdapterCard
+        Its sidecar.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        os.chmod(fresh, 0o755)
+        model.save_pretrained(fresh, safe_serialization=True)
+        write_card(fresh, card)
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        recover_adapter(folder)
+        raise
+
+
+def recover_adapter(folder: Path) -> None:
+    """Put an adapter back that a kill caught between the two renames of a save.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's folder.
+    """
+    old = folder.with_name(f".{folder.name}.old")
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)
+
+
+def load_adapter(
+    sam: Sam, folder: str | Path, base_sha256: str, trainable: bool = False
+) -> tuple[PeftModel, AdapterCard]:
+    """Put a saved adapter on its base model.
+
+    Parameters
+    ----------
+    sam : Sam
+        The base model; its modules are wrapped in place.
+    folder : str or Path
+        The adapter.
+    base_sha256 : str
+        Hash of the base model's file.
+    trainable : bool
+        Whether its parameters get gradients.
+
+    Returns
+    -------
+    tuple
+        The `peft.PeftModel` and the `AdapterCard`.
+
+    Raises
+    ------
+    InputError
+        If it is no adapter, is broken, or was made for another base model.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    if card.base_sha256 != base_sha256:
+        raise InputError(
+            f"The adapter {folder} was made for the base model {card.base} "
+            f"({card.base_sha256[:8]}), not for this one ({base_sha256[:8]}): choose "
+            "that model."
+        )
+    try:
+        saved = load_file(folder / WEIGHTS_FILE)
+        model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "?"
+        raise InputError(f"The adapter {folder} cannot be read: {first}") from error
+    expected = get_peft_model_state_dict(model)
+    wrong = sorted(
+        saved.keys() ^ expected.keys()
+        | {k for k in saved.keys() & expected.keys() if saved[k].shape != expected[k].shape}
+    )
+    if wrong:
+        raise InputError(
+            f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
+            f"are missing, extra or misshapen, the first is {wrong[0]}."
+        )
+    return model, card
+
+
+def merge(model: PeftModel) -> Sam:
+    """Fold an adapter into plain SAM.
+
+    Parameters
+    ----------
+    model : peft.PeftModel
+        Not usable afterwards.
+
+    Returns
+    -------
+    Sam
+        The same masks, without PEFT; LoRA is ``W + B A * alpha / rank``.
+    """
+    return model.merge_and_unload()

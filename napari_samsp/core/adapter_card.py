@@ -1,0 +1,128 @@
+"""``samsp.json``: what an adapter was made from and how to run it. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling, write_atomically
+
+CARD_FILE = "samsp.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """The sidecar of an adapter.
+
+    Attributes
+    ----------
+    base, base_sha256 : str
+        Name or file name, and hash, of the model that it belongs to.
+    image_size : int
+        Side of that model's input in pixels.
+    scaling : Scaling
+        Intensity scaling in training, repeated at inference.
+    channels : str
+        How channels become RGB.
+    prompt : str
+        What an iteration hands to the next.
+    iterations : int
+        Iterations trained.
+    objects : bool
+        One prompt per object.
+    fingerprint : str
+        SHA-256 of the training set.
+    images : int
+        Images trained on.
+    held_out : bool
+        Whether ``before`` and ``after`` are of held-out images.
+    before, after : dict or None
+        ``{"dice": [...], "iou": [...], "n": ...}``.
+    created : str
+        ISO time.
+    versions : dict
+        Of the libraries that made it.
+    licence : str
+        A note: the adapter's own, and the base model's.
+    """
+
+    base: str
+    base_sha256: str
+    image_size: int
+    scaling: Scaling = field(default_factory=Scaling)
+    channels: str = "rgb"
+    prompt: str = "box+mask"
+    iterations: int = 2
+    objects: bool = False
+    fingerprint: str = ""
+    images: int = 0
+    held_out: bool = False
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    licence: str = "Yours; the base model's licence applies to the base model."
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "base": str, "base_sha256": str, "image_size": int, "channels": str,
+    "prompt": str, "iterations": int, "objects": bool, "fingerprint": str,
+    "images": int, "held_out": bool, "before": (dict, type(None)),
+    "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,
+}  # fmt: skip
+
+
+def read_card(folder: str | Path) -> AdapterCard:
+    """Read an adapter's sidecar.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The adapter's folder.
+
+    Returns
+    -------
+    AdapterCard
+        Unknown keys are left out.
+
+    Raises
+    ------
+    InputError
+        If the folder is no adapter of ours, or its sidecar is broken.
+    """
+    folder = Path(folder)
+    for name in (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} is not an adapter: it has no {name}.")
+    path = folder / CARD_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(AdapterCard)}
+        values = {k: v for k, v in content.items() if k in known}
+        if "scaling" in values:
+            values["scaling"] = Scaling(**values["scaling"])
+        for name, kind in _TYPES.items():
+            if name in values and not isinstance(values[name], kind):
+                raise TypeError(f"{name} is {values[name]!r}")
+        return AdapterCard(**values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"The adapter's {path} is broken: {error}.") from error
+
+
+def write_card(folder: Path, card: AdapterCard) -> None:
+    """Write the sidecar, atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's folder.
+    card : AdapterCard
+        What to write.
+    """
+    text = json.dumps(asdict(card), indent=2)
+    write_atomically(folder / CARD_FILE, text.encode())

@@ -1,0 +1,38 @@
+"""Where models, corrections and runs live on the user's disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "NAPARI_SAMSP_HOME"
+
+
+def home() -> Path:
+    """The folder of everything that we keep.
+
+    Returns
+    -------
+    Path
+        ``$NAPARI_SAMSP_HOME`` if set, else the platform's place for user data. It may
+        not exist yet.
+    """
+    moved = os.environ.get(HOME_VARIABLE)
+    return Path(moved) if moved else Path(platformdirs.user_data_dir("napari-samsp"))
+
+
+def models_folder() -> Path:
+    """Downloaded checkpoints."""
+    return home() / "models"
+
+
+def corrections_folder() -> Path:
+    """The correction set that the widget opens first."""
+    return home() / "corrections"
+
+
+def runs_folder() -> Path:
+    """The widget's training runs, one folder each."""
+    return home() / "runs"

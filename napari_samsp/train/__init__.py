@@ -1,0 +1,1 @@
+"""The trainer, ``python -m napari_samsp.train``. Knows neither Qt nor napari."""

@@ -1,0 +1,150 @@
+"""``python -m napari_samsp.train``: train an adapter on a training set."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+import threading
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from napari_samsp.cli import Parser, run
+from napari_samsp.core.errors import InputError
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.events import Event, Failed, to_json
+
+EXAMPLES = """
+  python -m napari_samsp.train corrections --output run
+  python -m napari_samsp.train corrections --output run --minutes 5 --objects
+  python -m napari_samsp.train corrections --output run --resume
+  accelerate launch -m napari_samsp.train corrections --output run
+"""
+
+
+def parser() -> Parser:
+    """The command line: an option for each field of `TrainConfig`."""
+    made = Parser(
+        prog="python -m napari_samsp.train",
+        description="Train a LoRA adapter with self-prompting and self-distillation.",
+        examples=EXAMPLES,
+    )
+    made.add_argument("set", type=Path, help="folder with images/ and masks/")
+    made.add_argument("--output", type=Path, required=True, help="the run's folder")
+    made.add_argument("--config", type=Path, help="YAML file of these settings")
+    made.add_argument("--resume", action="store_true", help="continue the run")
+    made.add_argument(
+        "--events",
+        action="store_true",
+        help="write one JSON object a line to standard output; a line 'stop' on "
+        "standard input, or its end, keeps the best adapter so far and ends the run",
+    )
+    hints = get_type_hints(TrainConfig)
+    for field in fields(TrainConfig):
+        option = "--" + field.name.replace("_", "-")
+        kwargs: dict[str, Any] = {"default": argparse.SUPPRESS}
+        if hints[field.name] is bool:
+            kwargs["action"] = argparse.BooleanOptionalAction
+        else:
+            kind = hints[field.name]
+            kwargs["type"] = kind if kind in (int, float) else str
+            kwargs["metavar"] = field.name.upper()
+        shown = "" if field.default in (None, MISSING) else f" ({field.default})"
+        made.add_argument(option, help=field.metadata["help"] + shown, **kwargs)
+    return made
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a YAML file of settings.
+
+    Parameters
+    ----------
+    path : Path
+        A mapping of `TrainConfig`'s fields.
+
+    Returns
+    -------
+    dict
+        Field names and values of the right types.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, has an unknown key (the nearest right one is named), or
+        a value of the wrong type.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"The settings {path} cannot be read: {reason}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"The settings {path} must be a list of NAME: VALUE lines.")
+    hints = get_type_hints(TrainConfig)
+    for name, value in content.items():
+        if name not in hints:
+            near = difflib.get_close_matches(str(name), hints, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{path} has an unknown setting {name!r}{hint}")
+        if hints[name] is float and type(value) is int:
+            content[name] = float(value)
+        elif name == "validation" and type(value) in (int, float):
+            content[name] = str(value)
+        elif not isinstance(value, hints[name]) or (
+            hints[name] is int and isinstance(value, bool)
+        ):
+            raise InputError(f"{path}: {name} cannot be {value!r}.")
+    return content
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    arguments = vars(parser().parse_args(argv))
+    places = {k: arguments.pop(k) for k in ("set", "output", "config", "resume", "events")}
+    recipe = read_recipe(places["config"]) if places["config"] else {}
+    config = TrainConfig(**(recipe | arguments))
+    if places["events"]:
+        _train_with_events(places, config)
+        return
+
+    from napari_samsp.train.loop import train
+    from napari_samsp.train.terminal import Terminal
+
+    with Terminal() as report:
+        train(
+            places["set"], places["output"], config,
+            resume=places["resume"], report=report,
+        )  # fmt: skip
+
+
+def _train_with_events(places: dict[str, Any], config: TrainConfig) -> None:
+    stop = threading.Event()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                break
+        stop.set()  # an ended input means that whoever started us is gone
+
+    threading.Thread(target=listen, daemon=True).start()
+
+    def report(event: Event) -> None:
+        print(to_json(event), flush=True)
+
+    from napari_samsp.train.loop import train
+
+    try:
+        train(
+            places["set"], places["output"], config,
+            resume=places["resume"], report=report, stop_requested=stop.is_set,
+        )  # fmt: skip
+    except InputError as error:
+        report(Failed(str(error)))
+        raise
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,77 @@
+"""The settings of a training run: of the command line, the recipes and the widget."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from napari_samsp.core.errors import InputError
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run.
+
+    Each field is an option of ``python -m napari_samsp.train``; its help is the
+    field's metadata.
+
+    Raises
+    ------
+    InputError
+        If a value makes no sense.
+    """
+
+    model: str = _option("samsp_tiny", "base model: a name or a checkpoint file")
+    adapter: str | None = _option(
+        None, "continue from this adapter instead of the base weights"
+    )
+    validation: str | None = _option(
+        None,
+        "a training set to judge by, or the fraction of images to hold out; "
+        "default: a fifth, at least one, of three images or more",
+    )
+    objects: bool = _option(False, "one prompt per object instead of one per image")
+    prompt: str = _option("box+mask", "what an iteration hands to the next")
+    iterations: int = _option(2, "iterations trained, the prompt-free one included")
+    epochs: int = _option(60, "passes over the images, at most")
+    minutes: float = _option(0.0, "time limit; 0 for none")
+    patience: int = _option(12, "epochs without improvement before it stops; 0: never")
+    rank: int = _option(4, "rank of the LoRA matrices")
+    rate: float = _option(1e-3, "peak learning rate of the LoRA matrices")
+    decoder_rate: float = _option(3e-4, "the same of prompt encoder and mask decoder")
+    batch: int = _option(4, "images a step")
+    views: int = _option(20, "augmented views an epoch, at least")
+    distill: float = _option(1.0, "weight of self-distillation; 0 turns it off")
+    temperature: float = _option(2.0, "temperature of self-distillation")
+    true_prompts: float = _option(
+        0.5, "weight of decoding from true, jittered prompts; 0 turns it off"
+    )
+    augment: bool = _option(True, "crop, turn, mirror and recolour at random")
+    seed: int = _option(0, "seed of everything random")
+    device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
+    threads: int = _option(0, "CPU threads; 0 leaves one core free")
+
+    def __post_init__(self) -> None:
+        least = {
+            "iterations": 1, "epochs": 1, "rank": 1, "batch": 1, "views": 1,
+            "minutes": 0, "patience": 0, "distill": 0, "true_prompts": 0, "threads": 0,
+        }
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise InputError(f"{name} must be at least {bound}.")
+        for name in ("rate", "decoder_rate", "temperature"):
+            if not 0 < getattr(self, name) < 100:
+                raise InputError(f"{name} must be above 0.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for YAML."""
+        return asdict(self)
+
+
+def option_help(name: str) -> str:
+    """The one line that explains a setting, for the command line and for tooltips."""
+    return next(f.metadata["help"] for f in fields(TrainConfig) if f.name == name)

@@ -1,0 +1,180 @@
+"""The images of a run: read once, split by image, seen as random views."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.data import Dataset
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.core.training_set import Sample, TrainingSet
+from napari_samsp.train.augment import Augmentation, View
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HELD_OUT_FRACTION = 0.2
+LEAST_TO_HOLD_OUT = 3
+"""Of fewer images none is held out: each is needed for training."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as the model reads it.
+
+    Attributes
+    ----------
+    name : str
+        The sample's.
+    image : numpy.ndarray
+        ``(Y, X, 3)`` uint8.
+    labels : numpy.ndarray
+        ``(Y, X)`` int32.
+    """
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+
+
+def split(
+    samples: list[Sample], validation: str | None, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Choose what trains and what only judges; always by whole images.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        Of the training set.
+    validation : str or None
+        A training set's folder, a fraction such as ``"0.2"``, or None for the default:
+        a fifth, at least one, of `LEAST_TO_HOLD_OUT` images or more.
+    seed : int
+        Chooses the images.
+
+    Returns
+    -------
+    tuple of list
+        Training and held-out samples; the second may be empty.
+
+    Raises
+    ------
+    InputError
+        If the fraction leaves nothing to train on, or the folder is no training set.
+    """
+    if validation is not None and not _is_number(validation):
+        return samples, TrainingSet(Path(validation)).check()
+    if validation is None:
+        enough = len(samples) >= LEAST_TO_HOLD_OUT
+        count = max(1, round(HELD_OUT_FRACTION * len(samples))) if enough else 0
+    else:
+        fraction = float(validation)
+        if not 0 <= fraction < 1:
+            raise InputError("The validation fraction must be from 0 to below 1.")
+        count = round(fraction * len(samples))
+        if fraction > 0:
+            count = max(1, count)
+    if count >= len(samples):
+        raise InputError(
+            f"Holding out {count} of {len(samples)} images leaves none to train on."
+        )
+    order = sorted(samples, key=lambda sample: sample.name)
+    # Groups that came from one stack or file stay together, so that a slice's
+    # neighbour never judges it.
+    groups: dict[str, list[Sample]] = {}
+    for sample in order:
+        groups.setdefault(str(sample.info.get("source") or sample.name), []).append(
+            sample
+        )
+    keys = list(groups)
+    random.Random(seed).shuffle(keys)
+    held_out: list[Sample] = []
+    for key in keys:
+        if len(held_out) + len(groups[key]) <= count:
+            held_out += groups[key]
+    if count and not held_out:
+        held_out = order[::-1][:count]
+    names = {sample.name for sample in held_out}
+    # An empty mask says nothing about Dice, and training needs an object.
+    return [s for s in order if s.name not in names], held_out
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
+    """Read and scale samples.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        Whose files are readable.
+    scaling : Scaling
+        Stored with the adapter.
+
+    Returns
+    -------
+    list of Picture
+        In order.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used; the message names it.
+    """
+    pictures = []
+    for sample in samples:
+        image, labels = sample.read()
+        try:
+            pictures.append(Picture(sample.name, to_rgb8(image, None, scaling), labels))
+        except InputError as error:
+            raise InputError(f"{sample.name}: {error}") from error
+    return pictures
+
+
+class Views(Dataset[View]):
+    """Random views of the training images; each epoch sees every image equally often.
+
+    Parameters
+    ----------
+    pictures : list of Picture
+        The training images.
+    size : int
+        Side of the model's input.
+    least : int
+        Views an epoch, at least.
+    augment : bool
+        Off gives each image as it is.
+    """
+
+    def __init__(
+        self, pictures: list[Picture], size: int, least: int, augment: bool
+    ) -> None:
+        self.pictures = pictures
+        self.augmentation = Augmentation(size, enabled=augment)
+        self.repeats = max(1, -(-least // len(pictures))) if augment else 1
+
+    def __len__(self) -> int:
+        return len(self.pictures) * self.repeats
+
+    def __getitem__(self, index: int) -> View:
+        picture = self.pictures[index % len(self.pictures)]
+        return self.augmentation(picture.image, picture.labels)
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Make an epoch's randomness depend on nothing but its number.
+
+    A resumed run repeats the interrupted epoch exactly, without stored states.
+    """
+    torch.manual_seed(seed * 100_003 + epoch)

@@ -1,0 +1,180 @@
+"""What the trainer says while it runs, as one JSON object a line.
+
+``python -m napari_samsp.train ... --events`` writes them to its standard output; the
+widget and the terminal's progress bar read the same objects. A line ``stop`` on the
+trainer's standard input, or its end, asks the trainer to keep the best adapter so far
+and finish.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Quality on a set of images.
+
+    Attributes
+    ----------
+    dice, iou : list of float
+        The mean over the images, one number an iteration.
+    n : int
+        Images judged.
+    ap50 : list of float or None
+        With objects, the average precision at IoU 0.5.
+    """
+
+    dice: list[float]
+    iou: list[float]
+    n: int
+    ap50: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """The model and the images are loaded.
+
+    Attributes
+    ----------
+    run : str
+        The run's folder.
+    images, held_out : int
+        Training images, and images that only judge. With ``held_out`` 0, figures are
+        of the training images.
+    epochs : int
+        At most so many.
+    parameters : int
+        Trainable ones.
+    device : str
+        Such as ``cpu`` or ``cuda``.
+    before : Figures
+        Before the first step.
+    """
+
+    run: str
+    images: int
+    held_out: int
+    epochs: int
+    parameters: int
+    device: str
+    before: Figures
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """An optimiser step was taken.
+
+    Attributes
+    ----------
+    epoch, step, steps : int
+        Epoch from 1; step from 1 within the epoch, of ``steps``.
+    loss : float
+        Of this step.
+    seconds_left : float
+        Until the run ends by itself, at most.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch ended and was judged.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        From 1, of at most ``epochs``.
+    loss : float
+        Mean over the epoch's images.
+    dice : list of float
+        One number an iteration; of the held-out images, or of the training images
+        if none is held out.
+    seconds : float
+        The epoch took so long.
+    best : bool
+        The adapter was saved.
+    seconds_left : float
+        Until the run ends by itself, at most.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    dice: list[float]
+    seconds: float
+    best: bool
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run ended by itself or on request, and everything is saved.
+
+    Attributes
+    ----------
+    reason : str
+        ``"epochs"``, ``"minutes"``, ``"early stop"`` or ``"stopped"``.
+    adapter : str
+        The best adapter's folder.
+    before, after : Figures
+        The same images before training and with the best adapter.
+    held_out : bool
+        False if the figures are of the training images themselves.
+    better : bool
+        The last iteration's Dice rose (with objects, its mean with AP at 0.5).
+    """
+
+    reason: str
+    adapter: str
+    before: Figures
+    after: Figures
+    held_out: bool
+    better: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run cannot go on; ``message`` says why in one sentence."""
+
+    message: str
+
+
+Event = Started | Stepped | EpochEnded | Finished | Failed
+_KINDS = {kind.__name__: kind for kind in (Started, Stepped, EpochEnded, Finished, Failed)}
+
+
+def to_json(event: Event) -> str:
+    """One line, without its end."""
+    return json.dumps({"event": type(event).__name__, **asdict(event)})
+
+
+def from_json(line: str) -> Event | None:
+    """Read a line.
+
+    Parameters
+    ----------
+    line : str
+        What the trainer wrote.
+
+    Returns
+    -------
+    Event or None
+        None for anything that is not an event: a library may print too.
+    """
+    try:
+        content: dict[str, Any] = json.loads(line)
+        kind = _KINDS[content.pop("event")]
+        for name in ("before", "after"):
+            if name in content:
+                content[name] = Figures(**content[name])
+        return kind(**content)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

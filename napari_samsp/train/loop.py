@@ -1,0 +1,353 @@
+"""The training loop: LoRA and decoder on self-prompted iterations, best adapter kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from torch.utils.data import DataLoader
+
+from napari_samsp.core.adapter import add_lora, load_adapter, save_adapter
+from napari_samsp.core.adapter_card import AdapterCard, read_card
+from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.device import choose_device
+from napari_samsp.core.images import Scaling
+from napari_samsp.core.prompts import parse_kind
+from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.train.augment import stack_views
+from napari_samsp.train.data import Views, read_pictures, seed_epoch, split
+from napari_samsp.train.events import (
+    EpochEnded,
+    Event,
+    Figures,
+    Finished,
+    Started,
+    Stepped,
+)
+from napari_samsp.train.judge import judge, merit
+from napari_samsp.train.objective import Objective
+from napari_samsp.train.run_folder import Progress, RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_samsp.train.config import TrainConfig
+
+WARM_UP_STEPS = 10
+LEAST_GAIN = 1e-4
+"""A smaller rise of the merit is noise, and no improvement."""
+LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
+
+
+def train(
+    training_set: Path,
+    output: Path,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    report: Callable[[Event], None] = lambda event: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Finished:
+    """Train an adapter on a training set.
+
+    Parameters
+    ----------
+    training_set : Path
+        A folder, see `napari_samsp.core.training_set.TrainingSet`.
+    output : Path
+        The run's folder.
+    config : TrainConfig
+        Settings.
+    resume : bool
+        Continue the run in ``output`` after its last finished epoch.
+    report : callable
+        Hears every event, on the main process.
+    stop_requested : callable
+        Asked at every step; True ends the run after judging what there is.
+
+    Returns
+    -------
+    Finished
+        The figures before and after, and the best adapter's folder.
+
+    Raises
+    ------
+    InputError
+        If the training set, the model or a setting cannot be used.
+    """
+    run = _Run(training_set, output, config, resume, report, stop_requested)
+    return run.go()
+
+
+@dataclass
+class _Clock:
+    """Time and epochs spent and allowed."""
+
+    config: TrainConfig
+    spent: float
+    begun: float
+
+    def elapsed(self) -> float:
+        return self.spent + time.monotonic() - self.begun
+
+    def is_up(self) -> bool:
+        return bool(self.config.minutes) and self.elapsed() >= 60 * self.config.minutes
+
+    def part_done(self, epoch: float) -> float:
+        part = epoch / self.config.epochs
+        if self.config.minutes:
+            part = max(part, self.elapsed() / (60 * self.config.minutes))
+        return min(part, 1.0)
+
+    def left(self, epoch: float) -> float:
+        part = self.part_done(epoch)
+        return self.elapsed() * (1 - part) / part if part else 0.0
+
+
+class _Run:
+    def __init__(
+        self,
+        training_set: Path,
+        output: Path,
+        config: TrainConfig,
+        resume: bool,
+        report: Callable[[Event], None],
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        parse_kind(config.prompt)
+        self.config, self.stop_requested = config, stop_requested
+        source = TrainingSet(training_set)
+        samples = source.check()
+        fitting, held_out = split(samples, config.validation, config.seed)
+        device = choose_device(config.device)
+        threads = config.threads or max(1, (torch.get_num_threads()) - 1)
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=_precision(device),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        if device.type == "cpu":
+            torch.set_num_threads(max(1, threads // self.accelerator.num_processes))
+        self.main = self.accelerator.is_main_process
+        self.report = report if self.main else lambda event: None
+        self.folder = RunFolder(output)
+        loaded = load_sam(config.model)
+        scaling = (
+            read_card(config.adapter).scaling if config.adapter else Scaling()
+        )
+        torch.manual_seed(config.seed)
+        if config.adapter:
+            self.peft, _ = load_adapter(
+                loaded.sam, config.adapter, loaded.sha256, trainable=True
+            )
+        else:
+            self.peft = add_lora(loaded.sam, config.rank, loaded.name)
+        # Only now is all input known to be good: nothing was written before.
+        fingerprint = source.fingerprint()
+        if self.main:
+            self.folder.start(config, training_set, fingerprint, resume)
+        self.accelerator.wait_for_everyone()
+        size = loaded.sam.image_encoder.img_size
+        pictures = read_pictures(fitting, scaling)
+        self.judged_by = read_pictures(held_out, scaling) or pictures
+        self.held_out = len(held_out)
+        self.pictures = pictures
+        views = Views(pictures, size, config.views, config.augment)
+        self.model = SelfPrompting(
+            self.peft.get_base_model(), config.prompt, config.objects
+        )
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=0.01)
+        loader = DataLoader(
+            views, config.batch, shuffle=True, collate_fn=stack_views
+        )
+        self.objective, self.optimizer, self.loader = self.accelerator.prepare(
+            Objective(self.model, config), self.optimizer, loader
+        )
+        self.card = AdapterCard(
+            base=loaded.name,
+            base_sha256=loaded.sha256,
+            image_size=int(size),
+            scaling=scaling,
+            prompt=config.prompt,
+            iterations=config.iterations,
+            objects=config.objects,
+            fingerprint=fingerprint,
+            images=len(pictures),
+            held_out=bool(held_out),
+            versions={name: version(name) for name in LIBRARIES},
+        )
+        self.progress = self._restore() if resume else None
+
+    def go(self) -> Finished:
+        config = self.config
+        progress = self.progress or Progress(0, 0.0, 0, self._judge(), None)
+        clock = _Clock(config, progress.seconds, time.monotonic())
+        self.report(
+            Started(
+                run=str(self.folder.folder),
+                images=len(self.pictures),
+                held_out=self.held_out,
+                epochs=config.epochs,
+                parameters=sum(
+                    p.numel() for p in self.peft.parameters() if p.requires_grad
+                ),
+                device=str(self.accelerator.device),
+                before=progress.before,
+            )
+        )
+        reason = "epochs"
+        while progress.epoch < config.epochs or progress.best is None:
+            begun = clock.elapsed()
+            loss, stopped = self._epoch(progress.epoch + 1, clock)
+            figures = self._judge()
+            progress.epoch += 1
+            best = progress.best is None or merit(figures) > merit(progress.best) + LEAST_GAIN
+            progress.since_best = 0 if best else progress.since_best + 1
+            progress.seconds = clock.elapsed()
+            if best:
+                progress.best = figures
+            if self.main:
+                self._keep(progress, loss, figures, best, progress.seconds - begun, clock)
+            reason = self._why_end(progress, clock, stopped)
+            if reason:
+                break
+        assert progress.best is not None
+        finished = Finished(
+            reason=reason or "epochs",
+            adapter=str(self.folder.adapter),
+            before=progress.before,
+            after=progress.best,
+            held_out=self.held_out > 0,
+            better=merit(progress.best) > merit(progress.before) + LEAST_GAIN,
+        )
+        if self.main:
+            self.folder.write_report(finished)
+            self.report(finished)
+        self.accelerator.end_training()
+        return finished
+
+    def _epoch(self, epoch: int, clock: _Clock) -> tuple[float, bool]:
+        """One pass; returns the mean loss and whether it was cut short on request."""
+        seed_epoch(self.config.seed, epoch)
+        self.objective.train()
+        losses: list[float] = []
+        steps = len(self.loader)
+        for step, batch in enumerate(self.loader, start=1):
+            part = epoch - 1 + (step - 1) / steps
+            done = (epoch - 1) * steps + step
+            factor = min(1.0, done / WARM_UP_STEPS) * max(
+                0.02, min(1.0, 2 * (1 - clock.part_done(part)))
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            with self.accelerator.autocast():
+                loss = self.objective(batch.image, batch.labels, batch.valid)
+            self.optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            self.accelerator.clip_grad_norm_(self.peft.parameters(), 1.0)
+            self.optimizer.step()
+            losses.append(float(loss.detach()))
+            left = clock.left(part + 1 / steps)
+            self.report(Stepped(epoch, step, steps, losses[-1], left))
+            if self._anyone(self.stop_requested()):
+                return sum(losses) / len(losses), True
+            if self._anyone(clock.is_up()):
+                break
+        return sum(losses) / len(losses), False
+
+    def _why_end(self, progress: Progress, clock: _Clock, stopped: bool) -> str:
+        if stopped:
+            return "stopped"
+        if self._anyone(clock.is_up()):
+            return "minutes"
+        if self.config.patience and progress.since_best >= self.config.patience:
+            return "early stop"
+        return ""
+
+    def _keep(
+        self,
+        progress: Progress,
+        loss: float,
+        figures: Figures,
+        best: bool,
+        seconds: float,
+        clock: _Clock,
+    ) -> None:
+        if best:
+            card = AdapterCard(
+                **{
+                    **self.card.__dict__,
+                    "before": _plain(progress.before),
+                    "after": _plain(figures),
+                    "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                }
+            )
+            save_adapter(self.peft, self.folder.adapter, card)
+        event = EpochEnded(
+            epoch=progress.epoch,
+            epochs=self.config.epochs,
+            loss=loss,
+            dice=figures.dice,
+            seconds=seconds,
+            best=best,
+            seconds_left=clock.left(progress.epoch),
+        )
+        self.folder.append_metrics(event)
+        self.folder.save_progress(
+            progress,
+            {
+                "adapter": get_peft_model_state_dict(self.peft),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
+        self.report(event)
+
+    def _restore(self) -> Progress | None:
+        stored = self.folder.load_progress()
+        if stored is None:
+            return None
+        progress, tensors = stored
+        set_peft_model_state_dict(self.peft, tensors["adapter"])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        return progress
+
+    def _judge(self) -> Figures:
+        return judge(self.model, self.judged_by, self.config.iterations)
+
+    def _anyone(self, flag: bool) -> bool:
+        """Whether the main process says so: all processes must take the same turn."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        value = torch.tensor(
+            float(flag and self.main), device=self.accelerator.device
+        )
+        return bool(self.accelerator.reduce(value, "sum") > 0)
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        lora, decoder = [], []
+        for name, parameter in self.peft.named_parameters():
+            if parameter.requires_grad:
+                (lora if ".lora_" in name else decoder).append(parameter)
+        config = self.config
+        return [
+            {"params": lora, "lr": config.rate, "peak": config.rate},
+            {"params": decoder, "lr": config.decoder_rate, "peak": config.decoder_rate},
+        ]
+
+
+def _precision(device: torch.device) -> str:
+    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bf16" if bf16 else "no"
+
+
+def _plain(figures: Figures) -> dict[str, Any]:
+    return {k: v for k, v in figures.__dict__.items() if v is not None}

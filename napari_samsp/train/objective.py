@@ -1,0 +1,165 @@
+"""What a training step minimises: SAM-SP's loss over all iterations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from napari_samsp.core.prompts import Prompt, boxes_of
+from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+from napari_samsp.train.losses import (
+    coverage,
+    distillation_loss,
+    match_objects,
+    segmentation_loss,
+    valid_cells,
+)
+
+if TYPE_CHECKING:
+    from napari_samsp.train.augment import View
+    from napari_samsp.train.config import TrainConfig
+
+OBJECTS_PER_STEP = 32
+"""Objects that one step trains on, drawn at random if an image has more."""
+SCORE_WEIGHT = 0.1
+"""Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
+
+
+class Objective(nn.Module):
+    """The loss of a batch: ``sum_t L_seg(y_t, y) + lambda * L_distill(y_0, y_T)``.
+
+    SAM-SP (arXiv 2408.12364), section 3. Ours is the rehearsal of true prompts: boxes
+    of the true objects, jittered, decode the same embeddings, so that the decoder
+    does not forget what a prompt means.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        Being trained.
+    config : TrainConfig
+        Weights and number of iterations.
+    """
+
+    def __init__(self, model: SelfPrompting, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+
+    def forward(self, image: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+        """The batch's loss.
+
+        Parameters
+        ----------
+        image, labels, valid : Tensor
+            The fields of a batch of `View`.
+
+        Returns
+        -------
+        Tensor
+            Scalar, a mean over images.
+        """
+        batch = _Batch(self.model, labels, valid)
+        embeddings = self.model.encode(image)
+        decodings = list(
+            self.model.iterate(
+                embeddings,
+                valid,
+                self.config.iterations,
+                OBJECTS_PER_STEP if self.model.objects else None,
+            )
+        )
+        total = embeddings.new_zeros(())
+        for t, decoding in enumerate(decodings):
+            if len(decoding.image_index):
+                target = batch.targets(decoding, separate=self.model.objects and t > 0)
+                total = total + batch.loss(decoding, target)
+        if self.config.distill and len(decodings) > 1 and len(decodings[-1].logits):
+            first, last = decodings[0], decodings[-1]
+            total = total + self.config.distill * self._distillation(first, last, batch)
+        if self.config.true_prompts:
+            prompt, masks, index = true_boxes(labels, valid)
+            if len(index):
+                decoding = self.model.decode(embeddings, index, prompt)
+                loss = batch.loss(decoding, coverage(masks, batch.size))
+                total = total + self.config.true_prompts * loss
+        return total
+
+    def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
+        student = first.logits
+        if self.model.objects:
+            # The teacher of an image is the largest logit of its objects; where it
+            # decoded none, it has nothing to say.
+            index = last.image_index[:, None, None].expand_as(last.logits)
+            teacher = torch.full_like(student, -torch.inf).scatter_reduce(
+                0, index, last.logits.detach(), "amax"
+            )
+            taught = torch.isfinite(teacher).flatten(1).all(1)
+            student, teacher = student[taught], teacher[taught]
+            weight = batch.weight[taught]
+        else:
+            teacher, weight = last.logits, batch.weight
+        return distillation_loss(
+            student, teacher, weight, self.config.temperature
+        ).mean()
+
+
+class _Batch:
+    """The truth about a batch, on the low-res grid."""
+
+    def __init__(self, model: SelfPrompting, labels: Tensor, valid: Tensor) -> None:
+        self.labels = labels
+        self.size = model.mask_size
+        self.weight = valid_cells(valid, self.size, model.stride)
+
+    def targets(self, decoding: Decoding, separate: bool) -> Tensor:
+        if not separate:
+            return coverage(self.labels > 0, self.size)[decoding.image_index]
+        assert decoding.regions is not None
+        masks, _ = match_objects(decoding.regions, decoding.image_index, self.labels)
+        return coverage(masks, self.size)
+
+    def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
+        weight = self.weight[decoding.image_index]
+        loss = segmentation_loss(decoding.logits, target, weight)
+        with torch.no_grad():
+            said, true = (decoding.logits > 0) & (weight > 0), target > 0.5
+            union = (said | true).sum((-2, -1))
+            iou = (said & true).sum((-2, -1)) / union.clamp(min=1)
+        score = (decoding.scores - iou).square()
+        return (loss + SCORE_WEIGHT * score).mean()
+
+
+def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
+    """Jittered boxes of two random objects an image.
+
+    Parameters
+    ----------
+    labels : Tensor
+        ``(B, S, S)`` int64.
+    valid : Tensor
+        ``(B, 2)`` unpadded height and width.
+
+    Returns
+    -------
+    tuple
+        A `Prompt` of N boxes, whose corners err by about a twelfth of their sides as
+        in SAM's own training, their ``(N, S, S)`` bool masks and image index.
+    """
+    masks, index = [], []
+    for b, image in enumerate(labels):
+        present = image.unique()
+        present = present[present > 0]
+        for label in present[torch.randperm(len(present))[:2].to(present.device)]:
+            masks.append(image == label)
+            index.append(b)
+    if not masks:
+        none = torch.zeros(0, dtype=torch.int64, device=labels.device)
+        return Prompt(), labels[:0] > 0, none
+    targets = torch.stack(masks)
+    image_index = torch.tensor(index, device=labels.device)
+    boxes = boxes_of(targets, 1, valid[image_index])
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    boxes = boxes + torch.randn_like(boxes) * (sides / 12).clamp(max=20)
+    return Prompt(boxes=boxes.clamp(0, labels.shape[-1])), targets, image_index

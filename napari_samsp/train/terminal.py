@@ -1,0 +1,81 @@
+"""The trainer's events as a progress bar on standard error."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from napari_samsp.train.events import (
+    EpochEnded,
+    Event,
+    Failed,
+    Figures,
+    Finished,
+    Started,
+    Stepped,
+)
+
+
+class Terminal:
+    """Hears events and draws them; a context manager that ends the bar."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("loading", total=None, status="")
+
+    def __enter__(self) -> Terminal:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Draw an event."""
+        if isinstance(event, Started):
+            what = (
+                f"{event.held_out} held out"
+                if event.held_out
+                else "none held out, so figures are of the training images"
+            )
+            self._console.print(
+                f"{event.images} training images, {what}; {event.parameters:,} "
+                f"trainable parameters on {event.device}"
+            )
+            self._console.print(f"before: Dice {_row(event.before)}")
+            self._bar.update(self._task, total=event.epochs)
+        elif isinstance(event, Stepped):
+            left = timedelta(seconds=round(event.seconds_left))
+            self._bar.update(
+                self._task,
+                completed=event.epoch - 1 + event.step / event.steps,
+                description=f"epoch {event.epoch}",
+                status=f"loss {event.loss:.3f}, at most {left} left",
+            )
+        elif isinstance(event, EpochEnded):
+            dice = " ".join(f"{value:.3f}" for value in event.dice)
+            best = ", kept" if event.best else ""
+            self._console.print(
+                f"epoch {event.epoch}: loss {event.loss:.3f}, Dice {dice}{best}"
+            )
+        elif isinstance(event, Finished):
+            of = "held-out" if event.held_out else "training"
+            self._console.print(
+                f"ended ({event.reason}); Dice on {event.after.n} {of} images per "
+                f"iteration: {_row(event.before)} before, {_row(event.after)} after"
+            )
+            self._console.print(f"adapter: {event.adapter}", soft_wrap=True)
+        elif isinstance(event, Failed):
+            pass  # the command's own last line says it
+
+
+def _row(figures: Figures) -> str:
+    return " ".join(f"{value:.3f}" for value in figures.dice)

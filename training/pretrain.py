@@ -1,0 +1,296 @@
+"""Pretrain ``samsp_tiny``: a small SAM, promptable, that has read its own prompts.
+
+    python training/pretrain.py DATA --output RUN [--minutes 90] [--resume]
+
+DATA is a folder of training sets (``NAME/images``, ``NAME/masks``). Two fifths of each batch
+is generated (`synthetic.py`). Every step decodes each image without a prompt, with true
+prompts of random objects (jittered boxes, points, degraded masks), and again from its
+own output, so that the decoder learns from true prompts before it trusts its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from skimage import measure
+from synthetic import generate
+from torch.utils.data import DataLoader, Dataset
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from napari_samsp.core.images import read_image, read_labels, to_rgb8
+from napari_samsp.core.prompts import Prompt, boxes_of, deepest_points
+from napari_samsp.core.sam import ARCHITECTURES, build_sam, to_stock_layout
+from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.train.augment import Augmentation, View, stack_views
+from napari_samsp.train.losses import (
+    coverage,
+    match_objects,
+    segmentation_loss,
+    valid_cells,
+)
+
+# Sets and their share of the real images. isic2017 stays out of the shipped model, so
+# that what fine-tuning does on a domain it never saw can be measured; chase_db1's
+# licence is not verified.
+SETS = {
+    "dsb2018": 0.5,
+    "gpr_tunnel": 0.06,
+    "nasa_ebc": 0.08,
+    "nasa_instances": 0.16,
+    "nasa_superalloy": 0.08,
+    "pyimsegm_bio": 0.12,
+}
+PROMPTS = {"box": 0.45, "box+mask": 0.25, "points": 0.15, "mask": 0.15}
+OBJECTS_PER_IMAGE = 2
+SELF_PROMPTED_OBJECTS = 16
+
+
+class Mixture(Dataset):
+    """Real and generated images, drawn by seed."""
+
+    def __init__(self, data: Path, sets: dict[str, float], seed: int, size: int):
+        self.seed = seed
+        self.augment = Augmentation(size, smallest_crop=0.35)
+        self.pairs: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        self.weights = np.array(list(sets.values()))
+        self.weights /= self.weights.sum()
+        for name in sets:
+            test = _test_stems(data / name)
+            files = [
+                f
+                for f in sorted((data / name / "images").iterdir())
+                if f.stem not in test
+            ]
+            masks = {f.stem: f for f in (data / name / "masks").iterdir()}
+            self.pairs.append(
+                [(to_rgb8(read_image(f)), read_labels(masks[f.stem])) for f in files]
+            )
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, index: int) -> View:
+        rng = np.random.default_rng((self.seed, index))
+        torch.manual_seed(int(rng.integers(2**62)))
+        if rng.random() < 0.4:
+            image, labels = generate(int(rng.integers(2**31)))
+        else:
+            pairs = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
+            image, labels = pairs[rng.integers(len(pairs))]
+            if rng.random() < 0.1:
+                image = 255 - image
+        view = self.augment(image, labels)
+        # Objects are what is connected: a class map's regions get labels of their own.
+        apart = measure.label(view.labels.numpy(), background=0, connectivity=1)
+        return View(view.image, torch.from_numpy(apart), view.valid)
+
+
+def _test_stems(folder: Path) -> set[str]:
+    meta = folder / "meta.csv"
+    if not meta.exists():
+        return set()
+    header, *rows = (line.split(",") for line in meta.read_text().splitlines())
+    stem, split = header.index("stem"), header.index("suggested_split")
+    return {row[stem] for row in rows if row[split] == "test"}
+
+
+def true_prompts(
+    labels: torch.Tensor, valid: torch.Tensor, kind: str, model: SelfPrompting
+) -> tuple[Prompt, torch.Tensor, torch.Tensor]:
+    """Prompts of random true objects, with the errors that a user or a model makes.
+
+    Returns the prompts of N objects, their ``(N, S, S)`` bool targets and image index.
+    A fifth of them asks for everything at once, as self-prompting without objects does.
+    """
+    targets, index = [], []
+    for b, image in enumerate(labels):
+        present = image.unique()
+        present = present[present > 0]
+        if not len(present):
+            continue
+        for _ in range(OBJECTS_PER_IMAGE):
+            label = present[torch.randint(len(present), ())]
+            everything = torch.rand(()) < 0.2
+            targets.append(image > 0 if everything else image == label)
+            index.append(b)
+    if not targets:
+        empty = torch.zeros(0, *labels.shape[1:], dtype=torch.bool)
+        return Prompt(), empty, torch.zeros(0, dtype=torch.int64)
+    masks, image_index = torch.stack(targets), torch.tensor(index)
+    size, stride = model.mask_size, model.stride
+    low = coverage(masks, size)
+    names = kind.split("+")
+    boxes = points = dense = None
+    if "box" in names:
+        boxes = boxes_of(masks, 1, valid[image_index])
+        sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        boxes = boxes + torch.randn_like(boxes) * (0.08 * sides + 1).clamp(max=20)
+        boxes = boxes.clamp(0, labels.shape[-1])
+    if "points" in names:
+        noise = torch.rand(low.shape) * (low > 0.5)
+        y_x = noise.flatten(1).argmax(1)
+        anywhere = torch.stack([y_x % size, y_x // size], -1)[:, None] + 0.5
+        deepest = deepest_points(low > 0.5, stride)
+        use_deepest = torch.rand(len(low), 1, 1) < 0.5
+        points = torch.where(use_deepest, deepest, anywhere * stride)
+    if "mask" in names:
+        dense = _degraded(low)
+    return Prompt(boxes, points, dense), masks, image_index
+
+
+def _degraded(low: torch.Tensor) -> torch.Tensor:
+    """Low-res logits such as an unsure model gives: shifted border, noise, softness."""
+    n, size, _ = low.shape
+    blurred = F.avg_pool2d(low[:, None], 3, 1, 1)
+    field = F.interpolate(torch.randn(n, 1, size // 8, size // 8), (size, size), mode="bilinear")
+    shift = 0.25 * torch.randn(n, 1, 1, 1) + 0.3 * field
+    return (blurred - 0.5 + shift) * (4 + 12 * torch.rand(n, 1, 1, 1))
+
+
+def step_loss(
+    model: SelfPrompting, batch: View, kind: str, objects: bool
+) -> dict[str, torch.Tensor]:
+    """The losses of one batch: no prompt, true prompt, and each one's own prompt."""
+    size, stride = model.mask_size, model.stride
+    embeddings = model.encode(batch.image)
+    weight = valid_cells(batch.valid, size, stride)
+    whole = coverage(batch.labels > 0, size)
+    every = torch.arange(len(whole))
+
+    def judged(decoding, target, index):
+        loss = segmentation_loss(decoding.logits, target, weight[index])
+        with torch.no_grad():
+            a, b = decoding.logits > 0, target > 0.5
+            inside = weight[index] > 0
+            iou = (a & b & inside).sum((-2, -1)) / ((a | b) & inside).sum(
+                (-2, -1)
+            ).clamp(min=1)
+        return loss.mean() + (decoding.scores - iou).square().mean(), 1 - iou.mean()
+
+    losses: dict[str, torch.Tensor] = {}
+    first = model.decode(embeddings, every)
+    losses["none"], losses["none_error"] = judged(first, whole, every)
+
+    prompt, masks, index = true_prompts(batch.labels, batch.valid, kind, model)
+    if len(index):
+        target = coverage(masks, size)
+        decoded = model.decode(embeddings, index, prompt)
+        losses["true"], losses["true_error"] = judged(decoded, target, index)
+
+    model.objects = objects
+    prompt, index, regions = model.next_prompt(first, batch.valid)
+    if objects:
+        pick = torch.randperm(len(index))[:SELF_PROMPTED_OBJECTS]
+        prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
+        target = coverage(match_objects(regions, index, batch.labels)[0], size)
+    else:
+        target = whole
+    if len(index):
+        own = model.decode(embeddings, index, prompt, regions)
+        losses["own"], losses["own_error"] = judged(own, target, index)
+    return losses
+
+
+def learning_rate(progress: float, step: int, peak: float) -> float:
+    """Warm-up over 150 steps, constant, then linear to zero in the last third."""
+    return peak * min((step + 1) / 150, 1, max(1 - progress, 0) * 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=90, help="training time in all")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--leave-out", nargs="*", default=[], help="sets not to use")
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.set_float32_matmul_precision("medium")
+    torch.manual_seed(args.seed)
+    args.output.mkdir(parents=True, exist_ok=True)
+    state_file = args.output / "state.pt"
+
+    sam = build_sam("samsp_tiny").train()
+    for name, parameter in sam.named_parameters():
+        if name.endswith("pos_embed"):
+            torch.nn.init.trunc_normal_(parameter, std=0.02)
+    model = SelfPrompting(sam, "box+mask")
+    average = AveragedModel(sam, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    optimizer = torch.optim.AdamW(sam.parameters(), args.rate, weight_decay=0.05)
+    step, spent = 0, 0.0
+    if args.resume and state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        sam.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent = state["step"], state["seconds"]
+
+    sets = {n: w for n, w in SETS.items() if n not in args.leave_out}
+    data = Mixture(args.data, sets, args.seed, ARCHITECTURES["samsp_tiny"].image_size)
+    order = range(step * args.batch, 10**8)
+    loader = DataLoader(
+        data, args.batch, sampler=order, num_workers=args.workers,
+        collate_fn=stack_views, prefetch_factor=4 if args.workers else None,
+    )
+    rng = np.random.default_rng((args.seed, step))
+    seen: dict[str, list[float]] = {}
+    begun, saved = time.monotonic() - spent, time.monotonic()
+    for batch in loader:
+        progress = (time.monotonic() - begun) / (60 * args.minutes)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(progress, step, args.rate)
+        kind = rng.choice(list(PROMPTS), p=list(PROMPTS.values()))
+        losses = step_loss(model, batch, kind, objects=rng.random() < 0.5)
+        total = sum(v for k, v in losses.items() if not k.endswith("_error"))
+        optimizer.zero_grad()
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+        if math.isfinite(norm):
+            optimizer.step()
+            average.update_parameters(sam)
+        step += 1
+        for key, value in losses.items():
+            seen.setdefault(key, []).append(float(value.detach()))
+        if step % 20 == 0:
+            line = {"step": step, "minutes": (time.monotonic() - begun) / 60}
+            line |= {k: float(np.mean(v)) for k, v in seen.items()}
+            with (args.output / "log.jsonl").open("a") as stream:
+                stream.write(json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n")
+            seen = {}
+        done = progress >= 1
+        if done or time.monotonic() - saved > 240:
+            saved = time.monotonic()
+            torch.save(
+                {
+                    "model": sam.state_dict(), "average": average.state_dict(),
+                    "optimizer": optimizer.state_dict(), "step": step,
+                    "seconds": time.monotonic() - begun,
+                },
+                state_file.with_suffix(".part"),
+            )
+            state_file.with_suffix(".part").replace(state_file)
+            weights = to_stock_layout(average.module.state_dict())
+            save_file(
+                {k: v.half().contiguous() for k, v in weights.items()},
+                args.output / "samsp_tiny.safetensors",
+            )
+        if done:
+            break
+
+
+if __name__ == "__main__":
+    main()
