@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from napari_samsp.core.checkpoints import load_sam
     from napari_samsp.core.sam import to_stock_layout
 
-    loaded = load_sam(args.model or card.base)
+    loaded = load_sam(card.base_to_load(args.model))
     model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
     state = to_stock_layout(merge(model).state_dict())
     state = {name: tensor.contiguous() for name, tensor in state.items()}

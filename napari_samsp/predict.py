@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from napari_samsp.core.segmenter import Segmenter
 
-    model = args.model or (card.base if card else "samsp_tiny")
+    model = card.base_to_load(args.model) if card else args.model or "samsp_tiny"
     segmenter = Segmenter(model, args.adapter, args.device)
     failed: list[str] = []
     for name, path in track(

@@ -2,8 +2,8 @@
 
     python training/pretrain.py DATA --output RUN [--minutes 90] [--resume]
 
-DATA is a folder of training sets (``NAME/images``, ``NAME/masks``). Two fifths of each batch
-is generated (`synthetic.py`). Every step decodes each image without a prompt, with true
+DATA is a folder of training sets (``NAME/images``, ``NAME/masks``). Some of each batch is
+generated (`synthetic.py`). Every step decodes each image without a prompt, with true
 prompts of random objects (jittered boxes, points, degraded masks), and again from its
 own output, so that the decoder learns from true prompts before it trusts its own.
 """
@@ -41,7 +41,7 @@ from napari_samsp.train.losses import (
 # that what fine-tuning does on a domain it never saw can be measured; chase_db1's
 # licence is not verified.
 SETS = {
-    "dsb2018": 0.5,
+    "dsb2018": 0.55,
     "gpr_tunnel": 0.06,
     "nasa_ebc": 0.08,
     "nasa_instances": 0.16,
@@ -49,6 +49,7 @@ SETS = {
     "pyimsegm_bio": 0.12,
 }
 PROMPTS = {"box": 0.45, "box+mask": 0.25, "points": 0.15, "mask": 0.15}
+GENERATED = 0.3
 OBJECTS_PER_IMAGE = 2
 SELF_PROMPTED_OBJECTS = 16
 
@@ -77,11 +78,12 @@ class Mixture(Dataset):
     def __len__(self) -> int:
         return 10**9
 
-    def __getitem__(self, index: int) -> View:
+    def __getitem__(self, index: int) -> tuple[View, bool]:
         rng = np.random.default_rng((self.seed, index))
         torch.manual_seed(int(rng.integers(2**62)))
-        if rng.random() < 0.4:
-            image, labels = generate(int(rng.integers(2**31)))
+        clear = True
+        if rng.random() < GENERATED:
+            image, labels, clear = generate(int(rng.integers(2**31)))
         else:
             pairs = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
             image, labels = pairs[rng.integers(len(pairs))]
@@ -90,7 +92,13 @@ class Mixture(Dataset):
         view = self.augment(image, labels)
         # Objects are what is connected: a class map's regions get labels of their own.
         apart = measure.label(view.labels.numpy(), background=0, connectivity=1)
-        return View(view.image, torch.from_numpy(apart), view.valid)
+        return View(view.image, torch.from_numpy(apart), view.valid), clear
+
+
+def collate(items: list[tuple[View, bool]]) -> tuple[View, torch.Tensor]:
+    """A batch of views, and for each whether its foreground needs no prompt."""
+    views, clear = zip(*items, strict=True)
+    return stack_views(list(views)), torch.tensor(clear)
 
 
 def _test_stems(folder: Path) -> set[str]:
@@ -156,7 +164,7 @@ def _degraded(low: torch.Tensor) -> torch.Tensor:
 
 
 def step_loss(
-    model: SelfPrompting, batch: View, kind: str, objects: bool
+    model: SelfPrompting, batch: View, clear: torch.Tensor, kind: str, objects: bool
 ) -> dict[str, torch.Tensor]:
     """The losses of one batch: no prompt, true prompt, and each one's own prompt."""
     size, stride = model.mask_size, model.stride
@@ -165,7 +173,7 @@ def step_loss(
     whole = coverage(batch.labels > 0, size)
     every = torch.arange(len(whole))
 
-    def judged(decoding, target, index):
+    def judged(decoding, target, index, counts=None):
         loss = segmentation_loss(decoding.logits, target, weight[index])
         with torch.no_grad():
             a, b = decoding.logits > 0, target > 0.5
@@ -173,11 +181,14 @@ def step_loss(
             iou = (a & b & inside).sum((-2, -1)) / ((a | b) & inside).sum(
                 (-2, -1)
             ).clamp(min=1)
-        return loss.mean() + (decoding.scores - iou).square().mean(), 1 - iou.mean()
+        counts = torch.ones_like(loss) if counts is None else counts.float()
+        loss = loss + (decoding.scores - iou).square()
+        total = counts.sum().clamp(min=1)
+        return (loss * counts).sum() / total, 1 - (iou * counts).sum() / total
 
     losses: dict[str, torch.Tensor] = {}
     first = model.decode(embeddings, every)
-    losses["none"], losses["none_error"] = judged(first, whole, every)
+    losses["none"], losses["none_error"] = judged(first, whole, every, clear)
 
     prompt, masks, index = true_prompts(batch.labels, batch.valid, kind, model)
     if len(index):
@@ -195,7 +206,8 @@ def step_loss(
         target = whole
     if len(index):
         own = model.decode(embeddings, index, prompt, regions)
-        losses["own"], losses["own_error"] = judged(own, target, index)
+        counts = None if objects else clear
+        losses["own"], losses["own_error"] = judged(own, target, index, counts)
     return losses
 
 
@@ -244,17 +256,17 @@ def main() -> None:
     order = range(step * args.batch, 10**8)
     loader = DataLoader(
         data, args.batch, sampler=order, num_workers=args.workers,
-        collate_fn=stack_views, prefetch_factor=4 if args.workers else None,
+        collate_fn=collate, prefetch_factor=4 if args.workers else None,
     )
     rng = np.random.default_rng((args.seed, step))
     seen: dict[str, list[float]] = {}
     begun, saved = time.monotonic() - spent, time.monotonic()
-    for batch in loader:
+    for batch, clear in loader:
         progress = (time.monotonic() - begun) / (60 * args.minutes)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, step, args.rate)
         kind = rng.choice(list(PROMPTS), p=list(PROMPTS.values()))
-        losses = step_loss(model, batch, kind, objects=rng.random() < 0.5)
+        losses = step_loss(model, batch, clear, kind, objects=rng.random() < 0.5)
         total = sum(v for k, v in losses.items() if not k.endswith("_error"))
         optimizer.zero_grad()
         total.backward()

@@ -111,9 +111,11 @@ def layer(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 SCENES = (blobs, blobs, region, region, patches, filaments, layer)
+AMBIGUOUS = (patches, layer)
+"""Either side could be the foreground: only a prompt can tell."""
 
 
-def generate(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
     """Make one image and its labels.
 
     Parameters
@@ -123,12 +125,14 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    tuple of numpy.ndarray
-        ``(Y, X, 3)`` uint8 and ``(Y, X)`` int32, 0 = background.
+    tuple
+        ``(Y, X, 3)`` uint8, ``(Y, X)`` int32 with 0 = background, and whether the
+        foreground can be told without a prompt.
     """
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(*SIDES)), int(rng.integers(*SIDES)))
-    labels = SCENES[rng.integers(len(SCENES))](rng, shape)
+    scene = SCENES[rng.integers(len(SCENES))]
+    labels = scene(rng, shape)
     soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(0.3, 2.5))
     back, fore = rng.uniform(0, 1, (2, 3))
     if rng.random() < 0.5:
@@ -151,13 +155,13 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray]:
     if rng.random() < 0.3:
         image = ndimage.gaussian_filter(image, (rng.uniform(0.3, 2),) * 2 + (0,))
     image += rng.normal(0, rng.uniform(0, 0.08), shape)[..., None]
-    return (image.clip(0, 1) * 255).astype(np.uint8), labels
+    return (image.clip(0, 1) * 255).astype(np.uint8), labels, scene not in AMBIGUOUS
 
 
 if __name__ == "__main__":
     sheet = np.zeros((4 * 330, 8 * 330, 3), np.uint8)
     for i in range(16):
-        picture, mask = generate(i)
+        picture, mask, _ = generate(i)
         y, x = divmod(i, 4)
         colours = np.random.default_rng(0).integers(60, 255, (mask.max() + 1, 3))
         colours[0] = 0

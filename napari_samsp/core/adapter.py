@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         os.chmod(fresh, 0o755)
-        model.save_pretrained(fresh, safe_serialization=True)
+        # "auto" would look the base model up on a hub.
+        model.save_pretrained(fresh, save_embedding_layers=False)
         write_card(fresh, card)
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -138,11 +140,12 @@ def load_adapter(
         )
     try:
         saved = load_file(folder / WEIGHTS_FILE)
-        model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
+        with warnings.catch_warnings(action="ignore"):  # what it misses is said below
+            model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
     except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else "?"
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
-    expected = get_peft_model_state_dict(model)
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     wrong = sorted(
         saved.keys() ^ expected.keys()
         | {k for k in saved.keys() & expected.keys() if saved[k].shape != expected[k].shape}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from napari_samsp.core import models
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, write_atomically
 
@@ -67,6 +68,31 @@ class AdapterCard:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     licence: str = "Yours; the base model's licence applies to the base model."
+
+    def base_to_load(self, given: str | None = None) -> str:
+        """The base model's name, or the file that a user gave for it.
+
+        Parameters
+        ----------
+        given : str, optional
+            A name or a file; it wins.
+
+        Returns
+        -------
+        str
+            For `napari_samsp.core.checkpoints.load_sam`.
+
+        Raises
+        ------
+        InputError
+            If the base was a file, and none is given.
+        """
+        if given is None and self.base not in models.names():
+            raise InputError(
+                f"The adapter was made for the model file {self.base}: say where that "
+                "file is with --model."
+            )
+        return given or self.base
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tifffile
-from skimage import io
+from PIL import Image
 
 from napari_samsp.core.errors import InputError
 
@@ -165,13 +165,15 @@ def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
     return array[..., :3]
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, palette: Literal["colours", "indices"] = "colours") -> np.ndarray:
     """Read an image file.
 
     Parameters
     ----------
     path : Path
         TIFF, PNG or JPEG.
+    palette : {"colours", "indices"}
+        What the pixels of a file with a palette are.
 
     Returns
     -------
@@ -194,12 +196,23 @@ def read_image(path: Path) -> np.ndarray:
         if path.suffix.lower() in (".tif", ".tiff"):
             array = tifffile.imread(path)
         else:
-            array = io.imread(path)
+            array = _read_picture(path, palette)
     except Exception as error:  # readers raise whatever their format library raises
         raise InputError(f"{path} cannot be read as an image: {error}") from error
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     return array
+
+
+def _read_picture(path: Path, palette: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        if picture.mode == "P" and palette == "indices":
+            return np.asarray(picture)
+        if picture.mode == "LA":
+            picture = picture.convert("L")
+        elif picture.mode in ("P", "PA", "CMYK", "YCbCr"):
+            picture = picture.convert("RGB")
+        return np.asarray(picture)
 
 
 def is_ome_zarr(path: Path) -> bool:
@@ -274,7 +287,7 @@ def read_labels(path: Path) -> np.ndarray:
     InputError
         If it cannot be read, is not 2D, or holds other than whole numbers from 0.
     """
-    return as_labels(read_image(path), str(path))
+    return as_labels(read_image(path, palette="indices"), str(path))
 
 
 def as_labels(array: np.ndarray, name: str) -> np.ndarray:

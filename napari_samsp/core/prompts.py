@@ -13,12 +13,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.prompt_kind import parse_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KINDS = ("box", "mask", "points")
 OUTSIDE_LOGIT = -8.0
 """Logit given to the pixels of a mask prompt that belong to other objects."""
 
@@ -55,33 +54,6 @@ class Prompt:
                 for value in (self.boxes, self.points, self.masks)
             )
         )
-
-
-def parse_kind(kind: str) -> frozenset[str]:
-    """Read a prompt kind such as ``"box+mask"``.
-
-    Parameters
-    ----------
-    kind : str
-        Names of `KINDS` joined by ``+``.
-
-    Returns
-    -------
-    frozenset of str
-        The names.
-
-    Raises
-    ------
-    InputError
-        If a name is unknown.
-    """
-    names = frozenset(part.strip() for part in kind.split("+"))
-    if unknown := names - set(KINDS):
-        raise InputError(
-            f"Unknown prompt kind {', '.join(map(repr, sorted(unknown)))}: "
-            f"use {', '.join(KINDS)}, or a sum such as box+mask."
-        )
-    return names
 
 
 def boxes_of(masks: Tensor, stride: int, valid: Tensor) -> Tensor:

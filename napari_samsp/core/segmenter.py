@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.adapter import load_adapter, merge
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.inference import Iteration, iterate_picture
-from napari_samsp.core.prompts import parse_kind
+from napari_samsp.core.prompt_kind import parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 
 if TYPE_CHECKING:
@@ -63,6 +62,9 @@ class Segmenter:
         self.adapter_name: str | None = None
         self.card = None
         if adapter is not None:
+            # PEFT, with all that it draws in, takes longer to import than torch.
+            from napari_samsp.core.adapter import load_adapter, merge
+
             peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
             sam, kind = merge(peft_model), self.card.prompt
             folder = Path(adapter).resolve()

@@ -114,8 +114,25 @@ class TrainingSet:
         Raises
         ------
         InputError
+            As `check_names`, or if a file is broken, sizes differ, or every mask is
+            empty.
+        """
+        self.check_names()
+        samples = self.samples()
+        if not any([sample.read()[1].any() for sample in samples]):
+            raise InputError(
+                f"Every mask of {self.folder} is empty: label at least one object."
+            )
+        return samples
+
+    def check_names(self) -> None:
+        """Check, without reading a file, that each image has its mask.
+
+        Raises
+        ------
+        InputError
             If the folder is missing or empty, a mask has no image or an image no
-            mask, a file is broken, sizes differ, or every mask is empty.
+            mask.
         """
         if not self.folder.is_dir():
             raise InputError(f"There is no training set at {self.folder}.")
@@ -136,12 +153,6 @@ class TrainingSet:
                 f"{_some(lonely)} in {self.folder / 'images'} without a mask of the "
                 "same name in masks/."
             )
-        samples = self.samples()
-        if not any([sample.read()[1].any() for sample in samples]):
-            raise InputError(
-                f"Every mask of {self.folder} is empty: label at least one object."
-            )
-        return samples
 
     def add(
         self,

@@ -8,14 +8,18 @@ import sys
 import threading
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import yaml
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import Event, Failed, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXAMPLES = """
   python -m napari_samsp.train corrections --output run
@@ -110,14 +114,10 @@ def main(argv: list[str] | None = None) -> None:
         _train_with_events(places, config)
         return
 
-    from napari_samsp.train.loop import train
     from napari_samsp.train.terminal import Terminal
 
     with Terminal() as report:
-        train(
-            places["set"], places["output"], config,
-            resume=places["resume"], report=report,
-        )  # fmt: skip
+        _train(places, config, report)
 
 
 def _train_with_events(places: dict[str, Any], config: TrainConfig) -> None:
@@ -134,16 +134,32 @@ def _train_with_events(places: dict[str, Any], config: TrainConfig) -> None:
     def report(event: Event) -> None:
         print(to_json(event), flush=True)
 
-    from napari_samsp.train.loop import train
-
     try:
-        train(
-            places["set"], places["output"], config,
-            resume=places["resume"], report=report, stop_requested=stop.is_set,
-        )  # fmt: skip
+        _train(places, config, report, stop.is_set)
     except InputError as error:
         report(Failed(str(error)))
         raise
+
+
+def _train(
+    places: dict[str, Any],
+    config: TrainConfig,
+    report: Callable[[Event], None],
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> None:
+    # Before torch is imported, which takes seconds.
+    TrainingSet(places["set"]).check_names()
+
+    from napari_samsp.train.loop import train
+
+    train(
+        places["set"],
+        places["output"],
+        config,
+        resume=places["resume"],
+        report=report,
+        stop_requested=stop_requested,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.prompt_kind import parse_kind
 
 
 def _option(default: Any, text: str) -> Any:
@@ -56,6 +57,7 @@ class TrainConfig:
     threads: int = _option(0, "CPU threads; 0 leaves one core free")
 
     def __post_init__(self) -> None:
+        parse_kind(self.prompt)
         least = {
             "iterations": 1, "epochs": 1, "rank": 1, "batch": 1, "views": 1,
             "minutes": 0, "patience": 0, "distill": 0, "true_prompts": 0, "threads": 0,

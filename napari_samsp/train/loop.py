@@ -19,7 +19,6 @@ from napari_samsp.core.adapter_card import AdapterCard, read_card
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.images import Scaling
-from napari_samsp.core.prompts import parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import stack_views
@@ -123,7 +122,6 @@ class _Run:
         report: Callable[[Event], None],
         stop_requested: Callable[[], bool],
     ) -> None:
-        parse_kind(config.prompt)
         self.config, self.stop_requested = config, stop_requested
         source = TrainingSet(training_set)
         samples = source.check()
@@ -305,7 +303,9 @@ class _Run:
         self.folder.save_progress(
             progress,
             {
-                "adapter": get_peft_model_state_dict(self.peft),
+                "adapter": get_peft_model_state_dict(
+                    self.peft, save_embedding_layers=False
+                ),
                 "optimizer": self.optimizer.state_dict(),
             },
         )

@@ -32,7 +32,6 @@ class Terminal:
         self._task = self._bar.add_task("loading", total=None, status="")
 
     def __enter__(self) -> Terminal:
-        self._bar.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -51,6 +50,7 @@ class Terminal:
                 f"trainable parameters on {event.device}"
             )
             self._console.print(f"before: Dice {_row(event.before)}")
+            self._bar.start()
             self._bar.update(self._task, total=event.epochs)
         elif isinstance(event, Stepped):
             left = timedelta(seconds=round(event.seconds_left))

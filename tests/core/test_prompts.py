@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.prompt_kind import parse_kind
 from napari_samsp.core.prompts import (
     OUTSIDE_LOGIT,
     boxes_of,
     deepest_points,
-    parse_kind,
     prompt_from_masks,
 )
 

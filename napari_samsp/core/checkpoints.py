@@ -1,0 +1,220 @@
+"""Checkpoint files of SAM: read safely, and loaded strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+
+from napari_samsp.core import models
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.sam import build_sam, detect_architecture, from_stock_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segment_anything.modeling import Sam
+    from torch import Tensor
+
+_WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.", "sam.", "model.")
+# micro-sam's exports may carry the decoder of its other segmentation mode.
+_FOREIGN = (
+    "decoder.",
+    "out_conv.",
+    "deconv",
+    "decoder_head.",
+    "pixel_mean",
+    "pixel_std",
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A SAM with its weights.
+
+    Attributes
+    ----------
+    sam : segment_anything.modeling.Sam
+        From `napari_samsp.core.sam.build_sam`, float32, on the CPU, in evaluation
+        mode.
+    name : str
+        The model's name, or the name of its file.
+    architecture : str
+        A key of `napari_samsp.core.sam.ARCHITECTURES`.
+    sha256 : str
+        Of the file.
+    """
+
+    sam: Sam
+    name: str
+    architecture: str
+    sha256: str
+
+
+def load_sam(name_or_path: str) -> LoadedModel:
+    """Load a model.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A name of `napari_samsp.core.models`, or a checkpoint file.
+
+    Returns
+    -------
+    LoadedModel
+        Ready for PEFT.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it is not downloaded, its file is broken or not the
+        published one, or its tensors are not exactly those of its architecture.
+    """
+    if name_or_path in models.names():
+        name, path = name_or_path, models.path(name_or_path)
+    else:
+        name, path = Path(name_or_path).name, Path(name_or_path)
+        if not path.exists():
+            raise InputError(
+                f"There is no model and no file {name_or_path}; models known by name "
+                f"are {', '.join(models.names())}."
+            )
+    # Read first: of a file cut short, what it lacks says more than its hash.
+    state = load_state_dict(path)
+    digest = sha256(path)
+    if name_or_path in models.names():
+        models.check(name, digest)
+    architecture = detect_architecture(state)
+    sam = build_sam(architecture)
+    _load_strictly(sam, from_stock_layout(state), f"{path} as a {architecture}")
+    return LoadedModel(sam, name, architecture, digest)
+
+
+def load_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a checkpoint without running any code that it may hold.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.safetensors``, or what ``torch.save`` wrote.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, dtypes as stored; names as SAM's own: without wrappers such as
+        ``model_state``, without prefixes such as ``module.`` and ``sam.``, and without
+        the tensors of micro-sam's second decoder.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, holds code, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint file {path}.")
+    state = _unwrap(_read(path))
+    if not state:
+        raise InputError(f"{path} holds no tensors: it is not a model's checkpoint.")
+    return state
+
+
+def sha256(path: str | Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # we say it in our own words
+            return torch.load(
+                path,
+                map_location="cpu",
+                weights_only=True,
+                mmap=zipfile.is_zipfile(path),
+            )
+    except MemoryError:
+        raise
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error):
+            raise _broken(path) from error
+        raise InputError(
+            f"{path} holds Python objects besides tensors and was not loaded, because "
+            "that could run code; save its state dict alone with torch.save or "
+            "safetensors."
+        ) from error
+    except Exception as error:  # a broken file can fail anywhere in its reader
+        raise _broken(path) from error
+
+
+def _broken(path: Path) -> InputError:
+    return InputError(
+        f"{path} cannot be read as a checkpoint: it is cut short, damaged, or of "
+        "another kind; fetch or save it again."
+    )
+
+
+def _unwrap(content: Any) -> dict[str, Tensor]:
+    while isinstance(content, dict):
+        inner = next(
+            (content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)), None
+        )
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, dict):
+        return {}
+    state = {
+        k: v
+        for k, v in content.items()
+        if isinstance(k, str) and isinstance(v, torch.Tensor)
+    }
+    while prefix := next(
+        (p for p in _PREFIXES if state and all(k.startswith(p) for k in state)), None
+    ):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return {k: v for k, v in state.items() if not k.startswith(_FOREIGN)}
+
+
+def _load_strictly(sam: Sam, state: Mapping[str, Tensor], what: str) -> None:
+    expected = sam.state_dict()
+    faults = {
+        "missing": [k for k in expected if k not in state],
+        "unknown": [k for k in state if k not in expected],
+        "of another shape": [
+            f"{k} {tuple(state[k].shape)} instead of {tuple(v.shape)}"
+            for k, v in expected.items()
+            if k in state and state[k].shape != v.shape
+        ],
+    }
+    if found := [f"{len(v)} {k} ({_some(v)})" for k, v in faults.items() if v]:
+        raise InputError(
+            f"Cannot load {what}, its tensors do not fit: {', '.join(found)}."
+        )
+    sam.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,34 @@
+"""The names of prompts. Needs no torch, so that settings are checked at once."""
+
+from __future__ import annotations
+
+from napari_samsp.core.errors import InputError
+
+KINDS = ("box", "mask", "points")
+
+
+def parse_kind(kind: str) -> frozenset[str]:
+    """Read a prompt kind such as ``"box+mask"``.
+
+    Parameters
+    ----------
+    kind : str
+        Names of `KINDS` joined by ``+``.
+
+    Returns
+    -------
+    frozenset of str
+        The names.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown.
+    """
+    names = frozenset(part.strip() for part in kind.split("+"))
+    if unknown := names - set(KINDS):
+        raise InputError(
+            f"Unknown prompt kind {', '.join(map(repr, sorted(unknown)))}: "
+            f"use {', '.join(KINDS)}, or a sum such as box+mask."
+        )
+    return names

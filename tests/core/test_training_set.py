@@ -1,0 +1,122 @@
+"""The folder that the widget writes and the trainer reads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage import io
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import write_image, write_labels
+from napari_samsp.core.training_set import TrainingSet
+
+
+def test_what_is_added_is_read_back(tmp_path, nuclei):
+    image, labels = nuclei
+    training_set = TrainingSet(tmp_path / "set")
+    sample = training_set.add(
+        image, labels, np.zeros_like(labels), name="cells / 1", layer="cells", slice=3
+    )
+    assert sample.name == "cells_1"
+    assert [s.name for s in TrainingSet(tmp_path / "set").check()] == ["cells_1"]
+    read_image, read_labels = sample.read()
+    assert (read_image == image).all()
+    assert (read_labels == labels).all()
+    assert sample.prediction.is_file()
+    line = json.loads((tmp_path / "set" / "samples.jsonl").read_text())
+    assert (line["name"], line["layer"], line["slice"]) == ("cells_1", "cells", 3)
+
+
+def test_names_are_numbered_or_replaced(tmp_path, nuclei):
+    image, labels = nuclei
+    training_set = TrainingSet(tmp_path)
+    names = [training_set.add(image, labels, name="a").name for _ in range(3)]
+    assert names == ["a", "a-2", "a-3"]
+    training_set.add(image, labels * 0 + 7, name="a-2", replace=True)
+    assert len(training_set.samples()) == 3
+    assert training_set.samples()[1].read()[1].min() == 7
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_no_name_leaves_the_folder(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("sets")
+    sample = TrainingSet(folder / "set").add(
+        np.eye(4), np.eye(4, dtype=int), name=name
+    )
+    assert sample.image.resolve().parent == (folder / "set" / "images").resolve()
+    assert [f.name for f in folder.iterdir()] == ["set"]
+
+
+def test_removing_keeps_the_files(tmp_path, nuclei):
+    training_set = TrainingSet(tmp_path)
+    training_set.add(*nuclei, name="a")
+    training_set.remove("a")
+    assert training_set.samples() == []
+    assert (tmp_path / "removed" / "masks" / "a.tif").is_file()
+    with pytest.raises(InputError, match="no correction named a"):
+        training_set.remove("a")
+
+
+def test_a_set_made_by_hand(tmp_path, nuclei):
+    image, labels = nuclei
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    io.imsave(tmp_path / "images" / "x.jpg", image)
+    io.imsave(tmp_path / "masks" / "x.png", labels.astype(np.uint8), check_contrast=False)
+    (sample,) = TrainingSet(tmp_path).check()
+    assert (sample.read()[1] == labels).all()
+
+
+def make(folder, images=(), masks=()):
+    """A set of 5 x 8 images and given masks by name."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for name in images:
+        write_image(folder / "images" / f"{name}.tif", np.arange(40).reshape(5, 8))
+    for name, labels in dict(masks).items():
+        write_labels(folder / "masks" / f"{name}.tif", np.asarray(labels, np.int32))
+
+
+ONES = np.ones((5, 8), int)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "words"),
+    [
+        ((), {}, "is empty"),
+        (("a",), {"a": ONES, "b": ONES}, "b stands in .*masks without an image"),
+        (("a", "b", "c"), {"a": ONES}, "b, c stand in .*images without a mask"),
+        (("a", "b"), {"a": ONES * 0, "b": ONES * 0}, "Every mask .* is empty"),
+        (("a",), {"a": ONES[:, :6]}, "the image is 5 x 8 but its mask is 5 x 6"),
+    ],
+)
+def test_sets_that_cannot_be_trained_on(tmp_path, images, masks, words):
+    make(tmp_path / "set", images, masks)
+    with pytest.raises(InputError, match=words):
+        TrainingSet(tmp_path / "set").check()
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(InputError, match="no training set at"):
+        TrainingSet(tmp_path / "gone").check()
+
+
+def test_the_fingerprint_follows_the_content(tmp_path, nuclei):
+    image, labels = nuclei
+    training_set = TrainingSet(tmp_path)
+    training_set.add(image, labels, name="a")
+    before = training_set.fingerprint()
+    assert before == TrainingSet(tmp_path).fingerprint()
+    training_set.add(image, labels > 0, name="a", replace=True)
+    assert training_set.fingerprint() != before
+
+
+def test_a_broken_note_hides_no_sample(tmp_path, nuclei):
+    training_set = TrainingSet(tmp_path)
+    training_set.add(*nuclei, name="a")
+    (tmp_path / "samples.jsonl").write_bytes(b'{"name": "a"\n\xff\xfe[1]\n3\n')
+    assert [s.name for s in training_set.check()] == ["a"]

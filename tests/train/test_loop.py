@@ -1,0 +1,177 @@
+"""A run: it learns, keeps the best, resumes exactly, and stops when told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from napari_samsp.core.adapter_card import read_card
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.events import EpochEnded, Finished, Started, Stepped
+from napari_samsp.train.loop import train
+
+QUICK = TrainConfig(epochs=2, views=4, batch=2, threads=2, augment=False)
+
+
+@pytest.fixture
+def stripes(tmp_path) -> TrainingSet:
+    """Landscape and portrait images whose dark stripe is the object.
+
+    The bundled model has no reason to prefer it: only training tells.
+    """
+    rng = np.random.default_rng(0)
+    training_set = TrainingSet(tmp_path / "set")
+    for n, shape in enumerate([(60, 96), (96, 60), (64, 100), (100, 64)]):
+        labels = np.zeros(shape, np.int32)
+        labels[shape[0] // 3 : shape[0] // 2 + 5 * n] = 1
+        image = np.where(labels > 0, 60, 160) + rng.normal(0, 10, shape)
+        training_set.add(image.clip(0, 255).astype(np.uint8), labels, name=f"s{n}")
+    return training_set
+
+
+def test_training_helps_on_held_out_images_and_its_adapter_works(stripes, tmp_path):
+    events = []
+    judging = TrainingSet(tmp_path / "judge")
+    judging.add(*stripes.samples()[3].read(), name="s3")
+    stripes.remove("s3")
+    config = replace(
+        QUICK, epochs=8, views=8, rate=3e-3, decoder_rate=1e-3,
+        validation=str(judging.folder),
+    )  # fmt: skip
+    finished = train(stripes.folder, tmp_path / "run", config, report=events.append)
+    assert isinstance(events[0], Started)
+    assert (events[0].images, events[0].held_out) == (3, 1)
+    assert sum(isinstance(e, Stepped) for e in events) == 8 * 2
+    assert events[-1] == finished
+    assert finished.held_out
+    assert finished.after.n == 1
+    assert len(finished.after.dice) == 2
+    assert finished.better
+    assert finished.after.dice[-1] > finished.before.dice[-1] + 0.1
+
+    # What the report says is what the saved adapter does.
+    judged = [
+        _dice(tmp_path / "run", sample, config.iterations)
+        for sample in TrainingSet(tmp_path / "judge").samples()
+    ]
+    assert judged == [pytest.approx(finished.after.dice, abs=0.01)]
+    card = read_card(tmp_path / "run" / "adapter")
+    assert card.base == "samsp_tiny"
+    assert card.fingerprint == stripes.fingerprint()
+    assert card.after["dice"] == finished.after.dice
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 9))
+    assert json.loads(lines[0]).keys() >= {"epoch", "loss", "dice", "seconds"}
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["before"].keys() >= {"dice", "iou", "n"}
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert settings["rate"] == 3e-3
+
+
+def _dice(run, sample, iterations):
+    image, labels = sample.read()
+    steps = Segmenter(adapter=run / "adapter").segment(image, iterations)
+    return [
+        2 * np.count_nonzero((s.labels > 0) & (labels > 0))
+        / (np.count_nonzero(s.labels) + np.count_nonzero(labels))
+        for s in steps
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_is_the_run_that_was_never_interrupted(stripes, tmp_path):
+    whole = train(stripes.folder, tmp_path / "whole", replace(QUICK, epochs=3))
+
+    class Killed(Exception):
+        pass
+
+    def kill(event):
+        if isinstance(event, Stepped) and event.epoch == 3:
+            raise Killed
+
+    config = replace(QUICK, epochs=3)
+    with pytest.raises(Killed):
+        train(stripes.folder, tmp_path / "cut", config, report=kill)
+    resumed = train(stripes.folder, tmp_path / "cut", config, resume=True)
+    assert resumed.after.dice == pytest.approx(whole.after.dice, abs=1e-4)
+    name = "metrics.jsonl"
+    both = [
+        [json.loads(line)["loss"] for line in metrics.read_text().splitlines()]
+        for metrics in (tmp_path / "whole" / name, tmp_path / "cut" / name)
+    ]
+    assert both[0] == pytest.approx(both[1], abs=1e-4)
+
+
+def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(stripes, tmp_path):
+    run = tmp_path / "run"
+    config = replace(QUICK, epochs=1)
+    train(stripes.folder, run, config)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(stripes.folder, run, config)
+    with pytest.raises(InputError, match="another value of rank"):
+        train(stripes.folder, run, replace(config, rank=8), resume=True)
+    stripes.remove("s0")
+    with pytest.raises(InputError, match="another value of the training set"):
+        train(stripes.folder, run, config, resume=True)
+
+
+def test_stop_keeps_the_best_so_far(stripes, tmp_path):
+    steps = []
+    finished = train(
+        stripes.folder, tmp_path / "run", replace(QUICK, epochs=50),
+        report=lambda e: steps.append(e) if isinstance(e, Stepped) else None,
+        stop_requested=lambda: len(steps) >= 1,
+    )  # fmt: skip
+    assert finished.reason == "stopped"
+    assert len(steps) == 1
+    assert read_card(tmp_path / "run" / "adapter").images == 3
+
+
+def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
+    """At a rate that changes nothing no epoch beats the first."""
+    config = replace(QUICK, epochs=20, patience=2, rate=1e-9, decoder_rate=1e-9)
+    events = []
+    finished = train(stripes.folder, tmp_path / "run", config, report=events.append)
+    assert finished.reason == "early stop"
+    assert not finished.better
+    kept = [e.best for e in events if isinstance(e, EpochEnded)]
+    assert kept == [True, False, False]
+
+
+@pytest.mark.parametrize("prompt", ["box", "points+mask"])
+def test_per_object_training_with_every_prompt(nuclei, tmp_path, prompt):
+    training_set = TrainingSet(tmp_path / "set")
+    training_set.add(*nuclei, name="a")
+    training_set.add(nuclei[0], nuclei[1] * 0, name="empty")
+    config = replace(QUICK, epochs=1, objects=True, prompt=prompt, augment=True)
+    finished = train(training_set.folder, tmp_path / "run", config)
+    assert isinstance(finished, Finished)
+    assert not finished.held_out  # two images: none can be spared
+    assert finished.after.ap50 is not None
+    card = read_card(tmp_path / "run" / "adapter")
+    assert (card.objects, card.prompt) == (True, prompt)
+
+
+def test_continuing_from_an_adapter_starts_where_it_ended(stripes, tmp_path):
+    first = train(stripes.folder, tmp_path / "a", replace(QUICK, epochs=2))
+    config = replace(QUICK, epochs=1, adapter=first.adapter)
+    second = train(stripes.folder, tmp_path / "b", config)
+    assert second.before.dice == pytest.approx(first.after.dice, abs=1e-3)
+
+
+def test_lora_and_decoder_move_and_the_base_does_not(stripes, tmp_path):
+    train(stripes.folder, tmp_path / "run", replace(QUICK, epochs=1))
+    state = torch.load(tmp_path / "run" / "last" / "state.pt", weights_only=True)
+    names = state["adapter"]
+    moved = [n for n, v in names.items() if "lora_B" in n and v.abs().sum() > 0]
+    assert len(moved) == 12
+    kinds = {n.split("base_model.model.")[1].split(".")[0] for n in names}
+    assert kinds == {"image_encoder", "prompt_encoder", "mask_decoder"}
+    assert all("lora" in n for n in names if "image_encoder" in n)
