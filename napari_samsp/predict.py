@@ -40,7 +40,8 @@ def parser() -> Parser:
     )
     made.add_argument("--output", type=Path, required=True, help="folder for the masks")
     made.add_argument(
-        "--model", help="a name or a checkpoint file (the adapter's base, or samsp_tiny)"
+        "--model",
+        help="a name or a checkpoint file (the adapter's base, or samsp_tiny)",
     )
     made.add_argument("--adapter", type=Path, help="an adapter's folder")
     made.add_argument("--iterations", type=int, default=3, help="how many (3)")

@@ -2,7 +2,7 @@
 
     python training/pretrain.py DATA --output RUN [--minutes 90] [--resume]
 
-DATA is a folder of training sets (``NAME/images``, ``NAME/masks``). Some of each batch is
+DATA is a folder of training sets (``NAME/images``, ``NAME/masks``). Some images are
 generated (`synthetic.py`). Every step decodes each image without a prompt, with true
 prompts of random objects (jittered boxes, points, degraded masks), and again from its
 own output, so that the decoder learns from true prompts before it trusts its own.
@@ -21,9 +21,9 @@ import torch
 from safetensors.torch import save_file
 from skimage import measure
 from synthetic import generate
-from torch.utils.data import DataLoader, Dataset
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 from napari_samsp.core.images import read_image, read_labels, to_rgb8
 from napari_samsp.core.prompts import Prompt, boxes_of, deepest_points
@@ -158,7 +158,9 @@ def _degraded(low: torch.Tensor) -> torch.Tensor:
     """Low-res logits such as an unsure model gives: shifted border, noise, softness."""
     n, size, _ = low.shape
     blurred = F.avg_pool2d(low[:, None], 3, 1, 1)
-    field = F.interpolate(torch.randn(n, 1, size // 8, size // 8), (size, size), mode="bilinear")
+    field = F.interpolate(
+        torch.randn(n, 1, size // 8, size // 8), (size, size), mode="bilinear"
+    )
     shift = 0.25 * torch.randn(n, 1, 1, 1) + 0.3 * field
     return (blurred - 0.5 + shift) * (4 + 12 * torch.rand(n, 1, 1, 1))
 
@@ -220,7 +222,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=90, help="training time in all")
+    parser.add_argument(
+        "--minutes", type=float, default=90, help="training time in all"
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -241,7 +245,9 @@ def main() -> None:
         if name.endswith("pos_embed"):
             torch.nn.init.trunc_normal_(parameter, std=0.02)
     model = SelfPrompting(sam, "box+mask")
-    average = AveragedModel(sam, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    average = AveragedModel(
+        sam, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
     optimizer = torch.optim.AdamW(sam.parameters(), args.rate, weight_decay=0.05)
     step, spent = 0, 0.0
     if args.resume and state_file.exists():
@@ -255,8 +261,12 @@ def main() -> None:
     data = Mixture(args.data, sets, args.seed, ARCHITECTURES["samsp_tiny"].image_size)
     order = range(step * args.batch, 10**8)
     loader = DataLoader(
-        data, args.batch, sampler=order, num_workers=args.workers,
-        collate_fn=collate, prefetch_factor=4 if args.workers else None,
+        data,
+        args.batch,
+        sampler=order,
+        num_workers=args.workers,
+        collate_fn=collate,
+        prefetch_factor=4 if args.workers else None,
     )
     rng = np.random.default_rng((args.seed, step))
     seen: dict[str, list[float]] = {}
@@ -281,15 +291,19 @@ def main() -> None:
             line = {"step": step, "minutes": (time.monotonic() - begun) / 60}
             line |= {k: float(np.mean(v)) for k, v in seen.items()}
             with (args.output / "log.jsonl").open("a") as stream:
-                stream.write(json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n")
+                stream.write(
+                    json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n"
+                )
             seen = {}
         done = progress >= 1
         if done or time.monotonic() - saved > 240:
             saved = time.monotonic()
             torch.save(
                 {
-                    "model": sam.state_dict(), "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(), "step": step,
+                    "model": sam.state_dict(),
+                    "average": average.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
                     "seconds": time.monotonic() - begun,
                 },
                 state_file.with_suffix(".part"),

@@ -146,7 +146,9 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
         soft = 0.3 * soft + 0.7 * outline
     amount = soft * each[labels] if rng.random() < 0.7 else soft
     image = back + (fore - back) * amount[..., None]
-    image += rng.uniform(0, 0.12) * texture(rng, shape)[..., None] * (1 - soft[..., None])
+    image += (
+        rng.uniform(0, 0.12) * texture(rng, shape)[..., None] * (1 - soft[..., None])
+    )
     image += rng.uniform(0, 0.12) * texture(rng, shape)[..., None] * soft[..., None]
     image *= 1 + rng.uniform(0, 0.3) * smooth_noise(rng, shape, 60)[..., None]
     if rng.random() < 0.2:

@@ -77,7 +77,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     try:
         os.chmod(fresh, 0o755)
         # "auto" would look the base model up on a hub.
-        model.save_pretrained(fresh, save_embedding_layers=False)
+        model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
@@ -148,7 +148,11 @@ def load_adapter(
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     wrong = sorted(
         saved.keys() ^ expected.keys()
-        | {k for k in saved.keys() & expected.keys() if saved[k].shape != expected[k].shape}
+        | {
+            k
+            for k in saved.keys() & expected.keys()
+            if saved[k].shape != expected[k].shape
+        }
     )
     if wrong:
         raise InputError(

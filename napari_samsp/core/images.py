@@ -165,7 +165,9 @@ def _channels_last(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
     return array[..., :3]
 
 
-def read_image(path: Path, palette: Literal["colours", "indices"] = "colours") -> np.ndarray:
+def read_image(
+    path: Path, palette: Literal["colours", "indices"] = "colours"
+) -> np.ndarray:
     """Read an image file.
 
     Parameters
@@ -206,12 +208,11 @@ def read_image(path: Path, palette: Literal["colours", "indices"] = "colours") -
 
 def _read_picture(path: Path, palette: str) -> np.ndarray:
     with Image.open(path) as picture:
-        if picture.mode == "P" and palette == "indices":
-            return np.asarray(picture)
         if picture.mode == "LA":
-            picture = picture.convert("L")
-        elif picture.mode in ("P", "PA", "CMYK", "YCbCr"):
-            picture = picture.convert("RGB")
+            return np.asarray(picture.convert("L"))
+        indices = picture.mode == "P" and palette == "indices"
+        if picture.mode in ("P", "PA", "CMYK", "YCbCr") and not indices:
+            return np.asarray(picture.convert("RGB"))
         return np.asarray(picture)
 
 
@@ -253,7 +254,7 @@ def read_ome_zarr(path: Path) -> tuple[np.ndarray, int | None]:
 
     try:
         group = zarr.open_group(str(path), mode="r")
-        attributes = dict(group.attrs)
+        attributes: dict[str, Any] = dict(group.attrs)
         scales = attributes.get("ome", attributes)["multiscales"][0]
         names = [
             axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]
@@ -265,7 +266,9 @@ def read_ome_zarr(path: Path) -> tuple[np.ndarray, int | None]:
     array = array.reshape([array.shape[n] for n in kept])
     names = [names[n] for n in kept]
     if long := [name for name in names if name not in ("c", "y", "x")]:
-        raise InputError(f"{path} is no single 2D image: it has axes {', '.join(long)}.")
+        raise InputError(
+            f"{path} is no single 2D image: it has axes {', '.join(long)}."
+        )
     return array, names.index("c") if "c" in names else None
 
 

@@ -170,9 +170,9 @@ def average_precision(
 ) -> list[float]:
     """Part of the objects that were found, ``TP / (TP + FP + FN)``.
 
-    The definition of the 2018 Data Science Bowl, StarDist and Cellpose: an object is
-    found if its IoU with a predicted one is above the threshold, one to one; below
-    0.5, where several may qualify, the matching with the most pairs counts.
+    As in the 2018 Data Science Bowl, StarDist and Cellpose: an object is found if its
+    IoU with a predicted one is above the threshold, one to one. Below 0.5, where
+    several may qualify, the matching with the most pairs counts.
 
     Parameters
     ----------
@@ -241,10 +241,10 @@ def aggregated_jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 class _Overlaps(NamedTuple):
-    """Pairs of objects that share pixels, and all objects' areas."""
+    """Pairs that share pixels, as numbers in raster order, and all objects' areas."""
 
-    row: np.ndarray  # the predicted object's number, from 0 in raster order
-    column: np.ndarray  # the true object's
+    row: np.ndarray
+    column: np.ndarray
     intersection: np.ndarray
     union: np.ndarray
     predicted: np.ndarray
@@ -295,8 +295,7 @@ def _foregrounds(
 
 def _check(prediction: np.ndarray, truth: np.ndarray) -> None:
     if prediction.shape != truth.shape:
-        sizes = (" x ".join(map(str, a.shape)) for a in (prediction, truth))
+        ours, theirs = (" x ".join(map(str, a.shape)) for a in (prediction, truth))
         raise InputError(
-            "The prediction is {} but the mask is {}; they must have the same "
-            "size.".format(*sizes)
+            f"The prediction is {ours} but the mask is {theirs}; sizes must be equal."
         )

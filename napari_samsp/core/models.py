@@ -58,7 +58,19 @@ class Model:
         return not self.url
 
 
-_META = "https://dl.fbaipublicfiles.com/segment_anything/"
+def _by_meta(size: str, file: str, sha256: str, size_bytes: int) -> Model:
+    return Model(
+        f"vit_{size[0]}",
+        f"vit_{size[0]}",
+        file,
+        f"https://dl.fbaipublicfiles.com/segment_anything/{file}",
+        sha256,
+        size_bytes,
+        "Apache-2.0",
+        f"Segment Anything by Meta, {size} size",
+    )
+
+
 _REGISTRY = {
     model.name: model
     for model in (
@@ -72,35 +84,23 @@ _REGISTRY = {
             "BSD-3-Clause",
             "small SAM for microscopy; comes with napari-samsp, needs no network",
         ),
-        Model(
-            "vit_b",
-            "vit_b",
+        _by_meta(
+            "base",
             "sam_vit_b_01ec64.pth",
-            f"{_META}sam_vit_b_01ec64.pth",
             "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
             375_042_383,
-            "Apache-2.0",
-            "Segment Anything by Meta, base size",
         ),
-        Model(
-            "vit_l",
-            "vit_l",
+        _by_meta(
+            "large",
             "sam_vit_l_0b3195.pth",
-            f"{_META}sam_vit_l_0b3195.pth",
             "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
             1_249_524_607,
-            "Apache-2.0",
-            "Segment Anything by Meta, large size",
         ),
-        Model(
-            "vit_h",
-            "vit_h",
+        _by_meta(
+            "huge",
             "sam_vit_h_4b8939.pth",
-            f"{_META}sam_vit_h_4b8939.pth",
             "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
             2_564_550_879,
-            "Apache-2.0",
-            "Segment Anything by Meta, huge size",
         ),
     )
 }
@@ -154,18 +154,7 @@ def location(name: str) -> Path:
 
 
 def is_available(name: str) -> bool:
-    """Whether a model can be used without a network.
-
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-
-    Returns
-    -------
-    bool
-        Only that its file is there; loading it checks its content.
-    """
+    """Whether a model's file is on this disk; loading it checks its content."""
     return location(name).is_file()
 
 

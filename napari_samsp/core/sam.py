@@ -20,7 +20,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from segment_anything.modeling.image_encoder import get_rel_pos
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,20 +73,21 @@ class SplitAttention(nn.Module):
 
     Parameters
     ----------
-    fused : nn.Module
-        The stock ``Attention``; its parameters other than ``qkv`` are shared.
+    fused : segment_anything.modeling.image_encoder.Attention
+        The stock module; its parameters other than ``qkv`` are shared.
     """
 
-    def __init__(self, fused: nn.Module) -> None:
+    def __init__(self, fused: Attention) -> None:
         super().__init__()
         dim = fused.proj.in_features
-        self.num_heads = fused.num_heads
+        self.num_heads: int = fused.num_heads
         bias = fused.qkv.bias is not None
         self.q_proj, self.k_proj, self.v_proj = (
             nn.Linear(dim, dim, bias=bias) for _ in range(3)
         )
-        self.proj = fused.proj
-        self.rel_pos_h, self.rel_pos_w = fused.rel_pos_h, fused.rel_pos_w
+        self.proj: nn.Linear = fused.proj
+        self.rel_pos_h: nn.Parameter = fused.rel_pos_h
+        self.rel_pos_w: nn.Parameter = fused.rel_pos_w
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over the tokens of each image or window.
@@ -178,11 +179,7 @@ def build_sam(architecture: str | Architecture) -> Sam:
         In evaluation mode. Its state dict has the stock layout but for the split
         ``qkv``; `to_stock_layout` and `from_stock_layout` convert.
     """
-    a = (
-        ARCHITECTURES[architecture]
-        if isinstance(architecture, str)
-        else architecture
-    )
+    a = ARCHITECTURES[architecture] if isinstance(architecture, str) else architecture
     sam = Sam(
         image_encoder=ImageEncoderViT(
             img_size=a.image_size,
@@ -265,9 +262,7 @@ def to_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, value in state.items():
         encoder = key.startswith("image_encoder.")
         if encoder and ".attn.q_proj." in key:
-            parts = [
-                state[key.replace(".q_proj.", f".{name}_proj.")] for name in "qkv"
-            ]
+            parts = [state[key.replace(".q_proj.", f".{name}_proj.")] for name in "qkv"]
             out[key.replace(".q_proj.", ".qkv.")] = torch.cat(parts)
         elif not (encoder and (".attn.k_proj." in key or ".attn.v_proj." in key)):
             out[key] = value

@@ -12,7 +12,7 @@ OVERLAP = 0.25
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of an image, in pixels: rows ``top:bottom``, columns ``left:right``."""
+    """A rectangle of an image in pixels: ``[top:bottom, left:right]``."""
 
     top: int
     bottom: int
@@ -63,7 +63,9 @@ def _starts(side: int, size: int) -> list[int]:
     return np.linspace(0, side - size, count).round().astype(int).tolist()
 
 
-def blend(tiles: list[Tile], maps: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def blend(
+    tiles: list[Tile], maps: list[np.ndarray], shape: tuple[int, int]
+) -> np.ndarray:
     """Average overlapping maps, each fading towards its tile's border.
 
     Parameters

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,11 @@ class TrainingSet:
         lines = self._lines()
         return [
             Sample(
-                name, images[name], masks[name], predictions.get(name), lines.get(name, {})
+                name,
+                images[name],
+                masks[name],
+                predictions.get(name),
+                lines.get(name, {}),
             )
             for name in sorted(images.keys() & masks.keys())
         ]
@@ -119,7 +123,8 @@ class TrainingSet:
         """
         self.check_names()
         samples = self.samples()
-        if not any([sample.read()[1].any() for sample in samples]):
+        labelled = [bool(sample.read()[1].any()) for sample in samples]
+        if not any(labelled):
             raise InputError(
                 f"Every mask of {self.folder} is empty: label at least one object."
             )
@@ -215,7 +220,7 @@ class TrainingSet:
         line = {
             "name": name,
             **info,
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._write_lines(self._lines() | {name: line})
         return next(s for s in self.samples() if s.name == name)
@@ -266,7 +271,8 @@ class TrainingSet:
 
     def _taken(self, name: str) -> bool:
         return any(
-            name in self._files(folder, IMAGE_SUFFIXES) for folder in ("images", "masks")
+            name in self._files(folder, IMAGE_SUFFIXES)
+            for folder in ("images", "masks")
         )
 
     def _drop_other_formats(self, name: str) -> None:

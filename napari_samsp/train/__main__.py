@@ -107,7 +107,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     arguments = vars(parser().parse_args(argv))
-    places = {k: arguments.pop(k) for k in ("set", "output", "config", "resume", "events")}
+    places = {
+        k: arguments.pop(k) for k in ("set", "output", "config", "resume", "events")
+    }
     recipe = read_recipe(places["config"]) if places["config"] else {}
     config = TrainConfig(**(recipe | arguments))
     if places["events"]:

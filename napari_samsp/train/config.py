@@ -59,8 +59,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         parse_kind(self.prompt)
         least = {
-            "iterations": 1, "epochs": 1, "rank": 1, "batch": 1, "views": 1,
-            "minutes": 0, "patience": 0, "distill": 0, "true_prompts": 0, "threads": 0,
+            "iterations": 1,
+            "epochs": 1,
+            "rank": 1,
+            "batch": 1,
+            "views": 1,
+            "minutes": 0,
+            "patience": 0,
+            "distill": 0,
+            "true_prompts": 0,
+            "threads": 0,
         }
         for name, bound in least.items():
             if not getattr(self, name) >= bound:

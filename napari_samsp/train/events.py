@@ -148,7 +148,9 @@ class Failed:
 
 
 Event = Started | Stepped | EpochEnded | Finished | Failed
-_KINDS = {kind.__name__: kind for kind in (Started, Stepped, EpochEnded, Finished, Failed)}
+_KINDS = {
+    kind.__name__: kind for kind in (Started, Stepped, EpochEnded, Finished, Failed)
+}
 
 
 def to_json(event: Event) -> str:

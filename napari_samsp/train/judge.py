@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from napari_samsp.train.data import Picture
 
 
-def judge(
-    model: SelfPrompting, pictures: list[Picture], iterations: int
-) -> Figures:
+def judge(model: SelfPrompting, pictures: list[Picture], iterations: int) -> Figures:
     """Segment images as a user would, and compare with their masks.
 
     Parameters

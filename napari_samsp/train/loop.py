@@ -1,10 +1,10 @@
-"""The training loop: LoRA and decoder on self-prompted iterations, best adapter kept."""
+"""The training loop: LoRA and decoder on self-prompted iterations."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,9 @@ class _Run:
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision=_precision(device),
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            kwargs_handlers=[
+                DistributedDataParallelKwargs(find_unused_parameters=True)
+            ],
         )
         if device.type == "cpu":
             torch.set_num_threads(max(1, threads // self.accelerator.num_processes))
@@ -139,9 +141,7 @@ class _Run:
         self.report = report if self.main else lambda event: None
         self.folder = RunFolder(output)
         loaded = load_sam(config.model)
-        scaling = (
-            read_card(config.adapter).scaling if config.adapter else Scaling()
-        )
+        scaling = read_card(config.adapter).scaling if config.adapter else Scaling()
         torch.manual_seed(config.seed)
         if config.adapter:
             self.peft, _ = load_adapter(
@@ -164,9 +164,7 @@ class _Run:
             self.peft.get_base_model(), config.prompt, config.objects
         )
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=0.01)
-        loader = DataLoader(
-            views, config.batch, shuffle=True, collate_fn=stack_views
-        )
+        loader = DataLoader(views, config.batch, shuffle=True, collate_fn=stack_views)
         self.objective, self.optimizer, self.loader = self.accelerator.prepare(
             Objective(self.model, config), self.optimizer, loader
         )
@@ -208,13 +206,18 @@ class _Run:
             loss, stopped = self._epoch(progress.epoch + 1, clock)
             figures = self._judge()
             progress.epoch += 1
-            best = progress.best is None or merit(figures) > merit(progress.best) + LEAST_GAIN
+            best = (
+                progress.best is None
+                or merit(figures) > merit(progress.best) + LEAST_GAIN
+            )
             progress.since_best = 0 if best else progress.since_best + 1
             progress.seconds = clock.elapsed()
             if best:
                 progress.best = figures
             if self.main:
-                self._keep(progress, loss, figures, best, progress.seconds - begun, clock)
+                self._keep(
+                    progress, loss, figures, best, progress.seconds - begun, clock
+                )
             reason = self._why_end(progress, clock, stopped)
             if reason:
                 break
@@ -286,7 +289,7 @@ class _Run:
                     **self.card.__dict__,
                     "before": _plain(progress.before),
                     "after": _plain(figures),
-                    "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             )
             save_adapter(self.peft, self.folder.adapter, card)
@@ -327,13 +330,12 @@ class _Run:
         """Whether the main process says so: all processes must take the same turn."""
         if self.accelerator.num_processes == 1:
             return flag
-        value = torch.tensor(
-            float(flag and self.main), device=self.accelerator.device
-        )
+        value = torch.tensor(float(flag and self.main), device=self.accelerator.device)
         return bool(self.accelerator.reduce(value, "sum") > 0)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        lora, decoder = [], []
+        lora: list[torch.nn.Parameter] = []
+        decoder: list[torch.nn.Parameter] = []
         for name, parameter in self.peft.named_parameters():
             if parameter.requires_grad:
                 (lora if ".lora_" in name else decoder).append(parameter)

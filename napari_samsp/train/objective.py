@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_samsp.core.prompts import Prompt, boxes_of
-from napari_samsp.core.self_prompting import Decoding, SelfPrompting
 from napari_samsp.train.losses import (
     coverage,
     distillation_loss,
@@ -18,7 +17,7 @@ from napari_samsp.train.losses import (
 )
 
 if TYPE_CHECKING:
-    from napari_samsp.train.augment import View
+    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
     from napari_samsp.train.config import TrainConfig
 
 OBJECTS_PER_STEP = 32

@@ -100,7 +100,11 @@ def test_scaling_refuses_nonsense():
         Scaling("log")
 
 
-@given(hnp.arrays(st.sampled_from(["u1", "u2", "i4"]), (7, 12), elements=st.integers(0, 99)))
+@given(
+    hnp.arrays(
+        st.sampled_from(["u1", "u2", "i4"]), (7, 12), elements=st.integers(0, 99)
+    )
+)
 def test_labels_round_trip(tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("labels") / "a.tif"
     write_labels(path, labels.astype(np.int32))
@@ -148,7 +152,9 @@ def test_a_palette_is_colours_in_an_image_and_labels_in_a_mask(tmp_path):
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_ome_zarr_is_read(tmp_path, version):
     path = tmp_path / "image.ome.zarr"
-    group = zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
+    group = zarr.open_group(
+        str(path), mode="w", zarr_format=2 if version == "0.4" else 3
+    )
     data = np.stack([RAMP, RAMP[::-1]])[None].astype(np.uint16)
     group.create_array("0", data=data)
     axes = [{"name": n} for n in "tcyx"]

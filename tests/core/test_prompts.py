@@ -17,9 +17,7 @@ from napari_samsp.core.prompts import (
 )
 
 
-@given(
-    st.integers(0, 20), st.integers(0, 30), st.integers(1, 11), st.integers(1, 9)
-)
+@given(st.integers(0, 20), st.integers(0, 30), st.integers(1, 11), st.integers(1, 9))
 def test_the_box_is_the_masks_extent(top, left, height, width):
     masks = torch.zeros(1, 32, 40, dtype=torch.bool)
     masks[0, top : top + height, left : left + width] = True
@@ -29,7 +27,9 @@ def test_the_box_is_the_masks_extent(top, left, height, width):
 
 
 def test_an_empty_mask_looks_anywhere_but_in_the_padding():
-    box = boxes_of(torch.zeros(1, 16, 16, dtype=torch.bool), 4, torch.tensor([[64, 30]]))
+    box = boxes_of(
+        torch.zeros(1, 16, 16, dtype=torch.bool), 4, torch.tensor([[64, 30]])
+    )
     assert box.tolist() == [[0, 0, 30, 64]]
 
 
@@ -48,9 +48,7 @@ def test_a_mask_prompt_hides_the_other_objects_and_stops_gradients():
         logits[0, 5:7, 5:7] = 6.0
     region = torch.zeros(1, 8, 8, dtype=torch.bool)
     region[0, 1:3, 1:3] = True
-    prompt = prompt_from_masks(
-        "box+mask", region, logits, 4, torch.tensor([[32, 32]])
-    )
+    prompt = prompt_from_masks("box+mask", region, logits, 4, torch.tensor([[32, 32]]))
     assert prompt.points is None
     assert not prompt.masks.requires_grad
     assert prompt.masks[0, 0, 1, 1] == 5

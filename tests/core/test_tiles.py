@@ -39,7 +39,10 @@ def test_objects_smaller_than_the_overlap_are_joined_exactly(seed):
     shape = (150, 220)
     truth = np.zeros(shape, np.int32)
     for n in range(12):
-        top, left = 4 + 36 * (n // 4) + rng.integers(8), 4 + 52 * (n % 4) + rng.integers(8)
+        top, left = (
+            4 + 36 * (n // 4) + rng.integers(8),
+            4 + 52 * (n % 4) + rng.integers(8),
+        )
         truth[top : top + 14, left : left + 12] = n + 1
     tiles = tile_image(shape, 64)
     parts = []

@@ -44,9 +44,7 @@ def test_names_are_numbered_or_replaced(tmp_path, nuclei):
 @given(st.text(min_size=1, max_size=40))
 def test_no_name_leaves_the_folder(tmp_path_factory, name):
     folder = tmp_path_factory.mktemp("sets")
-    sample = TrainingSet(folder / "set").add(
-        np.eye(4), np.eye(4, dtype=int), name=name
-    )
+    sample = TrainingSet(folder / "set").add(np.eye(4), np.eye(4, dtype=int), name=name)
     assert sample.image.resolve().parent == (folder / "set" / "images").resolve()
     assert [f.name for f in folder.iterdir()] == ["set"]
 
@@ -66,7 +64,9 @@ def test_a_set_made_by_hand(tmp_path, nuclei):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     io.imsave(tmp_path / "images" / "x.jpg", image)
-    io.imsave(tmp_path / "masks" / "x.png", labels.astype(np.uint8), check_contrast=False)
+    io.imsave(
+        tmp_path / "masks" / "x.png", labels.astype(np.uint8), check_contrast=False
+    )
     (sample,) = TrainingSet(tmp_path).check()
     assert (sample.read()[1] == labels).all()
 

@@ -101,7 +101,7 @@ def test_ctrl_c_keeps_the_state(training_set, tmp_path):
 def test_bad_usage_is_one_sentence_and_code_2(tmp_path, nuclei, arguments, words):
     TrainingSet(tmp_path / "set").add(*nuclei, name="a")
     child = start(*arguments, cwd=tmp_path)
-    output, errors = child.communicate(timeout=120)
+    _output, errors = child.communicate(timeout=120)
     assert child.returncode == 2
     assert words in errors
     assert "Traceback" not in errors

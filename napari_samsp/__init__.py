@@ -1,0 +1,37 @@
+"""Prompt-free segmentation with SAM that prompts itself, inside napari.
+
+>>> from napari_samsp import Segmenter
+>>> iterations = Segmenter().segment(image)
+
+Importing the package is cheap: torch comes in with the first use of a public name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_samsp.core.segmenter import Iteration, Segmenter
+
+    __version__: str
+
+__all__ = ["Iteration", "Segmenter", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-samsp")
+    if name in ("Iteration", "Segmenter"):
+        from napari_samsp.core.torch_guard import import_torch
+
+        import_torch()
+        from napari_samsp.core import segmenter
+
+        return getattr(segmenter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,102 @@
+"""What the commands share: plain errors, exit codes, and help with examples."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+# What a user's disk can say no to; another OSError is a fault of ours and keeps its
+# traceback.
+_DISK_ERRORS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose help ends in examples and whose errors are a sentence.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `argparse.ArgumentParser`.
+    examples : str
+        Command lines, one a line.
+    """
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        if examples:
+            lines = [f"  {line.strip()}" for line in examples.strip().splitlines()]
+            kwargs.setdefault("epilog", "\n".join(["examples:", *lines]))
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and one sentence on standard error.
+
+        Parameters
+        ----------
+        message : str
+            What argparse says.
+        """
+        message = message.rstrip(".")
+        self.exit(BAD_INPUT, f"{message[:1].upper()}{message[1:]} (see --help).\n")
+
+
+def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
+    """Run a command and end the process as every command of ours ends.
+
+    Parameters
+    ----------
+    main : callable
+        Takes the arguments, or None for those of the process; gives an exit code, or
+        None for 0.
+
+    Raises
+    ------
+    SystemExit
+        Code 0 on success; 2, after one sentence on standard error, for what a user
+        can mend (an `InputError`, a full disk, a missing permission); 130 on Ctrl-C.
+    """
+    try:
+        code = main(None) or 0
+        sys.stdout.flush()
+    except InputError as error:
+        code = _say(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        code = _say("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output, such as head, has left: nothing more to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        code = _say(f"{where}{error.strerror}.", BAD_INPUT)
+    sys.exit(code)
+
+
+def _say(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code

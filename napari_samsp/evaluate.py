@@ -1,0 +1,302 @@
+"""Compare predictions with masks: ``python -m napari_samsp.evaluate``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from napari_samsp.cli import Parser, run
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import read_labels, write_atomically
+from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
+
+SUFFIXES = (".tif", ".tiff", ".png")
+TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "boundary_f1": "Boundary F1",
+    "ap50": "AP at 0.5",
+    "ap75": "AP at 0.75",
+    "aji": "AJI",
+}
+WORST = 5
+_ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which prediction belongs to which mask.
+
+    Attributes
+    ----------
+    pairs : dict
+        Prediction's and mask's file by name.
+    missing : list of str
+        Masks without a prediction.
+    unmatched : list of str
+        Predictions without a mask.
+    """
+
+    pairs: dict[str, tuple[Path, Path]]
+    missing: list[str]
+    unmatched: list[str]
+
+
+def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> Pairing:
+    """Pair the files of two folders by stem.
+
+    Parameters
+    ----------
+    predictions : Path
+        Holds ``NAME.tif`` or ``NAME.png``; ``NAME.iter0.tif`` and the like are of
+        single iterations.
+    masks : Path
+        Holds ``NAME.tif`` or ``NAME.png``.
+    iteration : int, optional
+        Take the predictions of this iteration instead.
+
+    Returns
+    -------
+    Pairing
+        By name.
+
+    Raises
+    ------
+    InputError
+        If a folder is missing or empty, or two of its files have the same stem.
+    """
+    true = _by_stem(masks)
+    found: dict[str, Path] = {}
+    for stem, path in _by_stem(predictions).items():
+        part = None if stem in true else _ITERATION.fullmatch(stem)
+        number = int(part["number"]) if part else None
+        if number == iteration:
+            found[part["name"] if part else stem] = path
+    if not found:
+        of = "" if iteration is None else f" of iteration {iteration}"
+        raise InputError(
+            f"There are no predictions{of} in {predictions}; write them with "
+            "python -m napari_samsp.predict."
+        )
+    return Pairing(
+        {
+            name: (found[name], true[name])
+            for name in sorted(found.keys() & true.keys())
+        },
+        sorted(true.keys() - found.keys()),
+        sorted(found.keys() - true.keys()),
+    )
+
+
+def evaluate(
+    pairs: dict[str, tuple[Path, Path]],
+    objects: bool = False,
+    tolerance: float = BOUNDARY_TOLERANCE,
+) -> dict[str, dict[str, float]]:
+    """Figures of every image.
+
+    Parameters
+    ----------
+    pairs : dict
+        Prediction's and mask's file by name.
+    objects : bool
+        Adds the figures of instances.
+    tolerance : float
+        Of the boundary, in pixels.
+
+    Returns
+    -------
+    dict
+        `napari_samsp.core.metrics.scores` by name.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the sizes of two differ.
+    """
+    figures = {}
+    console = Console(stderr=True)
+    for name, (prediction, mask) in track(
+        pairs.items(),
+        "Comparing",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ):
+        labels, truth = read_labels(prediction), read_labels(mask)
+        try:
+            figures[name] = scores(labels, truth, objects, tolerance)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    return figures
+
+
+def report(figures: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Sum up the figures of all images.
+
+    Parameters
+    ----------
+    figures : dict
+        From `evaluate`, at least one image.
+
+    Returns
+    -------
+    dict
+        ``{"dice": {"mean", "std", "n"}, ..., "images": figures, "worst": names}``;
+        the worst are those of the lowest Dice, or AJI if there is one.
+    """
+    keys = list(next(iter(figures.values())))
+    judged_by = "aji" if "aji" in keys else "dice"
+    worst = sorted(figures, key=lambda name: (figures[name][judged_by], name))
+    return {
+        **{key: summary(f[key] for f in figures.values())._asdict() for key in keys},
+        "images": figures,
+        "worst": worst[:WORST],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be compared.
+    """
+    options = _parser().parse_args(arguments)
+    pairing = pair_files(options.predictions, options.masks, options.iteration)
+    if pairing.missing and not options.allow_missing:
+        raise InputError(
+            f"{_some(pairing.missing)} of {options.masks} without a prediction in "
+            f"{options.predictions}; predict the rest, or leave it out with "
+            "--allow-missing."
+        )
+    if not pairing.pairs:
+        raise InputError(
+            f"No prediction in {options.predictions} has the name of a mask in "
+            f"{options.masks}."
+        )
+    figures = evaluate(pairing.pairs, options.objects, options.boundary_tolerance)
+    content = report(figures)
+    if options.json is not None:
+        content |= {
+            "missing": pairing.missing,
+            "unmatched": pairing.unmatched,
+            "boundary_tolerance": options.boundary_tolerance,
+        }
+        text = json.dumps(content, indent=2)
+        write_atomically(options.json, f"{text}\n".encode())
+    _show(content, pairing)
+    return 0
+
+
+def _show(content: dict[str, Any], pairing: Pairing) -> None:
+    console = Console(highlight=False)
+    keys = [key for key in TITLES if key in content]
+    means = Table("", *(TITLES[key] for key in keys))
+    for row, pattern in {"mean": ".3f", "std": ".3f", "n": "d"}.items():
+        means.add_row(row, *(f"{content[key][row]:{pattern}}" for key in keys))
+    worst = Table("worst", *(TITLES[key] for key in keys))
+    worst.columns[0].overflow = "fold"
+    for name in content["worst"]:
+        figures = content["images"][name]
+        worst.add_row(Text(name), *(f"{figures[key]:.3f}" for key in keys))
+    console.print(means, worst)
+    if pairing.missing:
+        console.print(Text(f"Left out: {_some(pairing.missing)} without a prediction."))
+    if pairing.unmatched:
+        console.print(Text(f"Not used: {_some(pairing.unmatched)} without a mask."))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m napari_samsp.evaluate",
+        description="Compare predicted label images with masks of the same names.",
+        examples="""
+        python -m napari_samsp.evaluate predictions masks
+        python -m napari_samsp.evaluate predictions masks --objects --json figures.json
+        python -m napari_samsp.evaluate predictions masks --iteration 0
+        """,
+    )
+    parser.add_argument(
+        "predictions",
+        metavar="PREDICTIONS",
+        type=Path,
+        help="folder of NAME.tif or NAME.png, as predict writes it",
+    )
+    parser.add_argument(
+        "masks", metavar="MASKS", type=Path, help="folder of true masks, same names"
+    )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also judge single objects: AP at IoU 0.5 and 0.75, and AJI",
+    )
+    parser.add_argument(
+        "--boundary-tolerance",
+        metavar="PIXELS",
+        type=float,
+        default=BOUNDARY_TOLERANCE,
+        help="how far off a boundary may be (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--iteration",
+        metavar="N",
+        type=int,
+        help="judge NAME.iterN.tif, written by predict --all-iterations",
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="leave out masks that have no prediction",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="also write the figures there"
+    )
+    return parser
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise InputError(
+                f"{files[path.stem].name} and {path.name} in {folder} have the same "
+                "name; keep one of them."
+            )
+        files[path.stem] = path
+    if not files:
+        raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
+    return files
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names[:3])}{more} {verb}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,129 @@
+"""The models known by name: ``python -m napari_samsp.models``."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from napari_samsp.cli import Parser, run
+from napari_samsp.core import models
+from napari_samsp.core.folders import models_folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or it cannot be fetched.
+    """
+    options = _parser().parse_args(arguments)
+    if options.command == "info":
+        _show(options.name)
+    elif options.command == "download":
+        _download(options.name)
+    else:
+        _list()
+    return 0
+
+
+def _list() -> None:
+    console = Console(highlight=False)
+    table = Table("model", "size", "licence", "state", "what it is")
+    for name in models.names():
+        model = models.info(name)
+        table.add_row(name, _size(name), model.licence, _state(name), model.description)
+    console.print(table)
+    console.print("Downloads are kept in", Text(str(models_folder())), soft_wrap=True)
+
+
+def _show(name: str) -> None:
+    model = models.info(name)
+    lines = {
+        "model": f"{name} - {model.description}",
+        "architecture": model.architecture,
+        "licence": model.licence,
+        "size": _size(name),
+        "state": _state(name),
+        "file": str(models.location(name)),
+    }
+    if not model.bundled:
+        lines |= {"from": model.url, "SHA-256": model.sha256}
+    for title, value in lines.items():
+        print(f"{title:<13} {value}")
+
+
+def _download(name: str) -> None:
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        place = models.download(
+            name, lambda here, total: bar.update(task, completed=here, total=total)
+        )
+    print(place)
+
+
+def _state(name: str) -> str:
+    if not models.is_available(name):
+        return "missing" if models.info(name).bundled else "not downloaded"
+    return "bundled" if models.info(name).bundled else "downloaded"
+
+
+def _size(name: str) -> str:
+    size = models.info(name).size_bytes
+    if models.is_available(name):
+        size = models.location(name).stat().st_size
+    return f"{size / 1e6:.0f} MB" if size else "-"
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m napari_samsp.models",
+        description="List, describe and download models. Without a command: list.",
+        examples="""
+        python -m napari_samsp.models
+        python -m napari_samsp.models info vit_b
+        python -m napari_samsp.models download vit_b
+        """,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("list", help="all models, and which are on this computer")
+    for command, text in {
+        "info": "where a model is from and where it is kept",
+        "download": "fetch a model once; resumes and checks its hash",
+    }.items():
+        one = commands.add_parser(command, help=text, description=text)
+        one.add_argument("name", metavar="NAME", help="a model's name")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,327 @@
+"""Step 2: keep what the user corrected."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from napari.layers import Image, Labels, Shapes
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.folders import corrections_folder
+from napari_samsp.core.images import read_labels
+from napari_samsp.core.training_set import Sample, TrainingSet
+from napari_samsp.ui.corrections import collect, same_pixels
+from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.result_layers import SOURCE_KEY, Source, layer_by_id, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+    import numpy as np
+
+LIST_HEIGHT = 110
+
+
+class CorrectPanel(QWidget):
+    """Stores corrected labels with their image, and lists what is stored.
+
+    Signals: ``changed`` when the set or its folder changed.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers.
+    chosen_image : callable
+        Gives the image layer of labels that are not ours.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, chosen_image: Callable[[], Image | None]
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._chosen_image = chosen_image
+        self._removed: list[tuple[Sample, tuple[np.ndarray, ...]]] = []
+        self.training_set = TrainingSet(corrections_folder())
+        self.labels = LayerChooser(
+            viewer, Labels, tooltip="What you corrected; follows the selected layer"
+        )
+        self.region = LayerChooser(
+            viewer,
+            Shapes,
+            nothing="Whole image",
+            tooltip="Draw a rectangle in a Shapes layer to keep only what is under it",
+        )
+        self.keep_button = QPushButton("Keep correction")
+        self.keep_button.setObjectName("samsp_keep")
+        self.keep_button.setToolTip("Writes image and labels into the correction set")
+        self.message = QLabel()
+        self.message.setObjectName("samsp_keep_message")
+        self.message.setWordWrap(True)
+        self.message.hide()
+        self.list = QTreeWidget()
+        self.list.setObjectName("samsp_corrections")
+        self.folder_label = QElidingLabel()
+        self.buttons = {
+            "open": (QPushButton("Open"), self.open_selected, "Show it as layers"),
+            "replace": (
+                QPushButton("Replace"),
+                self.replace_selected,
+                "Store the labels chosen above in place of the selected correction",
+            ),
+            "remove": (
+                QPushButton("Remove"),
+                self.remove_selected,
+                "Its files move to the folder removed/",
+            ),
+            "undo": (
+                QPushButton("Undo"),
+                self.undo_remove,
+                "Put back what was removed",
+            ),
+        }
+        self._lay_out()
+        self.keep_button.clicked.connect(self.keep)
+        self.list.itemSelectionChanged.connect(self._update_buttons)
+        self.list.itemDoubleClicked.connect(self.open_selected)
+        self.refresh()
+
+    @property
+    def selected(self) -> str | None:
+        """Name of the correction that is selected in the list."""
+        items = self.list.selectedItems()
+        return items[0].text(0) if items else None
+
+    def keep(self, *_: Any, name: str | None = None) -> None:
+        """Store the chosen labels with their image.
+
+        Parameters
+        ----------
+        name : str, optional
+            Replace the correction of this name.
+        """
+        try:
+            labels = self.labels.layer
+            correction = collect(
+                labels if labels in self._viewer.layers else None,
+                self._image_of(labels),
+                self._viewer.dims,
+                self.region.layer,
+            )
+            again = name
+            if again is None and (
+                same := same_pixels(self.training_set, correction.image)
+            ):
+                again = same.name
+            sample = self.training_set.add(
+                correction.image,
+                correction.labels,
+                correction.prediction,
+                name=again or correction.info["layer"],
+                replace=again is not None,
+                **correction.info,
+            )
+        except (InputError, OSError) as error:
+            self._tell(str(error), failed=True)
+            return
+        self.refresh(select=sample.name)
+        self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
+        self.changed.emit()
+
+    def open_selected(self, *_: Any) -> None:
+        """Add the selected correction as an image and a labels layer."""
+        sample = self._selected_sample()
+        if sample is None:
+            return
+        try:
+            image, labels = sample.read()
+            prediction = read_labels(sample.prediction) if sample.prediction else None
+        except InputError as error:
+            self._tell(str(error), failed=True)
+            return
+        rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
+        if image.ndim == 3 and not rgb:
+            self._tell(f"{sample.name} has {image.shape[-1]} channels.", failed=True)
+            return
+        image_layer = self._viewer.add_image(image, name=sample.name, rgb=rgb)
+        source = Source(image_layer.unique_id, (None, None), prediction)
+        layer = self._viewer.add_labels(
+            labels, name=f"{sample.name} correction", metadata={SOURCE_KEY: source}
+        )
+        self.labels.choose(layer)
+
+    def replace_selected(self, *_: Any) -> None:
+        """Store the chosen labels in place of the selected correction."""
+        if self.selected is not None:
+            self.keep(name=self.selected)
+
+    def remove_selected(self, *_: Any) -> None:
+        """Take the selected correction out of the set."""
+        sample = self._selected_sample()
+        if sample is None:
+            return
+        try:
+            arrays: tuple[np.ndarray, ...] = sample.read()
+            if sample.prediction:
+                arrays = (*arrays, read_labels(sample.prediction))
+            self._removed.append((sample, arrays))
+        except InputError:
+            pass  # a broken one can be removed, but not put back from here
+        try:
+            self.training_set.remove(sample.name)
+        except (InputError, OSError) as error:
+            self._tell(str(error), failed=True)
+            return
+        self.refresh()
+        self._tell(f"Removed {sample.name}; its files are in removed/.")
+        self.changed.emit()
+
+    def undo_remove(self, *_: Any) -> None:
+        """Put the correction back that was removed last."""
+        if not self._removed:
+            return
+        sample, arrays = self._removed.pop()
+        info = {k: v for k, v in sample.info.items() if k not in ("name", "time")}
+        try:
+            back = self.training_set.add(*arrays, name=sample.name, **info)
+        except (InputError, OSError) as error:
+            self._tell(str(error), failed=True)
+            return
+        self.refresh(select=back.name)
+        self._tell(f"{back.name} is back.")
+        self.changed.emit()
+
+    def set_folder(self, folder: Path) -> None:
+        """Use another correction set.
+
+        Parameters
+        ----------
+        folder : Path
+            Is created by the first correction.
+        """
+        self.training_set = TrainingSet(folder)
+        self._removed.clear()
+        self.refresh()
+        self.changed.emit()
+
+    def refresh(self, select: str | None = None) -> None:
+        """Read the folder again.
+
+        Parameters
+        ----------
+        select : str, optional
+            Name of the correction to select.
+        """
+        self.list.clear()
+        for sample in self.training_set.samples():
+            item = QTreeWidgetItem(
+                [sample.name, str(sample.info.get("layer", "")), _local_time(sample)]
+            )
+            item.setToolTip(0, str(sample.mask))
+            self.list.addTopLevelItem(item)
+            if sample.name == select:
+                self.list.setCurrentItem(item)
+        self.folder_label.setText(str(self.training_set.folder))
+        self.folder_label.setToolTip(str(self.training_set.folder))
+        self._update_buttons()
+
+    def follow_selection(self) -> None:
+        """Choose the viewer's active layer, if it is one of ours to choose."""
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels):
+            self.labels.choose(active)
+        elif isinstance(active, Shapes):
+            self.region.choose(active)
+
+    def _image_of(self, labels: Labels | None) -> Image | None:
+        source = source_of(labels) if labels is not None else None
+        if source is None:
+            return self._chosen_image()
+        found = layer_by_id(self._viewer, source.image_id)
+        return found if isinstance(found, Image) else None
+
+    def _selected_sample(self) -> Sample | None:
+        samples = self.training_set.samples()
+        return next((s for s in samples if s.name == self.selected), None)
+
+    def _tell(self, text: str, failed: bool = False) -> None:
+        self.message.setText(text)
+        self.message.show()
+        if failed:
+            show_error(text)
+
+    def _update_buttons(self) -> None:
+        for key in ("open", "replace", "remove"):
+            self.buttons[key][0].setEnabled(self.selected is not None)
+        self.buttons["undo"][0].setEnabled(bool(self._removed))
+
+    def _choose_folder(self) -> None:
+        start = str(self.training_set.folder)
+        folder = QFileDialog.getExistingDirectory(self, "Correction set", start)
+        if folder:
+            self.set_folder(Path(folder))
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Labels", self.labels.native)
+        form.addRow("Region", self.region.native)
+        self.list.setHeaderLabels(["Kept", "Image", "Time"])
+        self.list.setRootIsDecorated(False)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setFixedHeight(LIST_HEIGHT)
+        header = cast("QHeaderView", self.list.header())
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        row = QHBoxLayout()
+        for key, (button, slot, tip) in self.buttons.items():
+            button.setObjectName(f"samsp_{key}_correction")
+            button.setToolTip(tip)
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        folder_row = QHBoxLayout()
+        folder_row.addWidget(QLabel("Folder"))
+        folder_row.addWidget(self.folder_label, 1)
+        browse = QToolButton()
+        browse.setText("…")
+        browse.setToolTip("Use another folder as the correction set")
+        browse.clicked.connect(self._choose_folder)
+        folder_row.addWidget(browse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.keep_button)
+        layout.addWidget(self.message)
+        layout.addWidget(self.list)
+        layout.addLayout(row)
+        layout.addLayout(folder_row)
+
+
+def _local_time(sample: Sample) -> str:
+    try:
+        time = datetime.fromisoformat(sample.info["time"]).astimezone()
+    except (KeyError, ValueError, TypeError):
+        return ""
+    return f"{time:%b %d %H:%M}"

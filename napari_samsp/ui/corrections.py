@@ -1,0 +1,192 @@
+"""What "Keep correction" stores: pixels, labels, and the prediction before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import read_image
+from napari_samsp.ui.planes import plane_data, shown_plane
+from napari_samsp.ui.result_layers import RESULT_KEY, source_of
+
+if TYPE_CHECKING:
+    from napari.components import Dims
+
+    from napari_samsp.core.training_set import Sample, TrainingSet
+
+Region = tuple[int, int, int, int]
+"""First and last row, first and last column; the last ones are outside."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A corrected plane, or a part of one.
+
+    Attributes
+    ----------
+    image : numpy.ndarray
+        ``(Y, X)`` or ``(Y, X, C)``.
+    labels : numpy.ndarray
+        ``(Y, X)``, as corrected.
+    prediction : numpy.ndarray or None
+        The same before the correction.
+    info : dict
+        For the set's ``samples.jsonl``.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    prediction: np.ndarray | None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def collect(
+    labels: Labels | None, image: Image | None, dims: Dims, shapes: Shapes | None = None
+) -> Correction:
+    """Take a correction from layers.
+
+    Parameters
+    ----------
+    labels : Labels or None
+        What the user corrected.
+    image : Image or None
+        What it belongs to.
+    dims : Dims
+        The viewer's: of a stack, the slice that is shown is taken.
+    shapes : Shapes, optional
+        Its rectangle limits the correction.
+
+    Returns
+    -------
+    Correction
+        Copies of the layers' data.
+
+    Raises
+    ------
+    InputError
+        If a layer is missing, sizes differ, or there is nothing labelled.
+    """
+    if not isinstance(labels, Labels):
+        raise InputError("Choose the Labels layer that you corrected.")
+    if not isinstance(image, Image):
+        raise InputError(
+            f"The image that {labels.name} belongs to is not open: open it, and choose "
+            "it as the image above."
+        )
+    source = source_of(labels)
+    plane = source.plane if source is not None else shown_plane(image, dims)
+    of_labels = shown_plane(labels, dims)
+    pixels = np.asarray(plane_data(image, plane))
+    corrected = np.asarray(plane_data(labels, of_labels))
+    prediction = None if source is None else source.prediction
+    if pixels.shape[:2] != corrected.shape:
+        raise InputError(
+            f"{labels.name} is {_size(corrected)} pixels but {image.name} is "
+            f"{_size(pixels)}: they do not belong together."
+        )
+    info: dict[str, Any] = {"layer": image.name, "file": image.source.path}
+    if image.ndim > 2:
+        info["slice"] = list(plane)
+    if shapes is not None:
+        region = rectangle(shapes, labels, of_labels, corrected.shape)
+        window = np.s_[region[0] : region[1], region[2] : region[3]]
+        pixels, corrected = pixels[window], corrected[window]
+        prediction = None if prediction is None else prediction[window]
+        info["region"] = list(region)
+    if not corrected.any():
+        where = "under the rectangle" if shapes is not None else f"in {labels.name}"
+        raise InputError(f"Nothing is labelled {where}: paint at least one object.")
+    made_by = labels.metadata.get(RESULT_KEY, {})
+    for name in ("model", "adapter", "iteration", "objects"):
+        if name in made_by:
+            info[name] = made_by[name]
+    return Correction(
+        pixels.copy(),
+        corrected.copy(),
+        None if prediction is None else prediction.copy(),
+        info,
+    )
+
+
+def rectangle(
+    shapes: Shapes,
+    labels: Labels,
+    plane: tuple[int | None, ...],
+    shape: tuple[int, ...],
+) -> Region:
+    """Find the part of a plane that a rectangle covers.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        With one selected shape, or with one alone; its bounding box counts.
+    labels : Labels
+        Whose pixels.
+    plane : tuple
+        Which plane of them.
+    shape : tuple of int
+        The plane's.
+
+    Returns
+    -------
+    Region
+        Within the plane, of at least one pixel.
+
+    Raises
+    ------
+    InputError
+        If it is not clear which rectangle, or it lies outside.
+    """
+    chosen = sorted(shapes.selected_data) or list(range(shapes.nshapes))
+    if len(chosen) != 1:
+        raise InputError(
+            f"Select one rectangle in {shapes.name}; "
+            f"{len(chosen) or 'none'} could be meant."
+        )
+    axes = [axis for axis, index in enumerate(plane) if index is None]
+    corners = []
+    for vertex in np.asarray(shapes.data[chosen[0]]):
+        world = np.asarray(shapes.data_to_world(vertex))[-labels.ndim :]
+        corners.append(np.asarray(labels.world_to_data(world))[axes])
+    # Pixel n covers n - 0.5 to n + 0.5.
+    low = np.floor(np.min(corners, axis=0) + 0.5).astype(int).clip(0, shape)
+    high = np.floor(np.max(corners, axis=0) + 0.5).astype(int).clip(0, shape)
+    if (high <= low).any():
+        raise InputError(f"The rectangle in {shapes.name} is outside the image.")
+    return int(low[0]), int(high[0]), int(low[1]), int(high[1])
+
+
+def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
+    """Find the correction of the very same pixels.
+
+    Two corrections of one image would contradict each other, and one of them could be
+    held out to judge what was trained on the other.
+
+    Parameters
+    ----------
+    training_set : TrainingSet
+        Where.
+    image : numpy.ndarray
+        ``(Y, X)`` or ``(Y, X, C)``.
+
+    Returns
+    -------
+    Sample or None
+        The first one.
+    """
+    for sample in training_set.samples():
+        try:
+            stored = read_image(sample.image)
+        except InputError:
+            continue
+        if stored.shape == image.shape and np.array_equal(stored, image):
+            return sample
+    return None
+
+
+def _size(array: np.ndarray) -> str:
+    return " x ".join(str(n) for n in array.shape[:2])

@@ -1,0 +1,64 @@
+"""Before and after, iteration by iteration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QVBoxLayout, QWidget
+
+from napari_samsp.ui.compact_table import CompactTable
+
+if TYPE_CHECKING:
+    from napari_samsp.train.events import Finished
+
+COLUMNS = ("Iteration", "Dice before", "Dice after", "Change")
+
+
+class FiguresTable(QWidget):
+    """What a run gained, and on which images that was measured.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt's.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.heading = QLabel()
+        self.heading.setObjectName("samsp_figures_heading")
+        self.heading.setWordWrap(True)
+        self.table = CompactTable(COLUMNS)
+        self.table.setObjectName("samsp_figures")
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.heading)
+        layout.addWidget(self.table)
+
+    def show_figures(self, finished: Finished) -> None:
+        """Fill in a run's result.
+
+        Parameters
+        ----------
+        finished : Finished
+            The trainer's last word.
+        """
+        n = finished.after.n
+        images = "1 image" if n == 1 else f"{n} images"
+        if finished.held_out:
+            were = "was" if n == 1 else "were"
+            judged = f"Measured on {images} that {were} held out:"
+        else:
+            judged = (
+                f"Measured on the {images} trained on (too few to hold one out), "
+                "so new images may do worse:"
+            )
+        self.heading.setText(judged)
+        self.table.clear_rows()
+        pairs = zip(finished.before.dice, finished.after.dice, strict=False)
+        for row, (before, after) in enumerate(pairs):
+            change = f"{after - before:+.3f}"
+            self.table.add_row((str(row), f"{before:.3f}", f"{after:.3f}", change))

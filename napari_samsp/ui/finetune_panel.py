@@ -1,0 +1,237 @@
+"""Step 3: fine-tune on what was kept."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils import progress
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_samsp.core.folders import runs_folder
+from napari_samsp.train.events import EpochEnded, Event, Finished, Started, Stepped
+from napari_samsp.ui.curves import Curves
+from napari_samsp.ui.figures_table import FiguresTable
+from napari_samsp.ui.trainer_process import Ending, TrainerProcess
+from napari_samsp.ui.training_settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.training_set import TrainingSet
+
+FULL = 1000
+LEAST_TO_HOLD_OUT = 3
+
+
+class FinetunePanel(QWidget):
+    """Starts the trainer and shows what it reports.
+
+    Signals: ``status`` (a line for the widget's foot), ``busy`` (whether it trains),
+    ``adapter_ready`` (an adapter's folder that is to be used from now on) and
+    ``run_ended`` (whatever came of it).
+
+    Parameters
+    ----------
+    training_set : callable
+        Gives the correction set.
+    model : callable
+        Gives the name of the base model.
+    adapter : callable
+        Gives the folder of the selected adapter, or None.
+    """
+
+    status = Signal(str)
+    busy = Signal(bool)
+    adapter_ready = Signal(object)
+    run_ended = Signal()
+
+    def __init__(
+        self,
+        training_set: Callable[[], TrainingSet],
+        model: Callable[[], str],
+        adapter: Callable[[], Path | None],
+    ) -> None:
+        super().__init__()
+        self._training_set, self._model, self._adapter = training_set, model, adapter
+        self._run: Path | None = None
+        self._result: Path | None = None
+        self._started_at = 0.0
+        self._activity: progress | None = None
+        self.process = TrainerProcess()
+        self.process.heard.connect(self._on_event)
+        self.process.ended.connect(self._on_ended)
+        self.destroyed.connect(self.process.retire)
+
+        self.count = QLabel()
+        self.count.setObjectName("samsp_count")
+        self.count.setWordWrap(True)
+        self.settings = TrainingSettings()
+        self.collapsible = QCollapsible("Settings")
+        self.collapsible.setContent(self.settings)
+        self.collapsible.collapse(animate=False)
+        self.button = QPushButton("Fine-tune")
+        self.button.setObjectName("samsp_finetune")
+        self.button.setToolTip("Trains in a process of its own; napari stays free")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, FULL)
+        self.curves = Curves()
+        self.message = QLabel()
+        self.message.setObjectName("samsp_train_message")
+        self.message.setWordWrap(True)
+        self.figures = FiguresTable()
+        self.use_button = QPushButton("Use it anyway")
+        self.use_button.setObjectName("samsp_use_anyway")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (
+            self.count, self.collapsible, self.button, self.bar, self.curves,
+            self.message, self.figures, self.use_button,
+        ):  # fmt: skip
+            layout.addWidget(widget)
+        for hidden in (
+            self.bar, self.curves, self.message, self.figures, self.use_button
+        ):  # fmt: skip
+            hidden.hide()
+        self.button.clicked.connect(self.start)
+        self.use_button.clicked.connect(self._use_anyway)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Count the corrections again."""
+        n = len(self._training_set().samples())
+        if n == 0:
+            text = "No corrections yet: keep at least one."
+        elif n < LEAST_TO_HOLD_OUT:
+            text = (
+                f"{n} correction{'s' if n > 1 else ''}. With fewer than three none can "
+                "be held out: figures will be of the training images themselves."
+            )
+        else:
+            held_out = max(1, round(n / 5))
+            text = f"{n} corrections; {held_out} of them held out, to judge by."
+        self.count.setText(text)
+        self.button.setEnabled(n > 0 and not self.process.running)
+
+    def start(self) -> None:
+        """Start a run on the correction set."""
+        if self.process.running:
+            return
+        run = _new_run()
+        try:
+            run.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._tell(f"The folder for training runs cannot be made: {error}.")
+            return
+        self._run, self._result = run, None
+        self.curves.clear()
+        self.curves.show()
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("Loading…")
+        self.bar.show()
+        for old in (self.message, self.figures, self.use_button):
+            old.hide()
+        self._activity = progress(total=FULL, desc="SAM-SP: fine-tuning")
+        arguments = self.settings.arguments(
+            self._training_set().folder.resolve(), run, self._model(), self._adapter()
+        )
+        self.process.start(arguments, run.parent)
+        self.refresh()
+        self.busy.emit(True)
+        self.status.emit("Loading the model and the corrections…")
+
+    def stop(self) -> None:
+        """Ask for the best adapter so far."""
+        self.process.stop()
+        self.status.emit("Stopping: the best adapter so far is kept…")
+
+    def _on_event(self, event: Event) -> None:
+        self.curves.add(event)
+        if isinstance(event, Started):
+            self._started_at = time.monotonic()
+            self.bar.setRange(0, FULL)
+            held_out = event.held_out or "none"
+            self.status.emit(
+                f"Training on {event.images} on {event.device}; {held_out} held out."
+            )
+        elif isinstance(event, Stepped | EpochEnded):
+            self._advance(event.epoch, event.seconds_left)
+
+    def _advance(self, epoch: int, seconds_left: float) -> None:
+        spent = time.monotonic() - self._started_at
+        part = spent / max(spent + seconds_left, 1e-6)
+        value = max(self.bar.value(), min(FULL, round(FULL * part)))
+        self.bar.setFormat(f"epoch {epoch}, {_duration(seconds_left)} left at most")
+        if self._activity is not None:
+            self._activity.update(value - self._activity.n)
+        self.bar.setValue(value)
+
+    def _on_ended(self, ending: Ending) -> None:
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+        self.bar.hide()
+        self.run_ended.emit()
+        if ending.finished is not None:
+            self._show_result(ending.finished)
+        else:
+            self._show_failure(ending)
+        self.refresh()
+        self.busy.emit(False)
+
+    def _show_result(self, finished: Finished) -> None:
+        self._result = Path(finished.adapter)
+        self.figures.show_figures(finished)
+        self.figures.show()
+        before, after = finished.before.dice[-1], finished.after.dice[-1]
+        gain = f"Dice {before:.3f} → {after:.3f}"
+        ended = {
+            "stopped": "Stopped. ",
+            "minutes": "The time is over. ",
+            "early stop": "It got no better any more. ",
+        }.get(finished.reason, "Done. ")
+        if finished.better:
+            self._tell(f"{ended}{gain}: the new adapter is in use.")
+            self.adapter_ready.emit(self._result)
+        else:
+            self._tell(f"{ended}{gain}: not better, so what you had stays in use.")
+            self.use_button.show()
+        show_info(f"SAM-SP fine-tuning: {gain}")
+
+    def _show_failure(self, ending: Ending) -> None:
+        text = ending.reason
+        if self._run is not None and (self._run / "adapter" / "samsp.json").is_file():
+            text += " The best adapter until then is kept and can be chosen in step 1."
+        self._tell(text)
+        show_error(text)
+        if ending.log:
+            self.message.setText(f"{text}\n\n{ending.log}")
+
+    def _use_anyway(self) -> None:
+        if self._result is not None:
+            self.use_button.hide()
+            self.adapter_ready.emit(self._result)
+
+    def _tell(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.show()
+        self.status.emit("")
+
+
+def _new_run() -> Path:
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    run, number = runs_folder() / name, 1
+    while run.exists():
+        number += 1
+        run = runs_folder() / f"{name}-{number}"
+    return run.absolute()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,215 @@
+"""The trainer as a child process: the same command that a terminal runs."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QCoreApplication, QObject, QProcess, QTimer, Signal
+
+from napari_samsp.train.events import Event, Failed, Finished, from_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GRACE_MS = 20_000
+"""After a stop, before the child is killed; it may have to judge its best adapter."""
+QUIT_MS = 3_000
+"""The same when the application quits: the best adapter is on disk already."""
+LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes
+    ----------
+    finished : Finished or None
+        The trainer's own last word, if it ended well.
+    reason : str
+        Otherwise, why not, in a sentence.
+    log : str
+        Otherwise, the last lines of its standard error.
+    """
+
+    finished: Finished | None
+    reason: str = ""
+    log: str = ""
+
+
+class TrainerProcess(QObject):
+    """Starts the trainer, hears its events and ends it, whatever happens.
+
+    Signals: ``heard`` (an `Event`) for each line and, last of all and always,
+    ``ended`` (an `Ending`).
+
+    It belongs to the application and not to a widget: Qt kills a process whose parent
+    goes. The trainer also ends by itself when its standard input does, so that even a
+    crash of the viewer leaves nothing behind.
+    """
+
+    heard = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self) -> None:
+        application = QCoreApplication.instance()
+        super().__init__(application)
+        self._process: QProcess | None = None
+        self._finished: Finished | None = None
+        self._failed: Failed | None = None
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._asked_to_stop = False
+        self._retired = False
+        self._grace = QTimer(self)
+        self._grace.setSingleShot(True)
+        self._grace.timeout.connect(self._kill)
+        if application is not None:
+            application.aboutToQuit.connect(self.end_now)
+
+    @property
+    def running(self) -> bool:
+        """Whether the child lives."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, 0 if there is none."""
+        return int(self._process.processId()) if self._process else 0
+
+    def start(self, arguments: list[str], folder: Path) -> None:
+        """Start ``python -m napari_samsp.train``.
+
+        Parameters
+        ----------
+        arguments : list of str
+            Of the command; ``--events`` is added.
+        folder : Path
+            Working directory. Not a checkout, or it would be imported from there.
+        """
+        if self.running:
+            return
+        self._finished, self._failed, self._asked_to_stop = None, None, False
+        self._log.clear()
+        process = QProcess(self)
+        process.setWorkingDirectory(str(folder))
+        process.readyReadStandardOutput.connect(self._read_events)
+        process.readyReadStandardError.connect(self._read_log)
+        process.finished.connect(self._on_finished)
+        process.errorOccurred.connect(self._on_error)
+        self._process = process
+        command = ["-u", "-m", "napari_samsp.train", *arguments, "--events"]
+        process.start(sys.executable, command)
+
+    def stop(self, grace_ms: int = GRACE_MS) -> None:
+        """Ask the trainer to keep the best adapter and finish; kill it if it does not.
+
+        Parameters
+        ----------
+        grace_ms : int
+            How long it may take.
+        """
+        if self._process is None:
+            return
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            # A line, since Windows has no signals for this.
+            self._process.write(b"stop\n")
+            self._process.closeWriteChannel()
+        self._grace.start(grace_ms)
+
+    def end_now(self) -> None:
+        """Stop the child and wait for its end; it is killed after `QUIT_MS`."""
+        process = self._process
+        if process is None:
+            return
+        self.stop()
+        if not process.waitForFinished(QUIT_MS):
+            process.kill()
+            process.waitForFinished(QUIT_MS)
+
+    def retire(self) -> None:
+        """Stop the child without waiting, and go when it has: the widget is gone.
+
+        The application still ends it in time when it quits.
+        """
+        self._retired = True
+        self.stop(QUIT_MS)
+        if self._process is None:
+            self.deleteLater()
+
+    def _read_events(self) -> None:
+        if self._process is None:
+            return
+        self._process.setReadChannel(QProcess.ProcessChannel.StandardOutput)
+        # A line may arrive in parts; what is not complete stays in Qt's buffer.
+        while self._process is not None and self._process.canReadLine():
+            self._hear(bytes(self._process.readLine().data()))
+
+    def _hear(self, line: bytes) -> None:
+        event: Event | None = from_json(line.decode("utf-8", "replace"))
+        if event is None:
+            return
+        if isinstance(event, Finished):
+            self._finished = event
+        elif isinstance(event, Failed):
+            self._failed = event
+        self.heard.emit(event)
+
+    def _read_log(self) -> None:
+        if self._process is None:
+            return
+        text = bytes(self._process.readAllStandardError().data()).decode(
+            errors="replace"
+        )
+        for line in text.replace("\r", "\n").splitlines():
+            if line.strip():
+                self._log.append(line.rstrip())
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _on_error(self, error: QProcess.ProcessError) -> None:
+        # Of the errors only this one is not followed by `finished`.
+        if error == QProcess.ProcessError.FailedToStart:
+            self._end(Ending(None, f"Python could not be started: {sys.executable}."))
+
+    def _on_finished(self, code: int, status: QProcess.ExitStatus) -> None:
+        process = self._process
+        if process is None:
+            return
+        self._read_events()
+        self._hear(bytes(process.readAllStandardOutput().data()))
+        self._read_log()
+        log = "\n".join(self._log)
+        if self._finished is not None:
+            self._end(Ending(self._finished))
+        elif self._failed is not None:
+            self._end(Ending(None, self._failed.message, log))
+        elif self._asked_to_stop:
+            self._end(
+                Ending(None, "Training was stopped before its first result.", log)
+            )
+        elif status == QProcess.ExitStatus.CrashExit:
+            self._end(
+                Ending(
+                    None,
+                    "The training process was killed, perhaps because the memory ran "
+                    "out: close other programs or use fewer, smaller images.",
+                    log,
+                )
+            )
+        else:
+            self._end(Ending(None, f"Training failed (exit code {code}).", log))
+
+    def _end(self, ending: Ending) -> None:
+        self._grace.stop()
+        if self._process is not None:
+            self._process.deleteLater()
+            self._process = None
+        self.ended.emit(ending)
+        if self._retired:
+            self.deleteLater()

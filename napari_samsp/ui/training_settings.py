@@ -1,0 +1,81 @@
+"""The settings of a fine-tuning run that the widget shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+
+from napari_samsp.train.config import TrainConfig, option_help
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_MINUTES = 5.0
+
+
+class TrainingSettings(QWidget):
+    """Epochs, minutes, mode, and where to start from.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt's.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.minutes = QDoubleSpinBox()
+        self.minutes.setObjectName("samsp_minutes")
+        self.minutes.setRange(0, 10_000)
+        self.minutes.setDecimals(1)
+        self.minutes.setValue(DEFAULT_MINUTES)
+        self.minutes.setSpecialValueText("no limit")
+        self.minutes.setToolTip(option_help("minutes"))
+        self.epochs = QSpinBox()
+        self.epochs.setObjectName("samsp_epochs")
+        self.epochs.setRange(1, 100_000)
+        self.epochs.setValue(TrainConfig().epochs)
+        self.epochs.setToolTip(option_help("epochs"))
+        self.objects = QCheckBox("One prompt per object")
+        self.objects.setObjectName("samsp_train_objects")
+        self.objects.setToolTip(option_help("objects") + "; follows step 1")
+        self.continuing = QCheckBox("Continue from the selected adapter")
+        self.continuing.setObjectName("samsp_continue")
+        self.continuing.setToolTip(
+            "Off: start from the base model and learn all corrections, which forgets "
+            "nothing."
+        )
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Minutes", self.minutes)
+        form.addRow("Epochs", self.epochs)
+        form.addRow(self.objects)
+        form.addRow(self.continuing)
+
+    def arguments(
+        self, training_set: Path, run: Path, model: str, adapter: Path | None
+    ) -> list[str]:
+        """Spell the run as the trainer's command line.
+
+        Parameters
+        ----------
+        training_set, run : Path
+            Input and output.
+        model : str
+            Base model.
+        adapter : Path or None
+            The selected one; used only if the user wants to continue from it.
+
+        Returns
+        -------
+        list of str
+            After ``python -m napari_samsp.train``.
+        """
+        arguments = [str(training_set), "--output", str(run), "--model", model]
+        arguments += ["--epochs", str(self.epochs.value())]
+        arguments += ["--minutes", f"{self.minutes.value():g}"]
+        arguments += ["--objects" if self.objects.isChecked() else "--no-objects"]
+        if self.continuing.isChecked() and adapter is not None:
+            arguments += ["--adapter", str(adapter)]
+        return arguments

@@ -1,0 +1,183 @@
+"""The dock widget: segment, correct, fine-tune."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import napari.viewer
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.ui.correct_panel import CorrectPanel
+from napari_samsp.ui.finetune_panel import FinetunePanel
+from napari_samsp.ui.segment_panel import SegmentPanel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SamSpWidget(QWidget):
+    """Prompt-free segmentation that learns from the user's corrections.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+
+    # Not quoted: with the annotations' import above, napari would not find it.
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.segmenting = SegmentPanel(viewer)
+        self.correcting = CorrectPanel(viewer, lambda: self.segmenting.image.layer)
+        self.finetuning = FinetunePanel(
+            training_set=lambda: self.correcting.training_set,
+            model=lambda: self.segmenting.model_name,
+            adapter=self._adapter_folder,
+        )
+        self.status = QLabel()
+        self.status.setObjectName("samsp_status")
+        self.status.setWordWrap(True)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setObjectName("samsp_stop")
+        self.stop_button.setEnabled(False)
+        self._activity_line = ""
+        self._lay_out()
+
+        self.segmenting.status.connect(self._on_status)
+        self.segmenting.busy.connect(self._on_busy)
+        self.segmenting.labelled.connect(self.correcting.labels.choose)
+        self.segmenting.adapter.changed.connect(self._show_status)
+        self.segmenting.objects.toggled.connect(
+            self.finetuning.settings.objects.setChecked
+        )
+        self.correcting.changed.connect(self.finetuning.refresh)
+        self.finetuning.status.connect(self._on_status)
+        self.finetuning.busy.connect(self._on_busy)
+        self.finetuning.run_ended.connect(self.segmenting.adapter.refresh)
+        self.finetuning.adapter_ready.connect(self._use_adapter)
+        self.stop_button.clicked.connect(self.stop)
+        self._watch_viewer()
+        self._follow_selection()
+        self._show_status()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Read the layer list again; napari calls this when it changes.
+
+        Parameters
+        ----------
+        event : napari.utils.events.Event, optional
+            Of no interest.
+        """
+        self.segmenting.image.refresh()
+        self.segmenting.update_state()
+        self.correcting.labels.refresh()
+        self.correcting.region.refresh()
+
+    def stop(self) -> None:
+        """Stop what runs: segmenting, or else training."""
+        if self.segmenting.run.running:
+            self.segmenting.run.stop()
+            self._on_status("Stopping…")
+        elif self.finetuning.process.running:
+            self.finetuning.stop()
+        self.stop_button.setEnabled(False)
+
+    def _watch_viewer(self) -> None:
+        layers = self._viewer.layers
+        emitters = [
+            getattr(layers.events, name)
+            for name in ("inserted", "removed", "reordered", "renamed")
+        ]
+        for emitter in emitters:
+            emitter.connect(self.reset_choices)
+        layers.selection.events.active.connect(self._follow_selection)
+        active = layers.selection.events.active
+
+        def forget() -> None:
+            # A viewer can outlive its widget, and would call into a deleted object.
+            for emitter in emitters:
+                emitter.disconnect(self.reset_choices)
+            active.disconnect(self._follow_selection)
+
+        self.destroyed.connect(forget)
+
+    def _follow_selection(self, _event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Image):
+            self.segmenting.image.choose(active)
+        self.correcting.follow_selection()
+
+    def _adapter_folder(self) -> Path | None:
+        adapter = self.segmenting.adapter.adapter
+        return adapter.folder if adapter else None
+
+    def _use_adapter(self, folder: Path) -> None:
+        try:
+            self.segmenting.adapter.choose(folder)
+        except InputError as error:
+            self._on_status(str(error))
+
+    def _on_status(self, text: str) -> None:
+        self._activity_line = text
+        self._show_status()
+
+    def _on_busy(self, _busy: bool) -> None:
+        segments = self.segmenting.run.running
+        trains = self.finetuning.process.running
+        self.stop_button.setEnabled(segments or trains)
+        what = "segmenting" if segments else "training; the best adapter so far is kept"
+        self.stop_button.setToolTip(f"Stop {what}")
+        if not segments and self._activity_line in ("Segmenting…", "Stopping…"):
+            self._activity_line = ""
+        self._show_status()
+
+    def _show_status(self, *_: Any) -> None:
+        adapter = self.segmenting.adapter.adapter
+        parts = (
+            self.segmenting.model_name,
+            adapter.name if adapter else "no adapter",
+            self.segmenting.device or "device chosen at the first run",
+        )
+        line = " · ".join(parts)
+        self.status.setText(f"{line}\n{self._activity_line}".strip())
+
+    def _lay_out(self) -> None:
+        steps = QWidget()
+        column = QVBoxLayout(steps)
+        column.setContentsMargins(0, 0, 4, 0)
+        for title, panel in (
+            ("1  Segment", self.segmenting),
+            ("2  Correct", self.correcting),
+            ("3  Fine-tune", self.finetuning),
+        ):
+            box = QGroupBox(title)
+            inner = QVBoxLayout(box)
+            inner.setContentsMargins(6, 6, 6, 6)
+            panel.setContentsMargins(0, 0, 0, 0)
+            inner.addWidget(panel)
+            column.addWidget(box)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(steps)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setMinimumWidth(steps.minimumSizeHint().width() + 20)
+        foot = QHBoxLayout()
+        foot.addWidget(self.status, 1)
+        foot.addWidget(self.stop_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(scroll, 1)
+        layout.addLayout(foot)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import write_labels
+from napari_samsp.evaluate import main, pair_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folders(tmp_path: Path, nuclei) -> tuple[Path, Path]:
+    """Predictions and masks of three images: perfect, one nucleus short, empty."""
+    _, truth = nuclei
+    predictions, masks = tmp_path / "predictions", tmp_path / "masks"
+    predictions.mkdir()
+    masks.mkdir()
+    for name, labels in {
+        "perfect": truth,
+        "short": np.where(truth == 3, 0, truth),
+        "empty": np.zeros_like(truth),
+    }.items():
+        write_labels(predictions / f"{name}.tif", labels)
+        Image.fromarray(truth.astype(np.uint8)).save(masks / f"{name}.png")
+    return predictions, masks
+
+
+def run_main(folders: tuple[Path, Path], *options: str) -> int:
+    return main([*map(str, folders), *options])
+
+
+def test_figures(folders, tmp_path: Path, capsys, nuclei) -> None:
+    target = tmp_path / "figures.json"
+    assert run_main(folders, "--json", str(target)) == 0
+    content = json.loads(target.read_text())
+    images = content["images"]
+    assert images["perfect"] == {"dice": 1, "iou": 1, "boundary_f1": 1}
+    assert images["empty"] == {"dice": 0, "iou": 0, "boundary_f1": 0}
+    assert content["worst"] == ["empty", "short", "perfect"]
+    assert content["dice"]["n"] == 3
+    mean = (1 + images["short"]["dice"]) / 3
+    assert content["dice"]["mean"] == pytest.approx(mean)
+    spread = np.std([1, 0, images["short"]["dice"]], ddof=1)
+    assert content["dice"]["std"] == pytest.approx(spread)
+    assert "ap50" not in content
+    said = capsys.readouterr().out
+    assert f"{mean:.3f}" in said
+    assert "Boundary F1" in said
+    assert said.index("empty") < said.index("short")
+
+
+def test_objects(folders, tmp_path: Path, capsys) -> None:
+    target = tmp_path / "figures.json"
+    run_main(folders, "--objects", "--json", str(target))
+    content = json.loads(target.read_text())
+    assert content["ap50"]["mean"] == pytest.approx((1 + 5 / 6 + 0) / 3)
+    assert set(content) > {"ap75", "aji"}
+    assert "AP at 0.75" in capsys.readouterr().out
+
+
+def test_a_mask_without_prediction_is_an_error_that_names_it(folders) -> None:
+    (folders[0] / "short.tif").unlink()
+    with pytest.raises(InputError, match=r"short is|short .*without a prediction"):
+        run_main(folders)
+
+
+def test_missing_predictions_can_be_allowed(folders, tmp_path, capsys) -> None:
+    (folders[0] / "short.tif").unlink()
+    target = tmp_path / "figures.json"
+    assert run_main(folders, "--allow-missing", "--json", str(target)) == 0
+    assert json.loads(target.read_text())["missing"] == ["short"]
+    assert "Left out: short is without a prediction." in capsys.readouterr().out
+
+
+def test_a_prediction_without_mask_is_told(folders, capsys) -> None:
+    (folders[1] / "short.png").unlink()
+    assert run_main(folders) == 0
+    assert "Not used: short is without a mask." in capsys.readouterr().out
+
+
+def test_iterations_are_judged_on_request_only(folders, tmp_path: Path, nuclei) -> None:
+    predictions, masks = folders
+    for name in ("perfect", "short", "empty"):
+        write_labels(predictions / f"{name}.iter0.tif", nuclei[1])
+    assert set(pair_files(predictions, masks).pairs) == {"perfect", "short", "empty"}
+    target = tmp_path / "figures.json"
+    run_main(folders, "--iteration", "0", "--json", str(target))
+    assert json.loads(target.read_text())["dice"]["mean"] == 1
+    with pytest.raises(InputError, match="iteration 7"):
+        run_main(folders, "--iteration", "7")
+
+
+def test_a_name_that_looks_like_an_iteration(tmp_path: Path, nuclei) -> None:
+    for name in ("predictions", "masks"):
+        (tmp_path / name).mkdir()
+        write_labels(tmp_path / name / "a.iter3.tif", nuclei[1])
+    pairing = pair_files(tmp_path / "predictions", tmp_path / "masks")
+    assert set(pairing.pairs) == {"a.iter3"}
+
+
+def test_sizes_that_differ_are_named(folders, nuclei) -> None:
+    write_labels(folders[0] / "short.tif", nuclei[1].T)
+    with pytest.raises(InputError, match="short: The prediction is 160 x 96"):
+        run_main(folders)
+
+
+def test_two_files_of_one_name_are_refused(folders) -> None:
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(folders[0] / "short.png")
+    with pytest.raises(InputError, match=r"short\.png and short\.tif"):
+        run_main(folders)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_missing_folders_are_named(folders, which: int) -> None:
+    chosen = list(folders)
+    chosen[which] = folders[which] / "nowhere"
+    with pytest.raises(InputError, match=r"There is no folder .*nowhere"):
+        run_main(tuple(chosen))
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path, nuclei, capsys) -> None:
+    for name in ("predictions", "masks"):
+        (tmp_path / name).mkdir()
+        write_labels(tmp_path / name / "[red]a.tif", nuclei[1])
+    run_main((tmp_path / "predictions", tmp_path / "masks"))
+    assert "[red]a" in capsys.readouterr().out
+
+
+def test_as_a_command(folders, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "napari_samsp.evaluate"]
+    good = subprocess.run(
+        [*command, *folders], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "Dice" in good.stdout
+    (folders[0] / "short.tif").unlink()
+    bad = subprocess.run(
+        [*command, *folders], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("short ")
+    assert bad.stderr.count("\n") == 1

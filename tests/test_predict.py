@@ -1,0 +1,170 @@
+"""``python -m napari_samsp.predict`` and the Python entry: files in, labels out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from skimage import io
+
+from napari_samsp import Segmenter
+from napari_samsp.core.adapter import add_lora, save_adapter
+from napari_samsp.core.adapter_card import AdapterCard
+from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling
+from napari_samsp.predict import main
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter()
+
+
+def foreground_dice(labels, truth):
+    both = np.count_nonzero((labels > 0) & (truth > 0))
+    return 2 * both / (np.count_nonzero(labels) + np.count_nonzero(truth))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("objects", [False, True])
+def test_masks_land_where_the_objects_are(segmenter, nuclei, turned, objects):
+    """Landscape and portrait, without any training: bright blobs are found."""
+    image, truth = (np.ascontiguousarray(a.T) if turned else a for a in nuclei)
+    steps = segmenter.segment(image, iterations=3, objects=objects)
+    assert [s.iteration for s in steps] == [0, 1, 2]
+    assert [s.prompt for s in steps] == [None, "box+mask", "box+mask"]
+    assert steps[0].iou_to_previous is None
+    assert all(0 <= s.iou_to_previous <= 1 for s in steps[1:])
+    for step in steps:
+        assert step.labels.dtype == np.int32
+        assert step.labels.shape == step.logits.shape == image.shape
+        assert step.area_fraction == np.count_nonzero(step.labels) / image.size
+        assert step.seconds > 0
+    assert foreground_dice(steps[0].labels, truth) > 0.6
+    if objects:
+        assert steps[0].labels.max() >= 4
+    else:
+        assert set(np.unique(steps[-1].labels)) <= {0, 1}
+
+
+def test_every_layout_gives_the_same_masks(segmenter, nuclei):
+    image, _ = nuclei
+    rgb = np.repeat(image[..., None], 3, -1)
+    expected = segmenter.segment(image, 1)[0].labels
+    for other, axis in (
+        (rgb, None),
+        (np.moveaxis(rgb, -1, 0), 0),
+        (np.moveaxis(rgb, -1, 1), 1),
+        (image.astype(np.uint16) * 200, None),
+        (image / 255, None),
+    ):
+        got = segmenter.segment(other, 1, channel_axis=axis)[0].labels
+        assert np.mean(got != expected) < 0.005
+
+
+def test_tiles_find_what_the_whole_image_finds(segmenter, nuclei):
+    """A mosaic of nine, tiled at full resolution, is segmented everywhere."""
+    image, truth = np.tile(nuclei[0], (5, 4)), np.tile(nuclei[1], (5, 4))
+    done = []
+    (step,) = segmenter.iterate(image, 1, objects=True, progress=done.append)
+    assert step.labels.shape == image.shape
+    assert len(done) == 9
+    assert done == sorted(done)
+    assert done[-1] == 1
+    for rows in np.array_split(np.arange(image.shape[0]), 3):
+        for cols in np.array_split(np.arange(image.shape[1]), 3):
+            part = np.ix_(rows, cols)
+            assert foreground_dice(step.labels[part], truth[part]) > 0.5
+
+
+def test_settings_that_make_no_sense(segmenter, nuclei):
+    for kwargs in ({"iterations": 0}, {"prompt": "circle"}, {"tile": "some"}):
+        with pytest.raises(InputError):
+            list(segmenter.segment(nuclei[0], **kwargs))
+    with pytest.raises(InputError, match="no device"):
+        Segmenter(device="tpu9")
+
+
+def test_the_command_writes_labels_of_every_iteration(tmp_path, nuclei):
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    io.imsave(folder / "one.png", nuclei[0])
+    tifffile.imwrite(folder / "two.tif", nuclei[0].T.astype(np.uint16) * 100)
+    (folder / "notes.txt").write_text("not an image")
+    group = zarr.open_group(str(folder / "three.ome.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", data=nuclei[0][None, :, :])
+    group.attrs["multiscales"] = [
+        {"axes": [{"name": n} for n in "cyx"], "datasets": [{"path": "0"}]}
+    ]
+    out = tmp_path / "out"
+    main([
+        str(folder), "--output", str(out), "--iterations", "2", "--all-iterations",
+    ])  # fmt: skip
+    assert sorted(f.name for f in out.iterdir()) == sorted(
+        f"{name}{kind}.tif"
+        for name in ("one", "two", "three")
+        for kind in ("", ".iter0", ".iter1")
+    )
+    for name, shape in (("one", (96, 160)), ("two", (160, 96)), ("three", (96, 160))):
+        last = tifffile.imread(out / f"{name}.tif")
+        assert last.shape == shape
+        assert last.dtype == np.int32
+        assert (last == tifffile.imread(out / f"{name}.iter1.tif")).all()
+    (step,) = Segmenter().segment(nuclei[0], 1)
+    assert (tifffile.imread(out / "one.iter0.tif") == step.labels).all()
+
+
+def test_the_adapter_says_how_to_run(tmp_path, nuclei):
+    """Prompt, scaling and objects come from the adapter."""
+    loaded = load_sam("samsp_tiny")
+    card = AdapterCard(
+        "samsp_tiny", loaded.sha256, 256, Scaling("limits", 0, 255), prompt="box",
+        objects=True,
+    )  # fmt: skip
+    save_adapter(add_lora(loaded.sam, 4, "samsp_tiny"), tmp_path / "a", card)
+    segmenter = Segmenter(adapter=tmp_path / "a")
+    assert segmenter.kind == "box"
+    assert segmenter.scaling == card.scaling
+    assert segmenter.adapter_name == "a"
+    io.imsave(tmp_path / "x.png", nuclei[0])
+    main([
+        str(tmp_path / "x.png"), "--output", str(tmp_path / "out"),
+        "--adapter", str(tmp_path / "a"),
+    ])  # fmt: skip
+    expected = segmenter.segment(nuclei[0], 3, objects=True)[-1].labels
+    assert (tifffile.imread(tmp_path / "out" / "x.tif") == expected).all()
+
+
+def test_one_bad_image_does_not_stop_the_others(tmp_path, nuclei):
+    io.imsave(tmp_path / "a.png", np.full((9, 9), 5, np.uint8), check_contrast=False)
+    (tmp_path / "b.tif").write_bytes(b"II*\0broken")
+    io.imsave(tmp_path / "c.png", nuclei[0])
+    with pytest.raises(InputError, match=r"a\.png.*constant.*b\.tif.*1 of 3 images"):
+        main([str(tmp_path), "--output", str(tmp_path / "out"), "--iterations", "1"])
+    assert [f.name for f in (tmp_path / "out").iterdir()] == ["c.tif"]
+
+
+def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
+    for folder in ("p", "q", "empty"):
+        (tmp_path / folder).mkdir()
+    io.imsave(tmp_path / "p" / "a.png", nuclei[0])
+    io.imsave(tmp_path / "q" / "a.png", nuclei[0])
+    for inputs, words in (
+        (["gone.png"], "no file or folder gone.png"),
+        (["p", "q"], "would both become a.tif"),
+        (["empty"], "holds no image"),
+        (["p", "--iterations", "0"], "at least 1"),
+        (["p", "--adapter", "q"], "is not an adapter"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_samsp.predict", *inputs, "--output", "o"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

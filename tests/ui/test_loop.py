@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QPushButton
+
+from napari_samsp.core.folders import corrections_folder, runs_folder
+from napari_samsp.train.events import Figures, Finished
+from napari_samsp.ui.trainer_process import Ending
+
+
+def result(viewer, iteration=-1):
+    return [la for la in viewer.layers if la.name.startswith("SAM-SP")][iteration]
+
+
+def test_segment_correct_finetune_segment(
+    viewer, widget, segment, click, finetune, nuclei
+):
+    image, labels = nuclei
+    viewer.add_image(image, name="cells")
+    segment()
+    layer = result(viewer)
+    predicted = layer.data.copy()
+    layer.data[:] = labels
+    layer.refresh()
+    click("samsp_keep")
+    stored = widget.correcting.training_set.samples()
+    assert [s.name for s in stored] == ["cells"]
+    kept_image, kept_labels = stored[0].read()
+    assert np.array_equal(kept_image, image)
+    assert np.array_equal(kept_labels, labels)
+    from napari_samsp.core.images import read_labels
+
+    assert np.array_equal(read_labels(stored[0].prediction), predicted)
+    assert stored[0].info["layer"] == "cells"
+    assert "fewer than three" in widget.finetuning.count.text().lower()
+
+    finetune(epochs=2)
+    run = next(runs_folder().iterdir())
+    assert (run / "adapter" / "samsp.json").is_file()
+    panel = widget.finetuning
+    assert len(panel.curves.loss.lines[1]) == 2
+    assert "trained on" in panel.figures.heading.text()
+    assert panel.figures.table.rowCount() == 2
+    if not panel.use_button.isHidden():
+        click("samsp_use_anyway")
+    chosen = widget.segmenting.adapter.adapter
+    assert chosen is not None
+    assert chosen.name == run.name
+
+    segment()
+    about = result(viewer).metadata["samsp"]
+    assert about["adapter"] == run.name
+    assert run.name in widget.status.text()
+
+
+def test_stopping_a_training_keeps_the_best(viewer, widget, click, qtbot, nuclei):
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    panel = widget.finetuning
+    panel.settings.epochs.setValue(1000)
+    heard = []
+    panel.process.heard.connect(heard.append)
+    click("samsp_finetune")
+    qtbot.waitUntil(
+        lambda: any(type(e).__name__ == "EpochEnded" for e in heard), timeout=300_000
+    )
+    with qtbot.waitSignal(panel.run_ended, timeout=120_000):
+        click("samsp_stop")
+    assert isinstance(heard[-1], Finished)
+    assert heard[-1].reason == "stopped"
+    assert (next(runs_folder().iterdir()) / "adapter").is_dir()
+    assert not widget.findChild(QPushButton, "samsp_stop").isEnabled()
+    assert widget.findChild(QPushButton, "samsp_finetune").isEnabled()
+
+
+def test_bad_corrections_get_the_trainers_sentence(widget, click, qtbot, nuclei):
+    widget.correcting.training_set.add(nuclei[0], np.zeros_like(nuclei[1]), name="a")
+    widget.finetuning.refresh()
+    with qtbot.waitSignal(widget.finetuning.run_ended, timeout=120_000):
+        click("samsp_finetune")
+    assert "is empty" in widget.finetuning.message.text()
+    assert "Traceback" not in widget.finetuning.message.text()
+
+
+def test_a_killed_trainer_is_reported(widget, click, qtbot, nuclei):
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    process = widget.finetuning.process
+    click("samsp_finetune")
+    qtbot.waitUntil(lambda: process.pid > 0, timeout=30_000)
+    with qtbot.waitSignal(widget.finetuning.run_ended, timeout=60_000):
+        os.kill(process.pid, 9)
+    assert "was killed" in widget.finetuning.message.text()
+    assert widget.findChild(QPushButton, "samsp_finetune").isEnabled()
+
+
+def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):
+    before, after = (
+        Figures([0.7, 0.8], [0.6, 0.7], 2),
+        Figures([0.7, 0.75], [0.6, 0.7], 2),
+    )
+    panel = widget.finetuning
+    ready = []
+    panel.adapter_ready.connect(ready.append)
+    finished = Finished("epochs", str(tmp_path), before, after, True, better=False)
+    panel.process.ended.emit(Ending(finished))
+    assert not ready
+    assert "not better" in panel.message.text()
+    assert panel.figures.heading.text() == "Measured on 2 images that were held out:"
+    texts = [panel.figures.table.item(1, column).text() for column in range(4)]
+    assert texts == ["1", "0.800", "0.750", "-0.050"]
+    panel.use_button.click()
+    assert ready == [tmp_path]
+
+
+def test_keeping_again_replaces(viewer, widget, click, nuclei):
+    viewer.add_image(nuclei[0], name="cells")
+    layer = viewer.add_labels(nuclei[1].copy(), name="mine")
+    click("samsp_keep")
+    layer.data[:10, :10] = 9
+    click("samsp_keep")
+    samples = widget.correcting.training_set.samples()
+    assert len(samples) == 1
+    assert (samples[0].read()[1][:10, :10] == 9).all()
+    assert "Replaced" in widget.correcting.message.text()
+
+
+def test_a_correction_can_be_opened_removed_and_put_back(viewer, widget, click, nuclei):
+    viewer.add_image(nuclei[0], name="cells")
+    viewer.add_labels(nuclei[1].copy())
+    click("samsp_keep")
+    viewer.layers.clear()
+    click("samsp_open_correction")
+    assert [la.name for la in viewer.layers] == ["cells", "cells correction"]
+    assert np.array_equal(viewer.layers[1].data, nuclei[1])
+    click("samsp_remove_correction")
+    corrections = widget.correcting.training_set
+    assert not corrections.samples()
+    assert (corrections.folder / "removed" / "masks" / "cells.tif").is_file()
+    click("samsp_undo_correction")
+    assert np.array_equal(corrections.samples()[0].read()[1], nuclei[1])
+
+
+def test_a_refused_correction_writes_nothing(viewer, widget, click, nuclei):
+    viewer.add_image(nuclei[0], name="cells")
+    viewer.add_labels(nuclei[1][:40], name="part")
+    click("samsp_keep")
+    assert "do not belong together" in widget.correcting.message.text()
+    assert not corrections_folder().exists()
+
+
+def test_the_slice_that_was_segmented_is_kept(viewer, widget, segment, click, nuclei):
+    stack = np.stack([nuclei[0], nuclei[0][::-1].copy()])
+    viewer.add_image(stack, name="stack")
+    viewer.dims.set_point(0, 1)
+    segment()
+    layer = result(viewer)
+    layer.data[0, :20, :20] = 5
+    viewer.dims.set_point(0, 0)
+    click("samsp_keep")
+    sample = widget.correcting.training_set.samples()[0]
+    kept_image, kept_labels = sample.read()
+    assert np.array_equal(kept_image, stack[1])
+    assert (kept_labels[:20, :20] == 5).all()
+    assert sample.info["slice"] == [1, None, None]
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_settings_become_the_trainers_command(widget, tmp_path, objects):
+    settings = widget.finetuning.settings
+    widget.segmenting.objects.setChecked(objects)
+    settings.epochs.setValue(7)
+    settings.minutes.setValue(2.5)
+    made = settings.arguments(tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a")
+    assert made == [
+        str(tmp_path), "--output", str(tmp_path / "run"), "--model", "samsp_tiny",
+        "--epochs", "7", "--minutes", "2.5", "--objects" if objects else "--no-objects",
+    ]  # fmt: skip
+    settings.continuing.setChecked(True)
+    made = settings.arguments(tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a")
+    assert made[-2:] == ["--adapter", str(tmp_path / "a")]
+
+
+def test_a_broken_adapter_is_not_offered(widget):
+    folder = runs_folder() / "r" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "samsp.json").write_text(json.dumps({"base": 3}))
+    widget.segmenting.adapter.refresh()
+    assert widget.segmenting.adapter.combo.count() == 1

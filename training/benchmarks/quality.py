@@ -1,0 +1,134 @@
+"""How good the bundled model is on real images, by the project's own commands.
+
+    python training/benchmarks/quality.py DATA [--only nuclei|lesions] [--seed 0]
+
+*nuclei*: ``predict`` without an adapter on the test split of dsb2018, objects off,
+beside Otsu's threshold (the smaller side is foreground) on the same images.
+*lesions*: five training images of isic2017 as corrections, ``train --minutes 5``, then
+``predict`` on its 66 test images, before and after. DATA holds both sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from skimage.color import rgb2gray
+from skimage.filters import threshold_otsu
+
+from napari_samsp.core.images import read_image, read_labels, write_labels
+from napari_samsp.core.metrics import dice
+
+
+def run(module: str, *arguments: object) -> None:
+    """Call one of our commands."""
+    command = [sys.executable, "-m", f"napari_samsp.{module}", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def score(predictions: Path, masks: Path) -> dict:
+    """What ``evaluate`` says."""
+    report = predictions.with_suffix(".json")
+    run("evaluate", predictions, masks, "--json", report)
+    return json.loads(report.read_text())
+
+
+def otsu(images: Path, output: Path) -> None:
+    """Otsu's threshold, the smaller side as foreground, as label files."""
+    output.mkdir()
+    for path in images.iterdir():
+        image = read_image(path)
+        gray = rgb2gray(image) if image.ndim == 3 else image
+        bright = gray > threshold_otsu(gray)
+        foreground = bright if bright.mean() <= 0.5 else ~bright
+        write_labels(output / f"{path.stem}.tif", foreground.astype(np.int32))
+
+
+def nuclei(data: Path, work: Path) -> None:
+    """The test split of dsb2018, without any training."""
+    folder = data / "dsb2018"
+    for kind in ("images", "masks"):
+        (work / kind).mkdir()
+    groups: dict[str, list[str]] = {}
+    with (folder / "meta.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            if row["suggested_split"] == "test":
+                groups.setdefault(row["modality_heuristic"], []).append(row["stem"])
+                for kind in ("images", "masks"):
+                    shutil.copy(folder / kind / f"{row['stem']}.png", work / kind)
+    otsu(work / "images", work / "otsu")
+    run(
+        "predict", work / "images", "--output", work / "samsp", "--all-iterations",
+        "--iterations", 3,
+    )  # fmt: skip
+    for method in ("otsu", "samsp"):
+        report = score(work / method, work / "masks")
+        each = {name: figures["dice"] for name, figures in report["images"].items()}
+        parts = ", ".join(
+            f"{group} {np.mean([each[stem] for stem in stems]):.3f} (n={len(stems)})"
+            for group, stems in groups.items()
+        )
+        print(f"dsb2018 test, {method}: Dice {report['dice']['mean']:.3f}; {parts}")
+    for t in range(3):
+        values = [
+            dice(
+                read_labels(work / "samsp" / f"{stem}.iter{t}.tif"),
+                read_labels(work / "masks" / f"{stem}.png"),
+            )
+            for stems in groups.values()
+            for stem in stems
+        ]
+        print(f"dsb2018 test, samsp iteration {t}: Dice {np.mean(values):.3f}")
+
+
+def lesions(data: Path, work: Path, seed: int) -> None:
+    """Five corrections of isic2017, five minutes, then its test images."""
+    folder = data / "isic2017"
+    stems = sorted(path.stem for path in (folder / "images").iterdir())
+    chosen = np.random.default_rng(seed).choice(stems, 5, replace=False)
+    for kind in ("images", "masks"):
+        (work / "set" / kind).mkdir(parents=True)
+        for stem in chosen:
+            shutil.copy(folder / kind / f"{stem}.png", work / "set" / kind)
+    tests = folder / "images_test"
+    otsu(tests, work / "otsu")
+    run("predict", tests, "--output", work / "before", "--iterations", 2)
+    run(
+        "train", work / "set", "--output", work / "run", "--minutes", 5, "--epochs",
+        10_000, "--seed", seed,
+    )  # fmt: skip
+    run(
+        "predict", tests, "--output", work / "after", "--iterations", 2,
+        "--adapter", work / "run" / "adapter",
+    )  # fmt: skip
+    for method in ("otsu", "before", "after"):
+        report = score(work / method, folder / "masks_test")
+        print(
+            f"isic2017 test (seed {seed}), {method}: Dice {report['dice']['mean']:.3f} "
+            f"+- {report['dice']['std']:.3f} (n={report['dice']['n']})"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", choices=("nuclei", "lesions"))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.only != "lesions":
+        with tempfile.TemporaryDirectory() as work:
+            nuclei(args.data, Path(work))
+    if args.only != "nuclei":
+        with tempfile.TemporaryDirectory() as work:
+            lesions(args.data, Path(work), args.seed)
+
+
+if __name__ == "__main__":
+    main()
