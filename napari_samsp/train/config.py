@@ -38,9 +38,15 @@ class TrainConfig:
     objects: bool = _option(False, "one prompt per object instead of one per image")
     prompt: str = _option("box+mask", "what an iteration hands to the next")
     iterations: int = _option(2, "iterations trained, the prompt-free one included")
-    epochs: int = _option(60, "passes over the images, at most")
+    epochs: int = _option(
+        0, "passes over the images, at most; 0: 60, or with a time limit what fits"
+    )
     minutes: float = _option(0.0, "time limit; 0 for none")
-    patience: int = _option(12, "epochs without improvement before it stops; 0: never")
+    patience: int = _option(
+        12,
+        "in the second half of the run, epochs without improvement before it stops; "
+        "0: never",
+    )
     rank: int = _option(4, "rank of the LoRA matrices")
     rate: float = _option(1e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(3e-4, "the same of prompt encoder and mask decoder")
@@ -60,7 +66,7 @@ class TrainConfig:
         parse_kind(self.prompt)
         least = {
             "iterations": 1,
-            "epochs": 1,
+            "epochs": 0,
             "rank": 1,
             "batch": 1,
             "views": 1,
@@ -76,6 +82,11 @@ class TrainConfig:
         for name in ("rate", "decoder_rate", "temperature"):
             if not 0 < getattr(self, name) < 100:
                 raise InputError(f"{name} must be above 0.")
+
+    @property
+    def most_epochs(self) -> int:
+        """The number that ends a run which nothing else ends."""
+        return self.epochs or (100_000 if self.minutes else 60)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for YAML."""

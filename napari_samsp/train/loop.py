@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from napari_samsp.train.config import TrainConfig
 
 WARM_UP_STEPS = 10
+RATE_FALLS_FROM = 0.5
+"""The part of a run after which the learning rate falls."""
 LEAST_GAIN = 1e-4
 """A smaller rise of the merit is noise, and no improvement."""
 LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
@@ -102,7 +104,7 @@ class _Clock:
         return bool(self.config.minutes) and self.elapsed() >= 60 * self.config.minutes
 
     def part_done(self, epoch: float) -> float:
-        part = epoch / self.config.epochs
+        part = epoch / self.config.most_epochs
         if self.config.minutes:
             part = max(part, self.elapsed() / (60 * self.config.minutes))
         return min(part, 1.0)
@@ -192,7 +194,7 @@ class _Run:
                 run=str(self.folder.folder),
                 images=len(self.pictures),
                 held_out=self.held_out,
-                epochs=config.epochs,
+                epochs=config.most_epochs,
                 parameters=sum(
                     p.numel() for p in self.peft.parameters() if p.requires_grad
                 ),
@@ -201,7 +203,7 @@ class _Run:
             )
         )
         reason = "epochs"
-        while progress.epoch < config.epochs or progress.best is None:
+        while progress.epoch < config.most_epochs or progress.best is None:
             begun = clock.elapsed()
             loss, stopped = self._epoch(progress.epoch + 1, clock)
             figures = self._judge()
@@ -245,9 +247,7 @@ class _Run:
         for step, batch in enumerate(self.loader, start=1):
             part = epoch - 1 + (step - 1) / steps
             done = (epoch - 1) * steps + step
-            factor = min(1.0, done / WARM_UP_STEPS) * max(
-                0.02, min(1.0, 2 * (1 - clock.part_done(part)))
-            )
+            factor = min(1.0, done / WARM_UP_STEPS) * _fall(clock.part_done(part))
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             with self.accelerator.autocast():
@@ -270,7 +270,10 @@ class _Run:
             return "stopped"
         if self._anyone(clock.is_up()):
             return "minutes"
-        if self.config.patience and progress.since_best >= self.config.patience:
+        # Not before the learning rate falls: until then figures go up and down.
+        falling = clock.part_done(progress.epoch) >= RATE_FALLS_FROM
+        patience = self.config.patience
+        if falling and patience and progress.since_best >= patience:
             return "early stop"
         return ""
 
@@ -295,7 +298,7 @@ class _Run:
             save_adapter(self.peft, self.folder.adapter, card)
         event = EpochEnded(
             epoch=progress.epoch,
-            epochs=self.config.epochs,
+            epochs=self.config.most_epochs,
             loss=loss,
             dice=figures.dice,
             seconds=seconds,
@@ -344,6 +347,11 @@ class _Run:
             {"params": lora, "lr": config.rate, "peak": config.rate},
             {"params": decoder, "lr": config.decoder_rate, "peak": config.decoder_rate},
         ]
+
+
+def _fall(part: float) -> float:
+    """Constant, then linear to a fiftieth."""
+    return max(0.02, min(1.0, (1 - part) / (1 - RATE_FALLS_FROM)))
 
 
 def _precision(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from rich.console import Console
@@ -29,6 +30,7 @@ class Terminal:
             TextColumn("{task.fields[status]}"),
             console=self._console,
         )
+        self._begun = time.monotonic()
         self._task = self._bar.add_task("loading", total=None, status="")
 
     def __enter__(self) -> Terminal:
@@ -51,12 +53,14 @@ class Terminal:
             )
             self._console.print(f"before: Dice {_row(event.before)}")
             self._bar.start()
-            self._bar.update(self._task, total=event.epochs)
+            self._bar.update(self._task, total=1)
+            self._begun = time.monotonic()
         elif isinstance(event, Stepped):
+            spent = time.monotonic() - self._begun
             left = timedelta(seconds=round(event.seconds_left))
             self._bar.update(
                 self._task,
-                completed=event.epoch - 1 + event.step / event.steps,
+                completed=spent / max(spent + event.seconds_left, 1e-6),
                 description=f"epoch {event.epoch}",
                 status=f"loss {event.loss:.3f}, at most {left} left",
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.qt.threading import create_worker
-from napari.utils.notifications import show_error
+from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.core.errors import InputError
@@ -184,7 +184,8 @@ class SegmentRun(QObject):
             request,
             self._model,
             stop,
-            # napari shows an error once by itself; this would raise it once more.
+            # Shown by our slot: raising it again in the event loop would do so twice,
+            # and napari's own relay is never connected under PyQt6.
             _ignore_errors=True,
             _progress={"total": request.iterations + 1, "desc": title},
         )
@@ -211,6 +212,10 @@ class SegmentRun(QObject):
             self.iterated.emit(step)
 
     def _on_errored(self, error: Exception) -> None:
+        if isinstance(error, SegmentationError):
+            show_error(str(error))
+        else:
+            notification_manager.receive_error(type(error), error, error.__traceback__)
         self.failed.emit(str(error) or type(error).__name__)
 
     def _on_finished(self) -> None:

@@ -136,7 +136,7 @@ def test_stop_keeps_the_best_so_far(stripes, tmp_path):
 
 def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
     """At a rate that changes nothing no epoch beats the first."""
-    config = replace(QUICK, epochs=20, patience=2, rate=1e-9, decoder_rate=1e-9)
+    config = replace(QUICK, epochs=6, patience=2, rate=1e-9, decoder_rate=1e-9)
     events = []
     finished = train(stripes.folder, tmp_path / "run", config, report=events.append)
     assert finished.reason == "early stop"

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.core.segmenter import Segmenter
@@ -194,16 +195,13 @@ def test_errors_of_torch_are_not_swallowed(
 
     monkeypatch.setattr(Segmenter, "iterate", fail)
     viewer.add_image(nuclei[0])
-    from napari.utils.notifications import notification_manager
-
     with pytest.raises(SegmentationError):
         list(segment_steps(_request(nuclei[0]), None, threading.Event()))
     shown = []
-    monkeypatch.setattr(
-        notification_manager, "receive_error", lambda *e: shown.append(e)
-    )
+    notification_manager.notification_ready.connect(shown.append)
     segment()
-    assert [kind for kind, *_ in shown] == [SegmentationError]
+    notification_manager.notification_ready.disconnect(shown.append)
+    assert ["mat1 and mat2" in notification.message for notification in shown] == [True]
     assert "mat1 and mat2" in widget.status.text()
     assert not widget.segmenting.run.running
 
