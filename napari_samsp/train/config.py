@@ -48,8 +48,8 @@ class TrainConfig:
         "0: never",
     )
     rank: int = _option(4, "rank of the LoRA matrices")
-    rate: float = _option(1e-3, "peak learning rate of the LoRA matrices")
-    decoder_rate: float = _option(3e-4, "the same of prompt encoder and mask decoder")
+    rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
+    decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
     batch: int = _option(4, "images a step")
     views: int = _option(20, "augmented views an epoch, at least")
     distill: float = _option(1.0, "weight of self-distillation; 0 turns it off")
