@@ -13,7 +13,8 @@ from napari_samsp.train.events import EpochEnded, Event, Started, Stepped
 
 LINE_COLOURS = ("#56a0e8", "#e69f00", "#2fb67c", "#d55e9c", "#b08ae0", "#c9a227")
 """Of iteration 0, 1, ...; told apart on a dark and on a light ground."""
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 18, 18
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 28, 18
+TITLE = 18
 TICKS = 3
 
 
@@ -49,11 +50,11 @@ class Curves(QWidget):
 
     def sizeHint(self) -> QSize:
         """Room for two charts, one above the other."""
-        return QSize(300, 250)
+        return QSize(300, 280)
 
     def minimumSizeHint(self) -> QSize:
         """Still legible."""
-        return QSize(220, 250)
+        return QSize(220, 280)
 
     def clear(self) -> None:
         """Forget the run."""
@@ -124,7 +125,7 @@ class Curves(QWidget):
         painter.setPen(text)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(
-            QRectF(area.left() + 2, area.top(), area.width(), TOP),
+            QRectF(area.left() + 2, area.top(), area.width(), TITLE),
             Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter,
             chart.title,
         )
@@ -169,14 +170,15 @@ class Curves(QWidget):
         legend: str,
     ) -> None:
         x = area.right() - RIGHT
+        middle = Qt.AlignmentFlag.AlignVCenter
         for n in reversed(range(len(chart.lines))):
             words = f"{legend} {n}" if n == 0 else str(n)
             width = painter.fontMetrics().horizontalAdvance(words)
             x -= width
             painter.setPen(self.palette().color(self.foregroundRole()))
-            painter.drawText(QRectF(x, area.top(), width + 2, TOP), 0x80, words)
+            painter.drawText(QRectF(x, area.top(), width + 2, TITLE), middle, words)
             x -= 16
             painter.setPen(QPen(colours[n % len(colours)], 2.5))
-            y = area.top() + TOP / 2
+            y = area.top() + TITLE / 2
             painter.drawLine(QPointF(x, y), QPointF(x + 11, y))
             x -= 8

@@ -52,8 +52,9 @@ class FiguresTable(QWidget):
             were = "was" if n == 1 else "were"
             judged = f"Measured on {images} that {were} held out:"
         else:
+            trained_on = "the image" if n == 1 else f"the {n} images"
             judged = (
-                f"Measured on the {images} trained on (too few to hold one out), "
+                f"Measured on {trained_on} trained on (too few to hold one out), "
                 "so new images may do worse:"
             )
         self.heading.setText(judged)

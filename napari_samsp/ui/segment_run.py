@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.torch_guard import import_torch
+from napari_samsp.ui.warm_up import load_labels_support, load_torch_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,7 +245,9 @@ def _load(request: SegmentRequest) -> Segmenter:
     # The worker shows every warning to the user, and torch's imports have many.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        load_torch_libraries()
         import_torch()
+        load_labels_support()
         from napari_samsp.core.segmenter import Segmenter
 
         return Segmenter(model=request.model, adapter=request.adapter)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
@@ -139,9 +139,16 @@ class SamSpWidget(QWidget):
         self.stop_button.setEnabled(segments or trains)
         what = "segmenting" if segments else "training; the best adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}")
+        if trains and not segments:
+            # Once the layout has made room for the curves.
+            QTimer.singleShot(0, self._show_training)
         if not segments and self._activity_line in ("Segmenting…", "Stopping…"):
             self._activity_line = ""
         self._show_status()
+
+    def _show_training(self) -> None:
+        self._scroll.ensureWidgetVisible(self.finetuning)
+        self._scroll.ensureWidgetVisible(self.finetuning.curves)
 
     def _show_status(self, *_: Any) -> None:
         adapter = self.segmenting.adapter.adapter
@@ -169,7 +176,7 @@ class SamSpWidget(QWidget):
             inner.addWidget(panel)
             column.addWidget(box)
         column.addStretch(1)
-        scroll = QScrollArea()
+        scroll = self._scroll = QScrollArea()
         scroll.setWidget(steps)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

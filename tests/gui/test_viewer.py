@@ -1,141 +1,41 @@
-"""In a real napari window, opened as a user opens it."""
-
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QPushButton
-
-from napari_samsp.core.folders import runs_folder
-from napari_samsp.train.events import EpochEnded
 
 pytestmark = pytest.mark.gui
 
+SLOWEST_BEAT_S = 3.0
+"""Far above the 0.2 s aimed at: a test machine without a GPU draws in software."""
+
 
 @pytest.fixture
-def opened(make_napari_viewer, npe2pm):
-    """A viewer with the widget docked, through the manifest."""
-    with npe2pm.tmp_plugin(package="napari-samsp"):
-        viewer = make_napari_viewer()
-        _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
-        yield viewer, widget
-        widget.segmenting.run.stop()
-        widget.finetuning.process.end_now()
+def docked(make_napari_viewer, npe2pm):
+    """Open a viewer and the widget, as the Plugins menu does."""
+
+    def open_both():
+        with npe2pm.tmp_plugin(package="napari-samsp"):
+            viewer = make_napari_viewer()
+            _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+        return viewer, widget
+
+    return open_both
 
 
 def press(widget, name):
     button = widget.findChild(QPushButton, name)
-    assert button.isEnabled()
+    assert button.isEnabled(), f"{name} is disabled"
     button.click()
 
 
-def segment(widget, qtbot):
-    with qtbot.waitSignal(widget.segmenting.run.ended, timeout=120_000):
-        press(widget, "samsp_segment")
-
-
-def test_the_whole_loop(opened, qtbot, nuclei):
-    viewer, widget = opened
-    image, truth = nuclei
-    viewer.add_image(image, name="cells", scale=(0.5, 0.25), translate=(3, 4))
-    segment(widget, qtbot)
-    names = [f"SAM-SP {t} · cells" for t in range(3)]
-    assert [la.name for la in viewer.layers][1:] == names
-    for t, name in enumerate(names):
-        layer = viewer.layers[name]
-        assert layer.visible == (t == 2)
-        assert tuple(layer.scale) == (0.5, 0.25)
-        assert tuple(layer.translate) == (3, 4)
-        about = layer.metadata["samsp"]
-        assert about.keys() >= {
-            "image", "iteration", "iterations", "model", "adapter", "prompt",
-            "objects", "score", "iou_to_previous", "area_fraction",
-        }  # fmt: skip
-        assert (about["image"], about["iteration"], about["iterations"]) == (
-            "cells", t, 3,
-        )  # fmt: skip
-    corrected = viewer.layers[names[2]]
-    corrected.data_setitem(np.nonzero(truth > 0), 1)
-    edited = corrected.data.copy()
-    press(widget, "samsp_keep")
-    (sample,) = widget.correcting.training_set.samples()
-    assert (sample.read()[1] == edited).all()
-
-    widget.finetuning.settings.epochs.setValue(2)
-    with qtbot.waitSignal(widget.finetuning.run_ended, timeout=300_000):
-        press(widget, "samsp_finetune")
-    (run,) = runs_folder().iterdir()
-    if widget.findChild(QPushButton, "samsp_use_anyway").isVisible():
-        press(widget, "samsp_use_anyway")
-    segment(widget, qtbot)
-    assert (corrected.data == edited).all()
-    assert viewer.layers[-1].metadata["samsp"]["adapter"] == run.name
-    assert len(viewer.layers) == 7
-
-
-def test_a_timer_keeps_ticking_while_it_segments_and_trains(opened, qtbot, nuclei):
-    """Generous here, where machines are shared; the benchmark measures it."""
-    viewer, widget = opened
-    viewer.add_image(np.tile(nuclei[0], (4, 4)), name="cells")
-    segment(widget, qtbot)  # the first run imports torch
-    ticks = []
-    timer = QTimer()
-    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
-    timer.start(10)
-    segment(widget, qtbot)
-    press(widget, "samsp_keep")
-    epochs = []
-    widget.finetuning.process.heard.connect(
-        lambda event: epochs.append(event) if isinstance(event, EpochEnded) else None
-    )
-    press(widget, "samsp_finetune")
-    qtbot.waitUntil(lambda: bool(epochs), timeout=300_000)
-    timer.stop()
-    with qtbot.waitSignal(widget.finetuning.run_ended, timeout=60_000):
-        press(widget, "samsp_stop")
-    gaps = np.diff(ticks)
-    assert len(gaps) > 50
-    assert np.percentile(gaps, 99) < 1.0
-
-
-def test_closing_in_the_middle_of_segmenting_leaves_no_thread(opened, qtbot, nuclei):
-    viewer, widget = opened
-    viewer.add_image(np.tile(nuclei[0], (6, 6)), name="cells")
-    widget.segmenting.objects.setChecked(True)
-    before = threading.active_count()
-    run = widget.segmenting.run
-    press(widget, "samsp_segment")
-    qtbot.waitUntil(lambda: run.running, timeout=10_000)
-    worker = run._current.worker
-    with qtbot.waitSignal(worker.finished, timeout=60_000):
-        viewer.close()
-    assert threading.active_count() <= before + 1  # Qt's pool may keep one idle
-
-
-def test_closing_in_the_middle_of_training_ends_the_child(opened, qtbot, nuclei):
-    viewer, widget = opened
-    viewer.add_image(nuclei[0], name="cells")
-    widget.correcting.training_set.add(*nuclei, name="a")
-    widget.finetuning.refresh()
-    widget.finetuning.settings.epochs.setValue(500)
-    process = widget.finetuning.process
-    press(widget, "samsp_finetune")
-    qtbot.waitUntil(lambda: process.pid > 0, timeout=30_000)
-    pid = process.pid
-    viewer.close()
-    process.end_now()
-    qtbot.waitUntil(lambda: not _alive(pid), timeout=30_000)
-
-
-def _alive(pid: int) -> bool:
-    import os
-
+def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -143,24 +43,171 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def test_torch_comes_in_after_a_window_without_a_crash(tmp_path):
-    """Mesa's and triton's LLVM clash in one process unless torch is let in safely."""
-    code = """
+def test_segmenting_in_a_viewer_leaves_the_gui_free(docked, qtbot, nuclei, capsys):
+    viewer, widget = docked()
+    viewer.add_image(nuclei[0], name="cells", scale=(0.5, 0.5), translate=(3, 4))
+    gaps, last = [], time.perf_counter()
+
+    def beat() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        gaps.append(now - last)
+        last = now
+
+    timer = QTimer()
+    timer.timeout.connect(beat)
+    for _ in range(2):
+        gaps.clear()
+        last = time.perf_counter()
+        timer.start(10)
+        with qtbot.waitSignal(widget.segmenting.run.ended, timeout=120_000):
+            press(widget, "samsp_segment")
+        timer.stop()
+        with capsys.disabled():
+            print(f" [longest wait of a 10 ms timer: {max(gaps):.3f} s]", end="")
+        assert max(gaps) < SLOWEST_BEAT_S
+    layers = [la for la in viewer.layers if la.name.startswith("SAM-SP")]
+    assert [la.name for la in layers[:3]] == [f"SAM-SP {t} · cells" for t in range(3)]
+    assert len(layers) == 6
+    np.testing.assert_allclose(layers[0].scale, (0.5, 0.5))
+    np.testing.assert_allclose(layers[0].translate, (3, 4))
+    assert viewer.dims.ndim == 2
+
+
+def test_a_stack_in_a_viewer_gets_labels_on_its_slice(docked, qtbot, nuclei):
+    viewer, widget = docked()
+    viewer.add_image(np.stack([nuclei[0]] * 3), name="stack", scale=(2, 1, 1))
+    viewer.dims.set_current_step(0, 2)
+    widget.segmenting.iterations.setValue(1)
+    with qtbot.waitSignal(widget.segmenting.run.ended, timeout=120_000):
+        press(widget, "samsp_segment")
+    layer = viewer.layers[-1]
+    np.testing.assert_allclose(layer.translate, (4, 0, 0))
+    assert viewer.dims.nsteps[0] == 3
+
+
+def test_closing_the_viewer_ends_a_segmentation(docked, qtbot, nuclei):
+    viewer, widget = docked()
+    viewer.add_image(np.tile(nuclei[0], (6, 6)))
+    widget.segmenting.objects.setChecked(True)
+    widget.segmenting.iterations.setValue(6)
+    with qtbot.waitSignal(widget.segmenting.run.loaded, timeout=120_000):
+        press(widget, "samsp_segment")
+    viewer.close()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=60_000)
+
+
+def test_closing_the_viewer_ends_a_training(docked, qtbot, nuclei):
+    viewer, widget = docked()
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    widget.finetuning.settings.epochs.setValue(1000)
+    process = widget.finetuning.process
+    with qtbot.waitSignal(process.heard, timeout=300_000):
+        press(widget, "samsp_finetune")
+    pid = process.pid
+    assert alive(pid)
+    viewer.close()
+    qtbot.waitUntil(lambda: not alive(pid), timeout=30_000)
+
+
+def test_closing_the_dock_ends_a_segmentation(docked, qtbot, nuclei):
+    viewer, widget = docked()
+    viewer.add_image(np.tile(nuclei[0], (4, 4)))
+    widget.segmenting.iterations.setValue(6)
+    with qtbot.waitSignal(widget.segmenting.run.loaded, timeout=120_000):
+        press(widget, "samsp_segment")
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=60_000)
+    viewer.add_image(nuclei[0])  # nothing listens to the layer list any more
+
+
+def test_the_menu_entry_opens_the_widget(make_napari_viewer, npe2pm):
+    from napari_samsp.ui.menu import open_widget
+
+    with npe2pm.tmp_plugin(package="napari-samsp"):
+        viewer = make_napari_viewer()
+        open_widget(viewer)
+        open_widget(viewer)
+        assert sum("SAM-SP" in name for name in viewer.window.dock_widgets) == 1
+
+
+GUARDED = """
+import sys
+import numpy as np
 import napari
-viewer = napari.Viewer(show=True)
+viewer = napari.Viewer()
+viewer.add_image(np.eye(64))
+viewer.screenshot(flash=False)
+from napari_samsp.ui.warm_up import load_torch_libraries
 from napari_samsp.core.torch_guard import import_torch
+assert "torch" not in sys.modules
+load_torch_libraries()
 torch = import_torch()
-import segment_anything, torchvision
+import segment_anything
 weight = torch.nn.Parameter(torch.ones(3))
 optimizer = torch.optim.AdamW([weight])
-weight.sum().backward()
+(weight ** 2).sum().backward()
 optimizer.step()
 viewer.close()
-print("alive")
+print("done")
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "alive" in done.stdout
+
+CLOSED = """
+import sys, threading
+import numpy as np
+import napari
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton
+viewer = napari.Viewer()
+viewer.add_image(np.random.default_rng(0).random((700, 900)))
+_, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+if sys.argv[1] == "segment":
+    widget.segmenting.iterations.setValue(6)
+    widget.segmenting.run.iterated.connect(lambda _: viewer.close())
+    widget.findChild(QPushButton, "samsp_segment").click()
+else:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((64, 64), int)
+    labels[20:40, 20:40] = 1
+    image = (labels * 100 + rng.integers(0, 50, labels.shape)).astype(np.uint8)
+    widget.correcting.training_set.add(image, labels, name="a")
+    widget.finetuning.refresh()
+    def close(_):
+        print("child", widget.finetuning.process.pid, flush=True)
+        viewer.close()
+    widget.finetuning.process.heard.connect(close)
+    widget.findChild(QPushButton, "samsp_finetune").click()
+napari.run()
+print("done", flush=True)
+"""
+
+
+def run_napari(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_torch_comes_in_beside_opengl_without_a_crash():
+    done = run_napari(GUARDED)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "done" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["segment", "train"])
+def test_napari_quits_in_the_middle_and_leaves_nothing(what):
+    done = run_napari(CLOSED, what)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "done" in done.stdout
+    assert "Destroyed while process" not in done.stderr
+    for line in done.stdout.splitlines():
+        if line.startswith("child"):
+            assert not alive(int(line.split()[1]))

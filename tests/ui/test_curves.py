@@ -51,7 +51,7 @@ def test_each_iteration_has_its_colour(curves):
         curves.add(EpochEnded(epoch, 5, 1 / epoch, dice, 1.0, True, 9.0))
     drawn = pixels(curves)
     assert not np.array_equal(drawn, empty)
-    lower = drawn[125:].reshape(-1, 3).astype(int)
+    lower = drawn[curves.height() // 2 :].reshape(-1, 3).astype(int)
     for colour in LINE_COLOURS[:2]:
         wanted = [int(colour[n : n + 2], 16) for n in (1, 3, 5)]
         assert (np.abs(lower - wanted).max(axis=1) < 12).sum() > 30
