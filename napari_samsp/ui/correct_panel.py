@@ -29,7 +29,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import corrections_folder
 from napari_samsp.core.images import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
-from napari_samsp.ui.corrections import collect, same_pixels
+from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.result_layers import SOURCE_KEY, Source, layer_by_id, source_of
 
@@ -130,18 +130,20 @@ class CorrectPanel(QWidget):
                 self._viewer.dims,
                 self.region.layer,
             )
-            again = name
+            again, info = name, correction.info
             if again is None and (
                 same := same_pixels(self.training_set, correction.image)
             ):
-                again = same.name
+                # Opened from the set, it may carry another layer's name by now.
+                origin = {k: v for k, v in same.info.items() if k in ORIGIN}
+                again, info = same.name, info | origin
             sample = self.training_set.add(
                 correction.image,
                 correction.labels,
                 correction.prediction,
-                name=again or correction.info["layer"],
+                name=again or info["layer"],
                 replace=again is not None,
-                **correction.info,
+                **info,
             )
         except (InputError, OSError) as error:
             self._tell(str(error), failed=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.training_set import Sample, TrainingSet
 
+ORIGIN = ("layer", "file", "source", "slice", "region")
+"""Keys of a correction's info that tell where its pixels come from."""
 Region = tuple[int, int, int, int]
 """First and last row, first and last column; the last ones are outside."""
 
@@ -88,7 +90,10 @@ def collect(
             f"{labels.name} is {_size(corrected)} pixels but {image.name} is "
             f"{_size(pixels)}: they do not belong together."
         )
-    info: dict[str, Any] = {"layer": image.name, "file": image.source.path}
+    info: dict[str, Any] = {}
+    file = image.source.path
+    # What comes from one source is held out together or not at all.
+    info |= {"layer": image.name, "file": file, "source": str(file or image.name)}
     if image.ndim > 2:
         info["slice"] = list(plane)
     if shapes is not None:

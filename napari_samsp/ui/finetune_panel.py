@@ -117,8 +117,9 @@ class FinetunePanel(QWidget):
                 "be held out: figures will be of the training images themselves."
             )
         else:
-            held_out = max(1, round(n / 5))
-            text = f"{n} corrections; {held_out} of them held out, to judge by."
+            text = (
+                f"{n} corrections; one in five, at least one, is held out to judge by."
+            )
         self.count.setText(text)
         self.button.setEnabled(n > 0 and not self.process.running)
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_error
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.torch_guard import import_torch
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.segmenter import Iteration, Segmenter
 
+_END = object()
+GUI_FIRST_S = 0.3
+BREATH_MS = 20
+"""Between two steps, for the GUI to draw and to answer."""
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -117,6 +122,9 @@ def segment_steps(
     try:
         key = request.model_key
         if loaded is None or loaded.key != key:
+            # The first progress bar makes Qt load a plugin; the loader has one lock,
+            # for which the GUI would wait while torch is mapped.
+            stop.wait(GUI_FIRST_S)
             loaded = Loaded(_load(request), key)
         yield loaded
         image = np.asarray(request.pixels)
@@ -152,6 +160,10 @@ class SegmentRun(QObject):
         super().__init__(parent)
         self._current = _Current()
         self._model: Loaded | None = None
+        self._waiting: deque[object] = deque()
+        self._turn = QTimer(self)
+        self._turn.setInterval(BREATH_MS)
+        self._turn.timeout.connect(self._take_step)
         # A widget dies without a closeEvent. The slot must not be a method of this
         # object, whose connections are gone by then.
         self.destroyed.connect(self._current.stop)
@@ -191,7 +203,7 @@ class SegmentRun(QObject):
             _progress={"total": request.iterations + 1, "desc": title},
         )
         self._current.worker, self._current.stopping = worker, stop
-        worker.yielded.connect(self._on_yielded)
+        worker.yielded.connect(self._queue)
         worker.errored.connect(self._on_errored)
         worker.finished.connect(self._on_finished)
         worker.start()
@@ -200,10 +212,22 @@ class SegmentRun(QObject):
         """Ask the worker to end; ``ended`` follows."""
         self._current.stop()
 
-    def _on_yielded(self, step: object) -> None:
-        if self._current.stopping.is_set():
+    def _queue(self, step: object) -> None:
+        # napari needs a while to add a layer; a small model makes three in no time.
+        self._waiting.append(step)
+        if not self._turn.isActive():
+            self._turn.start()
+
+    def _take_step(self) -> None:
+        step = self._waiting.popleft()
+        if not self._waiting:
+            self._turn.stop()
+        if step is _END:
+            self._current.worker = None
+            self.ended.emit()
+        elif self._current.stopping.is_set():
             return
-        if isinstance(step, Loaded):
+        elif isinstance(step, Loaded):
             self._model = step
             self.loaded.emit(step)
         elif isinstance(step, Refused):
@@ -220,8 +244,7 @@ class SegmentRun(QObject):
         self.failed.emit(str(error) or type(error).__name__)
 
     def _on_finished(self) -> None:
-        self._current.worker = None
-        self.ended.emit()
+        self._queue(_END)
 
 
 class _Current:

@@ -19,17 +19,14 @@ def load_torch_libraries() -> None:
     ctypes lets go of the lock; the import then finds the libraries there. Without
     effect elsewhere than on Linux, and where torch's layout is another.
     """
-    spec = importlib.util.find_spec("torch")
-    if sys.platform != "linux" or "torch" in sys.modules or not (spec and spec.origin):
+    if sys.platform != "linux" or "torch" in sys.modules:
         return
-    folder = Path(spec.origin).parent / "lib"
-    dlopen = ctypes.CDLL(None).dlopen
-    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+    # Bound deeply for the reason that `napari_samsp.core.torch_guard` tells.
+    _map("triton", "_C/libtriton.so", os.RTLD_LOCAL | os.RTLD_DEEPBIND)
     for name in TORCH_LIBRARIES:
         # As torch itself does: the first one makes CUDA's symbols known to all.
         scope = os.RTLD_GLOBAL if "global" in name else os.RTLD_LOCAL
-        if (folder / name).is_file():
-            dlopen(str(folder / name).encode(), os.RTLD_NOW | scope)
+        _map("torch", f"lib/{name}", scope)
 
 
 def load_labels_support() -> None:
@@ -38,3 +35,17 @@ def load_labels_support() -> None:
     from napari.layers import Labels
 
     Labels(np.zeros((1, 1), np.uint8))
+
+
+def _map(package: str, library: str, scope: int) -> None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return
+    path = Path(spec.origin).parent / library
+    if path.is_file():
+        dlopen = ctypes.CDLL(None).dlopen
+        dlopen.argtypes, dlopen.restype = (
+            [ctypes.c_char_p, ctypes.c_int],
+            ctypes.c_void_p,
+        )
+        dlopen(str(path).encode(), os.RTLD_NOW | scope)

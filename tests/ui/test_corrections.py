@@ -16,11 +16,11 @@ def viewer() -> ViewerModel:
 
 def test_pixels_and_labels_are_copies(viewer, nuclei):
     image = viewer.add_image(nuclei[0])
-    labels = viewer.add_labels(nuclei[1])
+    labels = viewer.add_labels(nuclei[1].copy())
     correction = collect(labels, image, viewer.dims)
     labels.data[:] = 0
-    assert np.array_equal(correction.labels, nuclei[1]) is False or nuclei[1].any() == 0
     assert correction.labels.any()
+    assert correction.prediction is None
     assert correction.info["layer"] == image.name
 
 

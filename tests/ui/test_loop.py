@@ -133,10 +133,15 @@ def test_a_correction_can_be_opened_removed_and_put_back(viewer, widget, click, 
     viewer.add_image(nuclei[0], name="cells")
     viewer.add_labels(nuclei[1].copy())
     click("samsp_keep")
+    origin = widget.correcting.training_set.samples()[0].info["source"]
     viewer.layers.clear()
     click("samsp_open_correction")
     assert [la.name for la in viewer.layers] == ["cells", "cells correction"]
     assert np.array_equal(viewer.layers[1].data, nuclei[1])
+    viewer.layers[0].name = "renamed"
+    click("samsp_keep")
+    kept = widget.correcting.training_set.samples()
+    assert [(s.name, s.info["source"]) for s in kept] == [("cells", origin)]
     click("samsp_remove_correction")
     corrections = widget.correcting.training_set
     assert not corrections.samples()
