@@ -204,7 +204,7 @@ class SegmentRun(QObject):
         )
         self._current.worker, self._current.stopping = worker, stop
         worker.yielded.connect(self._queue)
-        worker.errored.connect(self._on_errored)
+        worker.errored.connect(self._queue)
         worker.finished.connect(self._on_finished)
         worker.start()
 
@@ -227,6 +227,8 @@ class SegmentRun(QObject):
             self.ended.emit()
         elif self._current.stopping.is_set():
             return
+        elif isinstance(step, Exception):
+            self._show_error(step)
         elif isinstance(step, Loaded):
             self._model = step
             self.loaded.emit(step)
@@ -236,7 +238,7 @@ class SegmentRun(QObject):
         else:
             self.iterated.emit(step)
 
-    def _on_errored(self, error: Exception) -> None:
+    def _show_error(self, error: Exception) -> None:
         if isinstance(error, SegmentationError):
             show_error(str(error))
         else:
