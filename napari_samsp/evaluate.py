@@ -66,7 +66,6 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
     Returns
     -------
     Pairing
-        By name.
 
     Raises
     ------
@@ -110,7 +109,7 @@ def evaluate(
     objects : bool
         Adds the figures of instances.
     tolerance : float
-        Of the boundary, in pixels.
+        Of the boundary in pixels.
 
     Returns
     -------
@@ -179,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     Raises
     ------
     InputError
-        If the input cannot be compared.
+        If something cannot be compared.
     """
     options = _parser().parse_args(arguments)
     pairing = pair_files(options.predictions, options.masks, options.iteration)
@@ -242,9 +241,7 @@ def _parser() -> Parser:
         type=Path,
         help="folder of NAME.tif or NAME.png, as predict writes it",
     )
-    parser.add_argument(
-        "masks", metavar="MASKS", type=Path, help="folder of true masks, same names"
-    )
+    parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks")
     parser.add_argument(
         "--objects",
         action="store_true",

@@ -52,8 +52,8 @@ def summary(values: Iterable[float]) -> Summary:
     array = np.fromiter(values, float)
     if array.size == 0:
         raise InputError("There are no figures to take the mean of.")
-    spread = array.std(ddof=1) if array.size > 1 else 0.0
-    return Summary(float(array.mean()), float(spread), array.size)
+    spread = float(array.std(ddof=1)) if array.size > 1 else 0.0
+    return Summary(float(array.mean()), spread, array.size)
 
 
 def scores(
@@ -224,7 +224,7 @@ def aggregated_jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
     overlaps = _overlaps(prediction, truth)
     if not len(overlaps.predicted) and not len(overlaps.true):
         return 1.0
-    # By true object, then by IoU downwards, then by raster order: first of each wins.
+    # By true object, then IoU downwards, then raster order: the first of each wins.
     order = np.lexsort((overlaps.row, -overlaps.iou, overlaps.column))
     column, first = np.unique(overlaps.column[order], return_index=True)
     best = order[first]
@@ -232,11 +232,8 @@ def aggregated_jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
     alone[column] = False
     unused = np.ones(len(overlaps.predicted), bool)
     unused[overlaps.row[best]] = False
-    union = (
-        overlaps.union[best].sum()
-        + overlaps.true[alone].sum()
-        + overlaps.predicted[unused].sum()
-    )
+    union = overlaps.union[best].sum() + overlaps.true[alone].sum()
+    union += overlaps.predicted[unused].sum()
     return float(overlaps.intersection[best].sum() / union)
 
 

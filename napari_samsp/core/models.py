@@ -112,41 +112,14 @@ def names() -> list[str]:
 
 
 def info(name: str) -> Model:
-    """Look up a model.
-
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-
-    Returns
-    -------
-    Model
-        What is known of it.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name.
-    """
+    """Look up a model; an `InputError` lists the known ones if there is none."""
     if name not in _REGISTRY:
         raise InputError(f"There is no model {name}; known are {', '.join(names())}.")
     return _REGISTRY[name]
 
 
 def location(name: str) -> Path:
-    """Where a model's file is, or will be.
-
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-
-    Returns
-    -------
-    Path
-        In the package for a bundled model, else in the models folder.
-    """
+    """Where a model's file is, or will be: in the package, or the models folder."""
     model = info(name)
     if model.bundled:
         return Path(str(resources.files("napari_samsp") / "weights" / model.file))
