@@ -100,7 +100,6 @@ def split(
     if count and not held_out:
         held_out = order[::-1][:count]
     names = {sample.name for sample in held_out}
-    # An empty mask says nothing about Dice, and training needs an object.
     return [s for s in order if s.name not in names], held_out
 
 
