@@ -18,7 +18,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.torch_guard import import_torch
-from napari_samsp.ui.warm_up import load_labels_support, load_torch_libraries
+from napari_samsp.ui.warm_up import (
+    load_labels_support,
+    load_torch_libraries,
+    without_collections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,7 +272,7 @@ class _StoppedError(Exception):
 
 def _load(request: SegmentRequest) -> Segmenter:
     # The worker shows every warning to the user, and torch's imports have many.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_collections():
         warnings.simplefilter("ignore")
         load_torch_libraries()
         import_torch()

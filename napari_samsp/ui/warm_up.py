@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TORCH_LIBRARIES = ("libtorch_global_deps.so", "libtorch_cpu.so", "libtorch_cuda.so")
 
@@ -29,12 +36,38 @@ def load_torch_libraries() -> None:
         _map("torch", f"lib/{name}", scope)
 
 
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Import large libraries without Python's garbage collector.
+
+    It would look at their million objects again and again, a quarter of a second each
+    time with the GUI waiting. They stay until napari ends: so it is told to leave them
+    alone from now on as well.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        # What is frozen would count as leaked when Python ends.
+        atexit.register(gc.unfreeze)
+        if enabled:
+            gc.enable()
+
+
 def load_labels_support() -> None:
-    """Import what napari imports with its first Labels layer, such as pandas."""
+    """Import and compute what napari does with its first Labels layer."""
     import numpy as np
     from napari.layers import Labels
 
     Labels(np.zeros((1, 1), np.uint8))
+    # The outline of napari's polygon tool is a line, and the first line of a session
+    # has vispy draw all its dashes.
+    with suppress(ImportError):
+        from vispy.visuals.line.dash_atlas import DashAtlas
+
+        DashAtlas()
 
 
 def _map(package: str, library: str, scope: int) -> None:

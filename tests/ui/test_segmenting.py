@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.core.segmenter import Segmenter
 from napari_samsp.ui.segment_run import SegmentationError, SegmentRequest, segment_steps
+from napari_samsp.ui.warm_up import without_collections
 
 KEYS = {
     "image", "iteration", "iterations", "model", "adapter", "prompt", "objects",
@@ -226,3 +228,12 @@ def test_the_model_is_loaded_once(viewer, widget, segment, nuclei):
 
 def _request(image):
     return SegmentRequest(image, "samsp_tiny", None, 2, False)
+
+
+def test_imports_in_the_worker_leave_the_collector_on_and_their_objects_alone():
+    before = gc.get_freeze_count()
+    with without_collections():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+    gc.unfreeze()
