@@ -53,9 +53,12 @@ def parser() -> Parser:
     made.add_argument("--prompt", help="such as box+mask (the adapter's)")
     made.add_argument(
         "--tile",
-        choices=("auto", "on", "off"),
+        type=_tiling,
         default="auto",
-        help="tiles of the model's input size (auto: large images with --objects)",
+        metavar="auto|on|off|PIXELS",
+        help="how much the model sees at once: as the adapter was trained or, without "
+        "one, what a first look finds best; tiles as large as its input; the whole "
+        "image; tiles of so many pixels (auto)",
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     made.add_argument(
@@ -64,6 +67,14 @@ def parser() -> Parser:
         help="also write NAME.iter0.tif, NAME.iter1.tif, ...",
     )
     return made
+
+
+def _tiling(text: str) -> str | int:
+    if text in ("auto", "on", "off"):
+        return text
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError("it must be auto, on, off or pixels")
+    return int(text)
 
 
 def find_images(inputs: list[Path]) -> dict[str, Path]:

@@ -25,17 +25,20 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.images import read_image, read_labels, to_rgb8
+from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, boxes_of, deepest_points
 from napari_samsp.core.sam import ARCHITECTURES, build_sam, to_stock_layout
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.train.augment import Augmentation, View, stack_views
 from napari_samsp.train.losses import (
     coverage,
+    decoding_loss,
     match_objects,
-    segmentation_loss,
-    valid_cells,
+    separated,
 )
+from napari_samsp.train.objective import jitter
 
 # Sets and their share of the real images. isic2017 stays out of the shipped model, so
 # that what fine-tuning does on a domain it never saw can be measured; chase_db1's
@@ -49,7 +52,10 @@ SETS = {
     "pyimsegm_bio": 0.12,
 }
 PROMPTS = {"box": 0.45, "box+mask": 0.25, "points": 0.15, "mask": 0.15}
-GENERATED = 0.3
+GENERATED = 0.4
+CLOSEST = {"dsb2018": 110}
+"""Crops go down to this side in pixels: small objects are seen closely. The regions
+of other sets need what surrounds them; there it is half the image."""
 OBJECTS_PER_IMAGE = 2
 SELF_PROMPTED_OBJECTS = 16
 
@@ -59,8 +65,9 @@ class Mixture(Dataset):
 
     def __init__(self, data: Path, sets: dict[str, float], seed: int, size: int):
         self.seed = seed
-        self.augment = Augmentation(size, smallest_crop=0.35)
+        self.augment = Augmentation(size)
         self.pairs: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        self.closest = [CLOSEST.get(name) for name in sets]
         self.weights = np.array(list(sets.values()))
         self.weights /= self.weights.sum()
         for name in sets:
@@ -85,14 +92,29 @@ class Mixture(Dataset):
         if rng.random() < GENERATED:
             image, labels, clear = generate(int(rng.integers(2**31)))
         else:
-            pairs = self.pairs[rng.choice(len(self.pairs), p=self.weights)]
-            image, labels = pairs[rng.integers(len(pairs))]
+            n = rng.choice(len(self.pairs), p=self.weights)
+            image, labels = self.pairs[n][rng.integers(len(self.pairs[n]))]
+            image, labels = zoom(rng, image, labels, self.closest[n])
             if rng.random() < 0.1:
                 image = 255 - image
         view = self.augment(image, labels)
         # Objects are what is connected: a class map's regions get labels of their own.
         apart = measure.label(view.labels.numpy(), background=0, connectivity=1)
         return View(view.image, torch.from_numpy(apart), view.valid), clear
+
+
+def zoom(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    labels: np.ndarray,
+    closest: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crop so that every magnification down to ``closest`` pixels is as likely."""
+    smallest = 0.5 if closest is None else min(1, closest / min(labels.shape))
+    sides = (np.array(labels.shape) * smallest ** rng.random()).astype(int)
+    top, left = rng.integers(np.array(labels.shape) - sides + 1)
+    window = slice(top, top + sides[0]), slice(left, left + sides[1])
+    return image[window], labels[window]
 
 
 def collate(items: list[tuple[View, bool]]) -> tuple[View, torch.Tensor]:
@@ -138,10 +160,7 @@ def true_prompts(
     names = kind.split("+")
     boxes = points = dense = None
     if "box" in names:
-        boxes = boxes_of(masks, 1, valid[image_index])
-        sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-        boxes = boxes + torch.randn_like(boxes) * (0.08 * sides + 1).clamp(max=20)
-        boxes = boxes.clamp(0, labels.shape[-1])
+        boxes = jitter(boxes_of(masks, 1, valid[image_index]), labels.shape[-1])
     if "points" in names:
         noise = torch.rand(low.shape) * (low > 0.5)
         y_x = noise.flatten(1).argmax(1)
@@ -171,26 +190,20 @@ def step_loss(
     """The losses of one batch: no prompt, true prompt, and each one's own prompt."""
     size, stride = model.mask_size, model.stride
     embeddings = model.encode(batch.image)
-    weight = valid_cells(batch.valid, size, stride)
+    weight = valid_cells(batch.valid, size, stride).float()
     whole = coverage(batch.labels > 0, size)
+    apart = coverage(separated(batch.labels), size)
     every = torch.arange(len(whole))
 
     def judged(decoding, target, index, counts=None):
-        loss = segmentation_loss(decoding.logits, target, weight[index])
-        with torch.no_grad():
-            a, b = decoding.logits > 0, target > 0.5
-            inside = weight[index] > 0
-            iou = (a & b & inside).sum((-2, -1)) / ((a | b) & inside).sum(
-                (-2, -1)
-            ).clamp(min=1)
+        loss, iou = decoding_loss(decoding, target, weight[index], score_weight=1)
         counts = torch.ones_like(loss) if counts is None else counts.float()
-        loss = loss + (decoding.scores - iou).square()
         total = counts.sum().clamp(min=1)
         return (loss * counts).sum() / total, 1 - (iou * counts).sum() / total
 
     losses: dict[str, torch.Tensor] = {}
     first = model.decode(embeddings, every)
-    losses["none"], losses["none_error"] = judged(first, whole, every, clear)
+    losses["none"], losses["none_error"] = judged(first, apart, every, clear)
 
     prompt, masks, index = true_prompts(batch.labels, batch.valid, kind, model)
     if len(index):
@@ -231,6 +244,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--leave-out", nargs="*", default=[], help="sets not to use")
+    parser.add_argument("--start", help="a model or checkpoint to go on from")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     if args.threads:
@@ -240,13 +254,14 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     state_file = args.output / "state.pt"
 
-    sam = build_sam("samsp_tiny").train()
+    sam = load_sam(args.start).sam if args.start else build_sam("samsp_tiny")
+    sam.train().requires_grad_(True)
     for name, parameter in sam.named_parameters():
-        if name.endswith("pos_embed"):
+        if name.endswith("pos_embed") and not args.start:
             torch.nn.init.trunc_normal_(parameter, std=0.02)
     model = SelfPrompting(sam, "box+mask")
     average = AveragedModel(
-        sam, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True
+        sam, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True
     )
     optimizer = torch.optim.AdamW(sam.parameters(), args.rate, weight_decay=0.05)
     step, spent = 0, 0.0

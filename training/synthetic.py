@@ -86,7 +86,11 @@ def patches(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return (field > rng.uniform(-0.3, 1.2)).astype(np.int32)
 
 
-def filaments(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def filaments(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    half_width: tuple[float, float] = (1.5, 7),
+) -> np.ndarray:
     """Curved lines of some width."""
     canvas = np.zeros(shape, bool)
     for _ in range(rng.integers(1, 9)):
@@ -96,8 +100,24 @@ def filaments(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         cols = (start[1] + np.cumsum(np.cos(heading)) * 1.5).astype(int)
         inside = (rows >= 0) & (cols >= 0) & (rows < shape[0]) & (cols < shape[1])
         canvas[rows[inside], cols[inside]] = True
-    return (ndimage.distance_transform_edt(~canvas) < rng.uniform(1.5, 7)).astype(
+    return (ndimage.distance_transform_edt(~canvas) < rng.uniform(*half_width)).astype(
         np.int32
+    )
+
+
+def hairs(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Thin lines that lie over everything."""
+    return ndimage.binary_dilation(
+        filaments(rng, shape, (0.5, 1.2)), iterations=int(rng.integers(0, 2))
+    )
+
+
+def vignette(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Brightness of a round field of view: 1 in the middle, dark corners."""
+    y, x = (np.linspace(-1, 1, side) for side in shape)
+    distance = np.hypot(*(axis * rng.uniform(0.85, 1) for axis in np.ix_(y, x)))
+    return 1 / (
+        1 + np.exp((distance - rng.uniform(0.9, 1.25)) / rng.uniform(0.02, 0.1))
     )
 
 
@@ -140,6 +160,11 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
     while np.abs(back - fore).mean() < 0.12:
         fore = rng.uniform(0, 1) * np.ones(3)
     each = 1 + rng.normal(0, 0.15, labels.max() + 1)
+    if scene is region and rng.random() < 0.6:
+        # A stain or a lesion: it fades out, and is mottled and darker within.
+        soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(1, 9))
+        mottled = smooth_noise(rng, shape, rng.uniform(8, 40))
+        soft = soft * np.clip(0.75 + rng.uniform(0, 0.35) * mottled, 0.25, 1.6)
     outline = labels > 0
     if rng.random() < 0.15:
         outline = outline ^ ndimage.binary_erosion(outline, iterations=2)
@@ -154,6 +179,10 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
     if rng.random() < 0.2:
         clutter = filaments(rng, shape)[..., None] > 0
         image = np.where(clutter, image * 0.5 + 0.5 * rng.uniform(0, 1), image)
+    if rng.random() < 0.25:
+        image = np.where(hairs(rng, shape)[..., None], rng.uniform(0, 1, 3), image)
+    if rng.random() < 0.15:
+        image *= vignette(rng, shape)[..., None]
     if rng.random() < 0.3:
         image = ndimage.gaussian_filter(image, (rng.uniform(0.3, 2),) * 2 + (0,))
     image += rng.normal(0, rng.uniform(0, 0.08), shape)[..., None]

@@ -36,6 +36,9 @@ class AdapterCard:
         Iterations trained.
     objects : bool
         One prompt per object.
+    field_of_view : int or None
+        Side in image pixels of what the model saw at once in training; larger images
+        are tiled. None leaves it to a first look.
     fingerprint : str
         SHA-256 of the training set.
     images : int
@@ -60,6 +63,7 @@ class AdapterCard:
     prompt: str = "box+mask"
     iterations: int = 2
     objects: bool = False
+    field_of_view: int | None = None
     fingerprint: str = ""
     images: int = 0
     held_out: bool = False
@@ -97,7 +101,8 @@ class AdapterCard:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "base": str, "base_sha256": str, "image_size": int, "channels": str,
-    "prompt": str, "iterations": int, "objects": bool, "fingerprint": str,
+    "prompt": str, "iterations": int, "objects": bool,
+    "field_of_view": (int, type(None)), "fingerprint": str,
     "images": int, "held_out": bool, "before": (dict, type(None)),
     "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,
 }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from skimage import measure
 
+from napari_samsp.core.closer_look import WORTH_IT, look
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.letterbox import logits_to_image, to_model_input
 from napari_samsp.core.tiles import Tile, blend, join_objects, tile_image
@@ -18,11 +19,11 @@ from napari_samsp.core.tiles import Tile, blend, join_objects, tile_image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import Tensor
+
     from napari_samsp.core.self_prompting import Decoding, SelfPrompting
 
-Tiling = Literal["auto", "on", "off"]
-AUTO_TILE_FACTOR = 1.5
-"""With objects, an image this much larger than the model's input is tiled."""
+Tiling = Literal["auto", "on", "off"] | int
 MAPS_AT_ONCE = 8
 """Object maps that are brought to full size together; bounds the memory."""
 
@@ -82,9 +83,10 @@ def iterate_picture(
         ``(Y, X, 3)`` uint8, from `napari_samsp.core.images.to_rgb8`.
     iterations : int
         How many, the prompt-free one included.
-    tile : {"auto", "on", "off"}
-        Tiles of the model's input size instead of the whole picture made small;
-        ``auto`` does so with objects, on pictures 1.5 times as large.
+    tile : {"auto", "on", "off"} or int
+        How much the model sees at once: what its own first look finds best
+        (`closer_look`), tiles as large as its input, the whole picture, or tiles of so
+        many pixels, on pictures that are at least 1.5 times as large.
     progress : callable, optional
         Called with the part that is done, 0 to 1, after every tile. What it raises
         ends the work.
@@ -95,8 +97,8 @@ def iterate_picture(
         Iteration 0, 1, ...
     """
     shape = picture.shape[:2]
-    size = int(model.sam.image_encoder.img_size)
-    tiles = tile_image(shape, _tile_size(shape, size, model.objects, tile))
+    embed = _Encoder(model, picture)
+    tiles = tile_image(shape, _field(model, embed, shape, tile))
     running: list[_TileRun] = []
     previous: np.ndarray | None = None
     for t in range(iterations):
@@ -105,7 +107,7 @@ def iterate_picture(
         for n, place in enumerate(tiles):
             with _inference(model.device):
                 if t == 0:
-                    running.append(_TileRun(model, picture, place, iterations, size))
+                    running.append(_TileRun(model, embed, place, iterations))
                 decoding = next(running[n].decodings)
                 values, part = running[n].to_image(decoding, model.objects and t > 0)
             maps.append(values)
@@ -133,24 +135,35 @@ def iterate_picture(
         previous = labels
 
 
+class _Encoder:
+    """Encodes tiles of a picture; what was encoded last is not encoded again."""
+
+    def __init__(self, model: SelfPrompting, picture: np.ndarray) -> None:
+        self.model, self.picture = model, picture
+        self.size = int(model.sam.image_encoder.img_size)
+        self._tile: Tile | None = None
+        self._known: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """The tile's ``(1, C, h, w)`` embedding and ``(1, 2)`` unpadded sides."""
+        if self._known is None or tile != self._tile:
+            tensor, valid = to_model_input(self.picture[tile.window], self.size)
+            device = self.model.device
+            embedding = self.model.encode(tensor[None].to(device))
+            self._tile, self._known = tile, (embedding, valid[None].to(device))
+        return self._known
+
+
 class _TileRun:
     """The iterations of one tile, which share an embedding."""
 
     def __init__(
-        self,
-        model: SelfPrompting,
-        picture: np.ndarray,
-        tile: Tile,
-        iterations: int,
-        size: int,
+        self, model: SelfPrompting, embed: _Encoder, tile: Tile, iterations: int
     ) -> None:
-        tensor, valid = to_model_input(picture[tile.window], size)
-        embedding = model.encode(tensor[None].to(model.device))
-        self.decodings = model.iterate(
-            embedding, valid[None].to(model.device), iterations
-        )
-        self.valid: tuple[int, int] = (int(valid[0]), int(valid[1]))
-        self.shape, self.size = tile.shape, size
+        embedding, valid = embed(tile)
+        self.decodings = model.iterate(embedding, valid, iterations)
+        self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
+        self.shape, self.size = tile.shape, embed.size
 
     def to_image(
         self, decoding: Decoding, separate: bool
@@ -175,13 +188,35 @@ class _TileRun:
         return best.cpu().numpy(), which.cpu().numpy()
 
 
-def _tile_size(
-    shape: tuple[int, int], size: int, objects: bool, tile: Tiling
+def _field(
+    model: SelfPrompting, embed: _Encoder, shape: tuple[int, int], tile: Tiling
 ) -> int | None:
-    if tile not in ("auto", "on", "off"):
-        raise InputError(f"tile must be auto, on or off, not {tile!r}.")
-    large = max(shape) > AUTO_TILE_FACTOR * size
-    return size if tile == "on" or (tile == "auto" and objects and large) else None
+    """Side of the tiles, None for the whole picture."""
+    if tile == "off":
+        return None
+    if tile == "on":
+        return embed.size
+    if tile == "auto":
+        tile = _first_look(model, embed, shape)
+    elif not isinstance(tile, int) or tile < 1:
+        raise InputError(
+            f"tile must be auto, on, off or a number of pixels, not {tile!r}."
+        )
+    return tile if tile * WORTH_IT <= max(shape) else None
+
+
+def _first_look(model: SelfPrompting, embed: _Encoder, shape: tuple[int, int]) -> int:
+    def foreground(tile: Tile) -> np.ndarray:
+        with _inference(model.device):
+            embedding, valid = embed(tile)
+            first = model.decode(embedding, torch.zeros(1, dtype=torch.int64))
+        rows, cols = (-(-int(side) // model.stride) for side in valid[0])
+        return (first.logits[0, :rows, :cols] > 0).cpu().numpy()
+
+    patch = int(model.sam.image_encoder.patch_embed.proj.stride[0])
+    found = look(foreground, shape, embed.size, patch)
+    # Where nothing is seen, single objects may be too small to be seen.
+    return found or (embed.size if model.objects else max(shape))
 
 
 @contextmanager

@@ -81,6 +81,27 @@ def to_model_input(image: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
     return normalise_and_pad(tensor, size), torch.tensor([height, width])
 
 
+def valid_cells(valid: Tensor, size: int, stride: int) -> Tensor:
+    """The low-res cells that hold image, not padding.
+
+    Parameters
+    ----------
+    valid : Tensor
+        ``(N, 2)`` unpadded height and width in input pixels.
+    size : int
+        Side of the low-res grid.
+    stride : int
+        Input pixels per cell.
+
+    Returns
+    -------
+    Tensor
+        ``(N, size, size)`` bool.
+    """
+    cells = torch.arange(size, device=valid.device) * stride
+    return (cells < valid[:, :1])[:, :, None] & (cells < valid[:, 1:])[:, None, :]
+
+
 def logits_to_image(
     logits: Tensor, size: int, valid: tuple[int, int], shape: tuple[int, int]
 ) -> Tensor:

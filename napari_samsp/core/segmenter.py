@@ -106,9 +106,10 @@ class Segmenter:
             Where the channels are.
         prompt : str, optional
             Overrides what an iteration hands to the next, such as ``"box"``.
-        tile : {"auto", "on", "off"}
-            Tiles of the model's input size instead of the whole image made small;
-            ``auto`` does so with objects, on images 1.5 times as large.
+        tile : {"auto", "on", "off"} or int
+            How much the model sees at once: as much as in the adapter's training, or
+            without an adapter what its own first look finds best; tiles as large as
+            its input; the whole image; or tiles of so many pixels.
 
         Returns
         -------
@@ -158,5 +159,11 @@ class Segmenter:
             raise InputError("The number of iterations must be at least 1.")
         parse_kind(prompt or self.kind)
         picture = to_rgb8(image, channel_axis, self.scaling)
+        if (
+            tile == "auto"
+            and self.card is not None
+            and self.card.field_of_view is not None
+        ):
+            tile = self.card.field_of_view
         model = SelfPrompting(self.sam, prompt or self.kind, objects)
         return iterate_picture(model, picture, iterations, tile, progress)

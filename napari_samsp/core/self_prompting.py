@@ -13,6 +13,7 @@ import torch
 from skimage import measure
 from torch import Tensor, nn
 
+from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
@@ -189,13 +190,14 @@ class SelfPrompting(nn.Module):
             ``(N, m, m)`` regions. With objects, N may be zero.
         """
         if self.objects:
-            instances = _inside(previous.instances(len(valid)), valid, self.stride)
-            regions, index = components(instances)
+            inside = valid_cells(valid, self.mask_size, self.stride)
+            regions, index = components(previous.instances(len(valid)) * inside)
             logits = _largest_logit(previous, len(valid))[index]
         else:
             index = previous.image_index
             logits = previous.logits.detach()
-            regions = _inside(logits > 0, valid[index], self.stride)
+            inside = valid_cells(valid[index], self.mask_size, self.stride)
+            regions = (logits > 0) & inside
         prompt = prompt_from_masks(
             self.kind, regions, logits, self.stride, valid[index]
         )
@@ -286,14 +288,6 @@ def components(instances: Tensor) -> tuple[Tensor, Tensor]:
         masks.append(torch.from_numpy(labels == keep[:, None, None]))
         index.append(torch.full((len(keep),), b))
     return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
-
-
-def _inside(values: Tensor, valid: Tensor, stride: int) -> Tensor:
-    """Zero what lies in the padding: ``(B, m, m)`` in, ``(B, m, m)`` out."""
-    cells = torch.arange(values.shape[-1], device=values.device) * stride
-    rows = cells < valid[:, :1]
-    cols = cells < valid[:, 1:]
-    return values * (rows[:, :, None] & cols[:, None, :])
 
 
 def _largest_logit(decoding: Decoding, batch_size: int) -> Tensor:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CROP_TRIES = 3
+"""A crop without an object is drawn again: few are enough to learn from."""
+
+
 class View(NamedTuple):
     """One training view, or a batch of them.
 
@@ -55,15 +59,23 @@ class Augmentation:
     smallest_crop : float
         Lower bound of a crop's sides, as a part of the image's.
     enabled : bool
-        Off gives the plain letterboxed image.
+        Off gives the plain letterboxed image, or a part of it as large as ``field``.
+    field : int, optional
+        Side in image pixels of what the model sees at once at inference: views are
+        about as large. Default: the whole image.
     """
 
     def __init__(
-        self, size: int, smallest_crop: float = 0.6, enabled: bool = True
+        self,
+        size: int,
+        smallest_crop: float = 0.6,
+        enabled: bool = True,
+        field: int | None = None,
     ) -> None:
         self.size = size
         self.smallest_crop = smallest_crop
         self.enabled = enabled
+        self.field = field
         self._recolour = v2.Compose(
             [
                 v2.RandomApply([v2.ColorJitter(0.35, 0.35, 0.25, 0.03)], p=0.8),
@@ -89,7 +101,7 @@ class Augmentation:
         """
         picture = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
         mask = tv_tensors.Mask(torch.from_numpy(labels.astype("int64")))
-        if self.enabled:
+        if self.enabled or self.field is not None:
             picture, mask = self._crop(picture, mask)
         shape = fit(tuple(mask.shape), self.size)
         picture, mask = F2.resize(picture, shape), F2.resize(mask, shape)
@@ -109,9 +121,19 @@ class Augmentation:
         )
 
     def _crop(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        sides = torch.tensor(mask.shape)
-        kept = 1 - (1 - self.smallest_crop) * torch.rand(2)
-        height, width = (sides * kept).long().clamp(min=1).tolist()
-        top, left = (torch.rand(2) * (sides - torch.tensor([height, width]) + 1)).long()
-        box = (int(top), int(left), height, width)
-        return F2.crop(picture, *box), F2.crop(mask, *box)
+        sides = largest = torch.tensor(mask.shape)
+        kept = torch.ones(2)
+        if self.enabled:
+            kept = 1 - (1 - self.smallest_crop) * torch.rand(2)
+        if self.field is not None:
+            # So that a view of average size shows as much as a tile does.
+            margin = 2 / (1 + self.smallest_crop) if self.enabled else 1
+            largest = sides.clamp(max=round(self.field * margin))
+        size = (largest * kept).long().clamp(min=1)
+        for _ in range(CROP_TRIES):
+            corner = (torch.rand(2) * (sides - size + 1)).long()
+            box = (*corner.tolist(), *size.tolist())
+            cropped = F2.crop(mask, *box)
+            if cropped.any():
+                break
+        return F2.crop(picture, *box), cropped

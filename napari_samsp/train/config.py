@@ -51,6 +51,9 @@ class TrainConfig:
     rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
     batch: int = _option(4, "images a step")
+    field_of_view: int = _option(
+        0, "side in pixels of what the model sees at once; 0: chosen from the masks"
+    )
     views: int = _option(20, "augmented views an epoch, at least")
     distill: float = _option(1.0, "weight of self-distillation; 0 turns it off")
     temperature: float = _option(2.0, "temperature of self-distillation")
@@ -71,6 +74,7 @@ class TrainConfig:
             "batch": 1,
             "views": 1,
             "minutes": 0,
+            "field_of_view": 0,
             "patience": 0,
             "distill": 0,
             "true_prompts": 0,

@@ -5,18 +5,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from napari_samsp.core.closer_look import field_for, typical_width
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.train.augment import Augmentation, View
-
-if TYPE_CHECKING:
-    import numpy as np
 
 HELD_OUT_FRACTION = 0.2
 LEAST_TO_HOLD_OUT = 3
@@ -141,6 +139,28 @@ def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
     return pictures
 
 
+def best_field(pictures: list[Picture], input_size: int, patch_size: int) -> int:
+    """How much the model should see at once of images whose objects are known.
+
+    Parameters
+    ----------
+    pictures : list of Picture
+        The training images.
+    input_size, patch_size : int
+        Of the model, in input pixels.
+
+    Returns
+    -------
+    int
+        Side in image pixels; the longest side of all images if they are best seen
+        whole.
+    """
+    widths = [typical_width(picture.labels) for picture in pictures]
+    width = float(np.median([w for w in widths if w > 0]))
+    longest = max(max(picture.labels.shape) for picture in pictures)
+    return field_for(width, (longest, longest), input_size, patch_size)
+
+
 class Views(Dataset[View]):
     """Random views of the training images; each epoch sees every image equally often.
 
@@ -154,13 +174,20 @@ class Views(Dataset[View]):
         Views an epoch, at least.
     augment : bool
         Off gives each image as it is.
+    field : int or None
+        Side in image pixels of a view; None for about the whole image.
     """
 
     def __init__(
-        self, pictures: list[Picture], size: int, least: int, augment: bool
+        self,
+        pictures: list[Picture],
+        size: int,
+        least: int,
+        augment: bool,
+        field: int | None,
     ) -> None:
         self.pictures = pictures
-        self.augmentation = Augmentation(size, enabled=augment)
+        self.augmentation = Augmentation(size, enabled=augment, field=field)
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
     def __len__(self) -> int:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from napari_samsp.train.data import Picture
 
 
-def judge(model: SelfPrompting, pictures: list[Picture], iterations: int) -> Figures:
+def judge(
+    model: SelfPrompting, pictures: list[Picture], iterations: int, field: int
+) -> Figures:
     """Segment images as a user would, and compare with their masks.
 
     Parameters
@@ -26,6 +28,8 @@ def judge(model: SelfPrompting, pictures: list[Picture], iterations: int) -> Fig
         What to judge by.
     iterations : int
         How many to run.
+    field : int
+        Side in image pixels of what the model sees at once.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def judge(model: SelfPrompting, pictures: list[Picture], iterations: int) -> Fig
     """
     scores: list[list[tuple[float, float, float]]] = []
     for picture in pictures:
-        steps = iterate_picture(model.eval(), picture.image, iterations)
+        steps = iterate_picture(model.eval(), picture.image, iterations, field)
         scores.append(
             [
                 (

@@ -22,7 +22,7 @@ from napari_samsp.core.images import Scaling
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import stack_views
-from napari_samsp.train.data import Views, read_pictures, seed_epoch, split
+from napari_samsp.train.data import Views, best_field, read_pictures, seed_epoch, split
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -156,12 +156,14 @@ class _Run:
         if self.main:
             self.folder.start(config, training_set, fingerprint, resume)
         self.accelerator.wait_for_everyone()
-        size = loaded.sam.image_encoder.img_size
+        encoder = loaded.sam.image_encoder
+        size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
         pictures = read_pictures(fitting, scaling)
         self.judged_by = read_pictures(held_out, scaling) or pictures
         self.held_out = len(held_out)
         self.pictures = pictures
-        views = Views(pictures, size, config.views, config.augment)
+        self.field = config.field_of_view or best_field(pictures, size, patch)
+        views = Views(pictures, size, config.views, config.augment, self.field)
         self.model = SelfPrompting(
             self.peft.get_base_model(), config.prompt, config.objects
         )
@@ -173,7 +175,8 @@ class _Run:
         self.card = AdapterCard(
             base=loaded.name,
             base_sha256=loaded.sha256,
-            image_size=int(size),
+            image_size=size,
+            field_of_view=self.field,
             scaling=scaling,
             prompt=config.prompt,
             iterations=config.iterations,
@@ -327,7 +330,7 @@ class _Run:
         return progress
 
     def _judge(self) -> Figures:
-        return judge(self.model, self.judged_by, self.config.iterations)
+        return judge(self.model, self.judged_by, self.config.iterations, self.field)
 
     def _anyone(self, flag: bool) -> bool:
         """Whether the main process says so: all processes must take the same turn."""

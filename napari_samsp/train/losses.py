@@ -14,6 +14,11 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_samsp.core.self_prompting import Decoding
+
+SEAM = 5
+"""Pixels of the model's input across a seam: wide enough to leave a low-res gap."""
+
 
 def coverage(masks: Tensor, size: int) -> Tensor:
     """Downsample masks to the low-res grid by area.
@@ -33,26 +38,27 @@ def coverage(masks: Tensor, size: int) -> Tensor:
     return F.adaptive_avg_pool2d(masks[:, None].float(), size)[:, 0]
 
 
-def valid_cells(valid: Tensor, size: int, stride: int) -> Tensor:
-    """Weight 1 for the low-res cells that hold image, 0 for padding.
+def separated(labels: Tensor) -> Tensor:
+    """The foreground without the seams between touching objects.
+
+    Iteration 0 learns it where each object is to get a prompt of its own: objects
+    that it merges would share one.
 
     Parameters
     ----------
-    valid : Tensor
-        ``(N, 2)`` unpadded height and width in input pixels.
-    size : int
-        Side of the low-res grid.
-    stride : int
-        Input pixels per cell.
+    labels : Tensor
+        ``(B, S, S)`` int64, 0 = background.
 
     Returns
     -------
     Tensor
-        ``(N, size, size)`` float.
+        ``(B, S, S)`` bool.
     """
-    cells = torch.arange(size, device=valid.device) * stride
-    inside = (cells < valid[:, :1])[:, :, None] & (cells < valid[:, 1:])[:, None, :]
-    return inside.float()
+    known = labels[:, None].float()
+    highest = F.max_pool2d(known, SEAM, 1, SEAM // 2)
+    known = torch.where(known > 0, known, torch.inf)
+    lowest = -F.max_pool2d(-known, SEAM, 1, SEAM // 2)
+    return (labels > 0) & (highest == lowest)[:, 0]
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -76,6 +82,34 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     overlap = 2 * (probability * target).sum((-2, -1)) + 1
     total = (probability**2).sum((-2, -1)) + (target**2).sum((-2, -1)) + 1
     return entropy + 1 - overlap / total
+
+
+def decoding_loss(
+    decoding: Decoding, target: Tensor, weight: Tensor, score_weight: float
+) -> tuple[Tensor, Tensor]:
+    """What a decoding costs: `segmentation_loss`, and its error about its own IoU.
+
+    Parameters
+    ----------
+    decoding : Decoding
+        N maps.
+    target, weight : Tensor
+        ``(N, m, m)`` in 0 to 1.
+    score_weight : float
+        Of the squared error of the predicted IoU.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(N,)`` loss and ``(N,)`` true IoU.
+    """
+    loss = segmentation_loss(decoding.logits, target, weight)
+    with torch.no_grad():
+        inside = weight > 0
+        said, true = (decoding.logits > 0) & inside, (target > 0.5) & inside
+        union = (said | true).sum((-2, -1))
+        iou = (said & true).sum((-2, -1)) / union.clamp(min=1)
+    return loss + score_weight * (decoding.scores - iou).square(), iou
 
 
 def distillation_loss(

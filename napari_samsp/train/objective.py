@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, boxes_of
 from napari_samsp.train.losses import (
     coverage,
+    decoding_loss,
     distillation_loss,
     match_objects,
-    segmentation_loss,
-    valid_cells,
+    separated,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Objective(nn.Module):
         total = embeddings.new_zeros(())
         for t, decoding in enumerate(decodings):
             if len(decoding.image_index):
-                target = batch.targets(decoding, separate=self.model.objects and t > 0)
+                target = batch.targets(decoding, t, self.model.objects)
                 total = total + batch.loss(decoding, target)
         if self.config.distill and len(decodings) > 1 and len(decodings[-1].logits):
             first, last = decodings[0], decodings[-1]
@@ -96,7 +97,8 @@ class Objective(nn.Module):
             )
             taught = torch.isfinite(teacher).flatten(1).all(1)
             student, teacher = student[taught], teacher[taught]
-            weight = batch.weight[taught]
+            # It fills the seams, which the student leaves open.
+            weight = (batch.weight * (batch.whole == batch.apart))[taught]
         else:
             teacher, weight = last.logits, batch.weight
         return distillation_loss(
@@ -110,24 +112,22 @@ class _Batch:
     def __init__(self, model: SelfPrompting, labels: Tensor, valid: Tensor) -> None:
         self.labels = labels
         self.size = model.mask_size
-        self.weight = valid_cells(valid, self.size, model.stride)
+        self.weight = valid_cells(valid, self.size, model.stride).float()
+        self.whole = coverage(labels > 0, self.size)
+        self.apart = coverage(separated(labels), self.size)
 
-    def targets(self, decoding: Decoding, separate: bool) -> Tensor:
-        if not separate:
-            return coverage(self.labels > 0, self.size)[decoding.image_index]
+    def targets(self, decoding: Decoding, t: int, objects: bool) -> Tensor:
+        if not objects:
+            return self.whole[decoding.image_index]
+        if t == 0:
+            return self.apart
         assert decoding.regions is not None
         masks, _ = match_objects(decoding.regions, decoding.image_index, self.labels)
         return coverage(masks, self.size)
 
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]
-        loss = segmentation_loss(decoding.logits, target, weight)
-        with torch.no_grad():
-            said, true = (decoding.logits > 0) & (weight > 0), target > 0.5
-            union = (said | true).sum((-2, -1))
-            iou = (said & true).sum((-2, -1)) / union.clamp(min=1)
-        score = (decoding.scores - iou).square()
-        return (loss + SCORE_WEIGHT * score).mean()
+        return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0].mean()
 
 
 def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
@@ -143,8 +143,7 @@ def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
     Returns
     -------
     tuple
-        A `Prompt` of N boxes, whose corners err by about a twelfth of their sides as
-        in SAM's own training, their ``(N, S, S)`` bool masks and image index.
+        A `Prompt` of N boxes, their ``(N, S, S)`` bool masks and image index.
     """
     masks, index = [], []
     for b, image in enumerate(labels):
@@ -158,7 +157,26 @@ def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
         return Prompt(), labels[:0] > 0, none
     targets = torch.stack(masks)
     image_index = torch.tensor(index, device=labels.device)
-    boxes = boxes_of(targets, 1, valid[image_index])
+    boxes = jitter(boxes_of(targets, 1, valid[image_index]), labels.shape[-1])
+    return Prompt(boxes=boxes), targets, image_index
+
+
+def jitter(boxes: Tensor, size: int) -> Tensor:
+    """Boxes as a hurried user draws them, or a model from its own mask.
+
+    Parameters
+    ----------
+    boxes : Tensor
+        ``(N, 4)`` x and y of two corners, in input pixels.
+    size : int
+        Side of the model's input.
+
+    Returns
+    -------
+    Tensor
+        ``(N, 4)``: the corners err by a twelfth of the sides and a pixel, at most 20
+        pixels, as in SAM's own training.
+    """
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    boxes = boxes + torch.randn_like(boxes) * (sides / 12).clamp(max=20)
-    return Prompt(boxes=boxes.clamp(0, labels.shape[-1])), targets, image_index
+    noise = torch.randn_like(boxes) * (sides / 12 + 1).clamp(max=20)
+    return (boxes + noise).clamp(0, size)

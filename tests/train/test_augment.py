@@ -42,3 +42,17 @@ def test_off_means_the_plain_image():
     assert one.valid.tolist() == [40, 64]
     assert torch.equal(one.labels[:40], torch.from_numpy(image[..., 0]).long())
     assert stack_views([one, other]).image.shape == (2, 3, 64, 64)
+
+
+@given(sides, sides, st.integers(10, 200), st.booleans(), st.integers(0, 2**31))
+def test_a_view_shows_as_much_as_a_tile_does(height, width, field, enabled, seed):
+    """Each pixel's colour tells its row, so that the view tells how many it shows."""
+    torch.manual_seed(seed)
+    rows = np.broadcast_to(np.arange(height)[:, None], (height, width))
+    labels = np.ascontiguousarray(rows) + 1
+    image = np.zeros((height, width, 3), np.uint8)
+    view = Augmentation(64, enabled=enabled, field=field)(image, labels)
+    seen = len(view.labels.unique()) - (view.labels == 0).any().item()
+    assert seen <= min(height, 1.25 * field + 1)
+    if not enabled:
+        assert seen == min(height, field, 64) or min(height, field) > 64

@@ -7,12 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.train.losses import (
     coverage,
     distillation_loss,
     match_objects,
     segmentation_loss,
-    valid_cells,
+    separated,
 )
 
 seeds = st.integers(0, 2**31)
@@ -32,7 +33,7 @@ def test_the_truth_costs_nothing_and_its_opposite_most(seed):
 def test_padding_does_not_count(seed):
     torch.manual_seed(seed)
     logits, target = torch.randn(1, 16, 16), torch.rand(1, 16, 16)
-    weight = valid_cells(torch.tensor([[40, 64]]), 16, 4)
+    weight = valid_cells(torch.tensor([[40, 64]]), 16, 4).float()
     assert weight[0].sum() == 10 * 16
     noisy = torch.where(weight > 0, logits, 9.0)
     for loss in (
@@ -78,3 +79,15 @@ def test_a_component_gets_the_object_that_it_overlaps_most(size):
     assert matched.tolist() == [9, 0, 0]
     assert torch.equal(targets[0], labels[0] == 9)
     assert not targets[1:].any()
+
+
+def test_only_seams_between_objects_are_left_open():
+    labels = torch.zeros(1, 40, 60, dtype=torch.int64)
+    labels[0, 5:30, 5:25] = 3
+    labels[0, 5:30, 25:45] = 7
+    open_seam = (labels > 0) & ~separated(labels)
+    columns = open_seam[0, 5:30].all(0).nonzero()[:, 0].tolist()
+    assert columns == [23, 24, 25, 26]
+    assert open_seam.sum() == 25 * 4
+    alone = torch.where(labels == 3, labels, 0)
+    assert torch.equal(separated(alone), alone > 0)
