@@ -1,8 +1,9 @@
 """Generated images with matching masks, for pretraining.
 
-Five kinds of scene: blobs (instances that may touch), one irregular region, two
-textures, filaments, and a layer. Each has a random palette, an illumination gradient,
-blur and noise. ``python training/synthetic.py sheet.png`` draws a contact sheet.
+Scenes: blobs (instances that may touch), a stain, one irregular region, patches of a
+second texture, filaments, and a layer. Each has a random palette, an illumination
+gradient, blur and noise. ``python training/synthetic.py sheet.png`` draws a sheet of
+them.
 """
 
 from __future__ import annotations
@@ -100,16 +101,16 @@ def filaments(
         cols = (start[1] + np.cumsum(np.cos(heading)) * 1.5).astype(int)
         inside = (rows >= 0) & (cols >= 0) & (rows < shape[0]) & (cols < shape[1])
         canvas[rows[inside], cols[inside]] = True
-    return (ndimage.distance_transform_edt(~canvas) < rng.uniform(*half_width)).astype(
-        np.int32
-    )
+    width = rng.uniform(*half_width)
+    if not canvas.any():
+        # A line that starts outside may stay there, and nothing has no distance.
+        return np.zeros(shape, np.int32)
+    return (ndimage.distance_transform_edt(~canvas) < width).astype(np.int32)
 
 
 def hairs(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Thin lines that lie over everything."""
-    return ndimage.binary_dilation(
-        filaments(rng, shape, (0.5, 1.2)), iterations=int(rng.integers(0, 2))
-    )
+    return filaments(rng, shape, (0.5, 2)) > 0
 
 
 def vignette(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -130,9 +131,51 @@ def layer(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return ((rows > line) & (rows < line + thick)).astype(np.int32)
 
 
-SCENES = (blobs, blobs, region, region, patches, filaments, layer)
+def stain(
+    rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A dark, mottled region that fades into a brighter ground, and its labels."""
+    labels = region(rng, shape)
+    ground = rng.uniform(0.45, 0.95) * rng.uniform(0.7, 1, 3)
+    soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(0.7, 8))
+    mottled = 1 + rng.uniform(0, 0.4) * smooth_noise(rng, shape, rng.uniform(6, 40))
+    depth = soft * mottled.clip(0.3, 1.8)
+    image = ground * (
+        1 - depth[..., None] * rng.uniform(0.2, 0.75) * rng.uniform(0.6, 1, 3)
+    )
+    image += rng.uniform(0, 0.05) * texture(rng, shape)[..., None]
+    image *= 1 + rng.uniform(0, 0.12) * smooth_noise(rng, shape, 80)[..., None]
+    return image, labels
+
+
+SCENES = (blobs, blobs, blobs, stain, stain, stain, region, patches, filaments, layer)
 AMBIGUOUS = (patches, layer)
 """Either side could be the foreground: only a prompt can tell."""
+
+
+def paint(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """Give objects and ground colours, textures and borders; ``(Y, X, 3)`` float."""
+    shape = labels.shape
+    soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(0.3, 2.5))
+    back, fore = rng.uniform(0, 1, (2, 3))
+    if rng.random() < 0.5:
+        back, fore = np.full(3, back[0]), np.full(3, fore[0])
+    while np.abs(back - fore).mean() < 0.15:
+        fore = rng.uniform(0, 1) * np.ones(3)
+    each = 1 + rng.normal(0, 0.15, labels.max() + 1)
+    outline = labels > 0
+    if rng.random() < 0.1:
+        outline = outline ^ ndimage.binary_erosion(outline, iterations=2)
+        soft = 0.3 * soft + 0.7 * outline
+    amount = soft * each[labels] if rng.random() < 0.7 else soft
+    image = back + (fore - back) * amount[..., None]
+    for part in (soft, 1 - soft):
+        image += rng.uniform(0, 0.1) * (texture(rng, shape) * part)[..., None]
+    image *= 1 + rng.uniform(0, 0.25) * smooth_noise(rng, shape, 60)[..., None]
+    if rng.random() < 0.1:
+        clutter = filaments(rng, shape)[..., None] > 0
+        image = np.where(clutter, image * 0.5 + 0.5 * rng.uniform(0, 1), image)
+    return image
 
 
 def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -152,33 +195,11 @@ def generate(seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(*SIDES)), int(rng.integers(*SIDES)))
     scene = SCENES[rng.integers(len(SCENES))]
-    labels = scene(rng, shape)
-    soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(0.3, 2.5))
-    back, fore = rng.uniform(0, 1, (2, 3))
-    if rng.random() < 0.5:
-        back, fore = np.full(3, back[0]), np.full(3, fore[0])
-    while np.abs(back - fore).mean() < 0.12:
-        fore = rng.uniform(0, 1) * np.ones(3)
-    each = 1 + rng.normal(0, 0.15, labels.max() + 1)
-    if scene is region and rng.random() < 0.6:
-        # A stain or a lesion: it fades out, and is mottled and darker within.
-        soft = ndimage.gaussian_filter((labels > 0).astype(float), rng.uniform(1, 9))
-        mottled = smooth_noise(rng, shape, rng.uniform(8, 40))
-        soft = soft * np.clip(0.75 + rng.uniform(0, 0.35) * mottled, 0.25, 1.6)
-    outline = labels > 0
-    if rng.random() < 0.15:
-        outline = outline ^ ndimage.binary_erosion(outline, iterations=2)
-        soft = 0.3 * soft + 0.7 * outline
-    amount = soft * each[labels] if rng.random() < 0.7 else soft
-    image = back + (fore - back) * amount[..., None]
-    image += (
-        rng.uniform(0, 0.12) * texture(rng, shape)[..., None] * (1 - soft[..., None])
-    )
-    image += rng.uniform(0, 0.12) * texture(rng, shape)[..., None] * soft[..., None]
-    image *= 1 + rng.uniform(0, 0.3) * smooth_noise(rng, shape, 60)[..., None]
-    if rng.random() < 0.2:
-        clutter = filaments(rng, shape)[..., None] > 0
-        image = np.where(clutter, image * 0.5 + 0.5 * rng.uniform(0, 1), image)
+    if scene is stain:
+        image, labels = stain(rng, shape)
+    else:
+        labels = scene(rng, shape)
+        image = paint(rng, labels)
     if rng.random() < 0.25:
         image = np.where(hairs(rng, shape)[..., None], rng.uniform(0, 1, 3), image)
     if rng.random() < 0.15:
