@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from real_images import training_pairs
 from safetensors.torch import save_file
 from skimage import measure
 from synthetic import generate
@@ -71,15 +72,11 @@ class Mixture(Dataset):
         self.weights = np.array(list(sets.values()))
         self.weights /= self.weights.sum()
         for name in sets:
-            test = _test_stems(data / name)
-            files = [
-                f
-                for f in sorted((data / name / "images").iterdir())
-                if f.stem not in test
-            ]
-            masks = {f.stem: f for f in (data / name / "masks").iterdir()}
             self.pairs.append(
-                [(to_rgb8(read_image(f)), read_labels(masks[f.stem])) for f in files]
+                [
+                    (to_rgb8(read_image(pair.image)), read_labels(pair.mask))
+                    for pair in training_pairs(data / name)
+                ]
             )
 
     def __len__(self) -> int:
@@ -121,15 +118,6 @@ def collate(items: list[tuple[View, bool]]) -> tuple[View, torch.Tensor]:
     """A batch of views, and for each whether its foreground needs no prompt."""
     views, clear = zip(*items, strict=True)
     return stack_views(list(views)), torch.tensor(clear)
-
-
-def _test_stems(folder: Path) -> set[str]:
-    meta = folder / "meta.csv"
-    if not meta.exists():
-        return set()
-    header, *rows = (line.split(",") for line in meta.read_text().splitlines())
-    stem, split = header.index("stem"), header.index("suggested_split")
-    return {row[stem] for row in rows if row[split] == "test"}
 
 
 def true_prompts(

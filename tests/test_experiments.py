@@ -1,0 +1,92 @@
+"""The experiments run, continue where they stopped, and become tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from napari_samsp.core.training_set import TrainingSet
+
+FOLDER = Path(__file__).parents[1] / "training" / "experiments"
+
+
+@pytest.fixture
+def data(tmp_path, nuclei):
+    folder = tmp_path / "data"
+    for n, name in enumerate(("a", "b", "c", "d")):
+        image, labels = (np.roll(part, 20 * n, axis=1) for part in nuclei)
+        TrainingSet(folder / "cells").add(image, labels, name=name)
+    (folder / "cells" / "meta.csv").write_text(
+        "stem,suggested_split\na,train\nb,train\nc,test\nd,test\n"
+    )
+    return folder
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", str(FOLDER / script), *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env=os.environ, check=False,
+    )  # fmt: skip
+
+
+def rows_of(path):
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_recipe_becomes_a_table(tmp_path, data):
+    recipe = {
+        "data": ["cells"], "objects": ["cells"], "images": [1], "seeds": [0],
+        "methods": ["otsu", "forest", "unet", "untrained", "components"],
+        "minutes": 0.02, "iterations": 2,
+    }  # fmt: skip
+    file, results = tmp_path / "recipe.yaml", tmp_path / "results.csv"
+    file.write_text(yaml.safe_dump(recipe))
+    done = run("run.py", file, data, "--output", results)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(results)
+    iterations = {row["method"]: int(row["iteration"]) for row in rows}
+    assert iterations == {
+        "otsu": 0, "forest": 0, "unet": 0, "untrained": 1, "components": 1,
+    }  # fmt: skip
+    best = {row["method"]: float(row["dice"]) for row in rows}
+    assert best["otsu"] > 0.95  # bright discs on a dark ground
+    assert best["forest"] > 0.9
+    assert {row["tests"] for row in rows} == {"2"}
+
+    # An interrupted run goes on: only the seed that is new is run.
+    file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "seeds": [0, 1]}))
+    assert run("run.py", file, data, "--output", results).returncode == 0
+    assert [row["seed"] for row in rows_of(results)] == ["0"] * 7 + ["1"]
+
+    done = run("report.py", results, "--output", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "report" / "tables.md").read_text()
+    assert "AP at 0.5" in table
+    assert "| untrained |" in table
+    assert (tmp_path / "report" / "iterations.png").stat().st_size > 5000
+
+
+def test_a_recipe_with_a_mistake_names_it(tmp_path, data):
+    file = tmp_path / "recipe.yaml"
+    recipe = {"data": ["cells"], "methods": ["otzu"], "images": [1]}
+    for wrong, name in ((recipe, "otzu"), ({**recipe, "minute": 1}, "minute")):
+        file.write_text(yaml.safe_dump(wrong))
+        done = run("run.py", file, data, "--output", tmp_path / "r.csv")
+        assert done.returncode != 0
+        assert name in done.stderr
+
+
+@pytest.mark.parametrize("recipe", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
+def test_our_recipes_are_valid(recipe, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from run import Recipe
+
+    assert Recipe.read(recipe).data

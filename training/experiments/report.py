@@ -1,0 +1,100 @@
+"""Tables and a figure from the CSV files of ``run.py``.
+
+    python training/experiments/report.py results.csv... --output FOLDER
+
+Writes ``tables.md``: for every set and number of training images, each method's mean
+over the seeds with a 95 % interval (Student's t) at iterations 0, 1, ...; and
+``iterations.png``, the same as curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+from scipy import stats
+
+ITERATES = 2
+"""A method with fewer iterations is a line, not a curve."""
+
+
+def half_width(values: pd.Series) -> float:
+    """Half of the 95 % interval of a mean; NaN for one value."""
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.sem())
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, interval and number of seeds of each method's iterations."""
+    rows = rows.assign(figure=rows["ap50"].where(rows["objects"], rows["dice"]))
+    keys = ["data", "objects", "images", "method", "iteration"]
+    return (
+        rows.groupby(keys, sort=False)["figure"]
+        .agg(mean="mean", interval=half_width, seeds="size")
+        .reset_index()
+    )
+
+
+def table(part: pd.DataFrame) -> str:
+    """One set and number of images: a method a line, an iteration a column."""
+    last = int(part["iteration"].max())
+    head = ["method", *(f"iteration {t}" for t in range(last + 1)), "seeds"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for method, figures in part.groupby("method", sort=False):
+        cells = {
+            int(row.iteration): f"{row.mean:.3f}"
+            + (f" ± {row.interval:.3f}" if row.seeds > 1 else "")
+            for row in figures.itertuples(index=False)
+        }
+        content = [str(method), *(cells.get(t, "") for t in range(last + 1))]
+        lines.append(f"| {' | '.join(content)} | {figures['seeds'].max()} |")
+    return "\n".join(lines)
+
+
+def draw(summary: pd.DataFrame, path: Path) -> None:
+    """Curves over the iterations, a panel a set and number of images."""
+    parts = list(summary.groupby(["data", "images"], sort=False))
+    fig, axes = plt.subplots(
+        1, len(parts), figsize=(3.6 * len(parts), 3.4), squeeze=False, layout="tight"
+    )
+    for axis, ((data, images), part) in zip(axes[0], parts, strict=True):
+        for n, (method, figures) in enumerate(part.groupby("method", sort=False)):
+            style = {"color": f"C{n}", "label": method}
+            if len(figures) < ITERATES:
+                axis.axhline(figures["mean"].iloc[0], linestyle=":", **style)
+            else:
+                axis.errorbar(
+                    figures["iteration"], figures["mean"], figures["interval"],
+                    marker="o", markersize=3, capsize=2, **style,
+                )  # fmt: skip
+        axis.set_title(f"{data}, {images} images")
+        axis.set_xlabel("iteration")
+        axis.set_ylabel("AP at 0.5" if part["objects"].any() else "Dice")
+    axes[0][-1].legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
+    fig.savefig(path, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--output", type=Path, required=True, help="a folder")
+    args = parser.parse_args()
+    rows = pd.concat([pd.read_csv(path) for path in args.results])
+    summary = summarise(rows)
+    args.output.mkdir(parents=True, exist_ok=True)
+    sections = [
+        f"**{data}**, {images} training images, "
+        f"{'AP at 0.5' if part['objects'].any() else 'Dice'} "
+        f"(mean over the seeds, 95 % interval)\n\n{table(part)}\n"
+        for (data, images), part in summary.groupby(["data", "images"], sort=False)
+    ]
+    (args.output / "tables.md").write_text("\n".join(sections), encoding="utf-8")
+    draw(summary, args.output / "iterations.png")
+
+
+if __name__ == "__main__":
+    main()

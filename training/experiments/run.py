@@ -1,0 +1,202 @@
+"""Run a recipe of experiments: data x method x number of images x seed -> a CSV.
+
+    python training/experiments/run.py RECIPE.yaml DATA --output results.csv
+
+Every line of the CSV is one iteration of one method, averaged over the test images.
+What is in the CSV already is not run again, so that an interrupted run continues.
+Training images are drawn by seed, the same for every method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+# What the scripts of training/ share lies there; it is no package.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from methods import METHODS, Job
+from real_images import Pair, test_pairs, training_pairs
+from rich.progress import track
+
+from napari_samsp.core.images import read_image, read_labels, to_rgb8
+from napari_samsp.core.metrics import average_precision, dice, iou
+from napari_samsp.train.data import Picture
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to run; the keys of the YAML file.
+
+    Attributes
+    ----------
+    data : list of str
+        Names of sets.
+    objects : list of str
+        Those of them whose objects are wanted apart.
+    methods : list of str
+        Keys of ``methods.METHODS``.
+    images : list of int or "all"
+        Numbers of training images.
+    seeds : list of int
+        Draws of the training images, and of all else that is random.
+    minutes : float
+        Training time each.
+    iterations : int
+        Iterations evaluated.
+    tests : int
+        Test images at most, evenly spread over the set; 0 for all.
+    base : str
+        Base model.
+    """
+
+    data: list[str]
+    methods: list[str]
+    images: list[int | str]
+    objects: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    minutes: float = 5.0
+    iterations: int = 6
+    tests: int = 0
+    base: str = "samsp_tiny"
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read a file; unknown keys and methods end the program with their names."""
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(content) - known):
+            sys.exit(f"{path}: unknown {', '.join(unknown)}; known: {sorted(known)}")
+        recipe = cls(**content)
+        if unknown := sorted(set(recipe.methods) - set(METHODS)):
+            sys.exit(
+                f"{path}: no method {', '.join(unknown)}; there are {list(METHODS)}"
+            )
+        return recipe
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the CSV."""
+
+    data: str
+    method: str
+    images: str
+    seed: int
+    minutes: float
+    objects: bool
+    iteration: int
+    dice: float
+    iou: float
+    ap50: float
+    tests: int
+    seconds: float
+
+
+def pictures(pairs: list[Pair]) -> list[Picture]:
+    """Read images and labels."""
+    return [
+        Picture(pair.stem, to_rgb8(read_image(pair.image)), read_labels(pair.mask))
+        for pair in pairs
+    ]
+
+
+def experiment(
+    recipe: Recipe, data: str, method: str, count: int | str, seed: int, folder: Path
+) -> list[Row]:
+    """Train one method once, and test all its iterations."""
+    pool = training_pairs(folder / data)
+    if count != "all":
+        order = np.random.default_rng(seed).permutation(len(pool))
+        pool = [pool[i] for i in order[: int(count)]]
+    tests = test_pairs(folder / data)
+    if recipe.tests:
+        spread = np.linspace(0, len(tests) - 1, min(recipe.tests, len(tests)))
+        tests = [tests[int(i)] for i in spread]
+    objects = data in recipe.objects
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as work:
+        job = Job(
+            pictures(pool), Path(work), recipe.base, recipe.minutes, recipe.iterations,
+            seed, objects,
+        )  # fmt: skip
+        predict = METHODS[method](job)
+        figures = [
+            [
+                (
+                    dice(labels, test.labels),
+                    iou(labels, test.labels),
+                    average_precision(labels, test.labels, (0.5,))[0]
+                    if objects
+                    else np.nan,
+                )
+                for labels in predict(test.image)
+            ]
+            for test in pictures(tests)
+        ]
+    seconds = time.monotonic() - begun
+    return [
+        Row(
+            data, method, str(count), seed, recipe.minutes, objects, t,
+            *(round(float(v), 5) for v in mean), len(tests), round(seconds, 1),
+        )
+        for t, mean in enumerate(np.mean(figures, axis=0))
+    ]  # fmt: skip
+
+
+def done(path: Path) -> set[tuple[str, ...]]:
+    """What a CSV holds: set, method, number of images and seed, as written there."""
+    if not path.exists():
+        return set()
+    with path.open(encoding="utf-8") as stream:
+        return {
+            (row["data"], row["method"], row["images"], row["seed"])
+            for row in csv.DictReader(stream)
+        }
+
+
+def append(path: Path, rows: list[Row]) -> None:
+    """Add lines, all of one experiment at once."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, [f.name for f in fields(Row)])
+        if new:
+            writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("data", type=Path, help="the folder of the sets")
+    parser.add_argument("--output", type=Path, required=True, help="a CSV file")
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe.read(args.recipe)
+    known = done(args.output)
+    todo = [
+        (data, method, count, seed)
+        for seed in recipe.seeds
+        for data in recipe.data
+        for count in recipe.images
+        for method in recipe.methods
+        if (data, method, str(count), str(seed)) not in known
+    ]
+    for one in track(todo, description=args.recipe.stem):
+        rows = experiment(recipe, *one, args.data)
+        append(args.output, rows)
+        print(*one, " ".join(f"{row.dice:.3f}" for row in rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()
