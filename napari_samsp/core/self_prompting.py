@@ -13,6 +13,7 @@ import torch
 from skimage import measure
 from torch import Tensor, nn
 
+from napari_samsp.core import fast_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
@@ -121,7 +122,12 @@ class SelfPrompting(nn.Module):
         Tensor
             ``(B, C, h, w)``.
         """
-        return self.sam.image_encoder(images)
+        encoder = self.sam.image_encoder
+        tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
+        plain = torch.is_grad_enabled() or images.device.type != "cpu"
+        if plain or tokens <= fast_encoder.WORTH_IT_TOKENS:
+            return encoder(images)
+        return fast_encoder.encode(encoder, images)
 
     def decode(
         self,

@@ -63,7 +63,7 @@ class TrainConfig:
     augment: bool = _option(True, "crop, turn, mirror and recolour at random")
     seed: int = _option(0, "seed of everything random")
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
-    threads: int = _option(0, "CPU threads; 0 leaves one core free")
+    threads: int = _option(0, "CPU threads; 0: all cores, -1: all but one, ...")
 
     def __post_init__(self) -> None:
         parse_kind(self.prompt)
@@ -78,7 +78,6 @@ class TrainConfig:
             "patience": 0,
             "distill": 0,
             "true_prompts": 0,
-            "threads": 0,
         }
         for name, bound in least.items():
             if not getattr(self, name) >= bound:

@@ -129,7 +129,9 @@ class _Run:
         samples = source.check()
         fitting, held_out = split(samples, config.validation, config.seed)
         device = choose_device(config.device)
-        threads = config.threads or max(1, (torch.get_num_threads()) - 1)
+        threads = config.threads
+        if threads <= 0:
+            threads = max(1, torch.get_num_threads() + threads)
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision=_precision(device),

@@ -74,6 +74,8 @@ class TrainingSettings(QWidget):
             After ``python -m napari_samsp.train``.
         """
         arguments = [str(training_set), "--output", str(run), "--model", model]
+        # napari stays quick while it trains.
+        arguments += ["--threads=-1"]
         arguments += ["--epochs", str(self.epochs.value())]
         arguments += ["--minutes", f"{self.minutes.value():g}"]
         arguments += ["--objects" if self.objects.isChecked() else "--no-objects"]
