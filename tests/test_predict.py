@@ -73,7 +73,7 @@ def test_tiles_find_what_the_whole_image_finds(segmenter, nuclei):
     done = []
     (step,) = segmenter.iterate(image, 1, objects=True, progress=done.append)
     assert step.labels.shape == image.shape
-    assert len(done) >= 9
+    assert len(done) > 1
     assert done == sorted(done)
     assert done[-1] == 1
     for rows in np.array_split(np.arange(image.shape[0]), 3):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_samsp.core.self_prompting import Decoding, SelfPrompting
 
 Tiling = Literal["auto", "on", "off"] | int
+TOKENS_AT_ONCE = (2048, 65_536)
+"""Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""
 MAPS_AT_ONCE = 8
 """Object maps that are brought to full size together; bounds the memory."""
 
@@ -99,22 +101,29 @@ def iterate_picture(
     shape = picture.shape[:2]
     embed = _Encoder(model, picture)
     tiles = tile_image(shape, _field(model, embed, shape, tile))
+    batches = [
+        tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
+    ]
     running: list[_TileRun] = []
     previous: np.ndarray | None = None
     for t in range(iterations):
         start = time.perf_counter()
-        maps, parts, scores = [], [], []
-        for n, place in enumerate(tiles):
+        maps: list[np.ndarray] = []
+        parts: list[np.ndarray] = []
+        scores: list[float] = []
+        for n, places in enumerate(batches):
             with _inference(model.device):
                 if t == 0:
-                    running.append(_TileRun(model, embed, place, iterations))
+                    running.append(_TileRun(model, embed, places, iterations))
                 decoding = next(running[n].decodings)
-                values, part = running[n].to_image(decoding, model.objects and t > 0)
-            maps.append(values)
-            parts.append(part)
+                for values, part in running[n].to_image(
+                    decoding, separate=model.objects and t > 0
+                ):
+                    maps.append(values)
+                    parts.append(part)
             scores += decoding.scores.float().tolist()
             if progress is not None:
-                progress((t * len(tiles) + n + 1) / (iterations * len(tiles)))
+                progress((t * len(tiles) + len(maps)) / (iterations * len(tiles)))
         logits = blend(tiles, maps, shape)
         if model.objects and t > 0:
             labels = join_objects(tiles, parts, shape)
@@ -141,43 +150,59 @@ class _Encoder:
     def __init__(self, model: SelfPrompting, picture: np.ndarray) -> None:
         self.model, self.picture = model, picture
         self.size = int(model.sam.image_encoder.img_size)
-        self._tile: Tile | None = None
+        tokens = (self.size // self.patch) ** 2
+        most = TOKENS_AT_ONCE[model.device.type != "cpu"]
+        self.at_once = max(1, most // tokens)
+        self._tiles: list[Tile] = []
         self._known: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        """The tile's ``(1, C, h, w)`` embedding and ``(1, 2)`` unpadded sides."""
-        if self._known is None or tile != self._tile:
-            tensor, valid = to_model_input(self.picture[tile.window], self.size)
+    @property
+    def patch(self) -> int:
+        """Side of a patch in input pixels."""
+        return int(self.model.sam.image_encoder.patch_embed.proj.stride[0])
+
+    def __call__(self, tiles: list[Tile]) -> tuple[Tensor, Tensor]:
+        """The ``(B, C, h, w)`` embeddings and ``(B, 2)`` unpadded sides of B tiles."""
+        if self._known is None or tiles != self._tiles:
+            inputs = [to_model_input(self.picture[t.window], self.size) for t in tiles]
+            images, valid = (torch.stack(parts) for parts in zip(*inputs, strict=True))
             device = self.model.device
-            embedding = self.model.encode(tensor[None].to(device))
-            self._tile, self._known = tile, (embedding, valid[None].to(device))
+            self._known = self.model.encode(images.to(device)), valid.to(device)
+            self._tiles = tiles
         return self._known
 
 
 class _TileRun:
-    """The iterations of one tile, which share an embedding."""
+    """The iterations of tiles of one size, each on its own embedding."""
 
     def __init__(
-        self, model: SelfPrompting, embed: _Encoder, tile: Tile, iterations: int
+        self,
+        model: SelfPrompting,
+        embed: _Encoder,
+        tiles: list[Tile],
+        iterations: int,
     ) -> None:
-        embedding, valid = embed(tile)
-        self.decodings = model.iterate(embedding, valid, iterations)
+        embeddings, valid = embed(tiles)
+        self.decodings = model.iterate(embeddings, valid, iterations)
         self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
-        self.shape, self.size = tile.shape, embed.size
+        self.shape, self.size, self.count = tiles[0].shape, embed.size, len(tiles)
 
     def to_image(
         self, decoding: Decoding, separate: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Full-size largest logit, and with ``separate`` which map it is of, from 1."""
-        device = decoding.logits.device
-        best = torch.full(self.shape, -32.0, device=device)
-        which = torch.zeros(self.shape, dtype=torch.int32, device=device)
-        for first in range(0, len(decoding.logits), MAPS_AT_ONCE):
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each tile the full-size largest logit and, with ``separate``, whose it is.
+
+        The second is 0 where nothing is, else the number of the tile's map, from 1.
+        """
+        for n in range(self.count):
+            yield self._one(decoding.logits[decoding.image_index == n], separate)
+
+    def _one(self, logits: Tensor, separate: bool) -> tuple[np.ndarray, np.ndarray]:
+        best = torch.full(self.shape, -32.0, device=logits.device)
+        which = torch.zeros(self.shape, dtype=torch.int32, device=logits.device)
+        for first in range(0, len(logits), MAPS_AT_ONCE):
             maps = logits_to_image(
-                decoding.logits[first : first + MAPS_AT_ONCE],
-                self.size,
-                self.valid,
-                self.shape,
+                logits[first : first + MAPS_AT_ONCE], self.size, self.valid, self.shape
             )
             values, index = maps.max(0)
             better = values > best
@@ -208,13 +233,12 @@ def _field(
 def _first_look(model: SelfPrompting, embed: _Encoder, shape: tuple[int, int]) -> int:
     def foreground(tile: Tile) -> np.ndarray:
         with _inference(model.device):
-            embedding, valid = embed(tile)
+            embedding, valid = embed([tile])
             first = model.decode(embedding, torch.zeros(1, dtype=torch.int64))
         rows, cols = (-(-int(side) // model.stride) for side in valid[0])
         return (first.logits[0, :rows, :cols] > 0).cpu().numpy()
 
-    patch = int(model.sam.image_encoder.patch_embed.proj.stride[0])
-    found = look(foreground, shape, embed.size, patch)
+    found = look(foreground, shape, embed.size, embed.patch)
     # Where nothing is seen, single objects may be too small to be seen.
     return found or (embed.size if model.objects else max(shape))
 

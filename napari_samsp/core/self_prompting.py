@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from segment_anything.modeling import Sam
 
+TOKENS_AT_ONCE = (8192, 262_144)
+"""Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
+a CPU more is slower: what one call writes should stay near the processor."""
 MIN_OBJECT_PIXELS = 2
 """Smaller components, in low-res pixels, are noise and get no prompt."""
 
@@ -152,30 +155,47 @@ class SelfPrompting(nn.Module):
         Returns
         -------
         Decoding
-            N maps.
+            N maps. Without gradients a few are decoded at a time.
         """
-        encoder = self.sam.prompt_encoder
         prompt = prompt or Prompt()
+        most = max(1, len(image_index))
+        if not torch.is_grad_enabled():
+            most = max(
+                1, TOKENS_AT_ONCE[self.device.type != "cpu"] // embeddings[0, 0].numel()
+            )
+        logits, scores = [], []
+        for some in torch.arange(len(image_index), device=image_index.device).split(
+            most
+        ):
+            part = prompt.select(some) if len(prompt) else prompt
+            said = self._decode(embeddings[image_index[some]], part)
+            logits.append(said[0])
+            scores.append(said[1])
+        return Decoding(
+            torch.cat(logits),
+            torch.cat(scores),
+            image_index,
+            prompt if len(prompt) else None,
+            regions,
+        )
+
+    def _decode(self, embeddings: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Low-res logits and predicted IoU of prompts, each with its embedding."""
+        encoder = self.sam.prompt_encoder
         points = None
         if prompt.points is not None:
             labels = torch.ones(prompt.points.shape[:2], device=prompt.points.device)
             points = (prompt.points, labels)
         sparse, dense = encoder(points=points, boxes=prompt.boxes, masks=prompt.masks)
-        n = len(image_index)
+        n = len(embeddings)
         logits, scores = self.sam.mask_decoder(
-            image_embeddings=embeddings[image_index],
+            image_embeddings=embeddings,
             image_pe=encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse.expand(n, -1, -1),
             dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
             multimask_output=False,
         )
-        return Decoding(
-            logits[:, 0],
-            scores[:, 0],
-            image_index,
-            prompt if len(prompt) else None,
-            regions,
-        )
+        return logits[:, 0], scores[:, 0]
 
     def next_prompt(
         self, previous: Decoding, valid: Tensor

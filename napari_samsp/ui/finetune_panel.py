@@ -193,8 +193,7 @@ class FinetunePanel(QWidget):
         self._result = Path(finished.adapter)
         self.figures.show_figures(finished)
         self.figures.show()
-        before, after = finished.before.dice[-1], finished.after.dice[-1]
-        gain = f"Dice {before:.3f} → {after:.3f}"
+        gain = _gain(finished)
         ended = {
             "stopped": "Stopped. ",
             "minutes": "The time is over. ",
@@ -240,3 +239,12 @@ def _new_run() -> Path:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _gain(finished: Finished) -> str:
+    """What "better" is judged by: with objects, how many are found counts as much."""
+    before, after = finished.before, finished.after
+    gain = f"Dice {before.dice[-1]:.3f} → {after.dice[-1]:.3f}"
+    if before.ap50 is not None and after.ap50 is not None:
+        gain += f", AP of objects {before.ap50[-1]:.3f} → {after.ap50[-1]:.3f}"
+    return gain
