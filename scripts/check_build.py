@@ -11,8 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 30e6
 IN_SDIST = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "docs/index.md",
+    "mkdocs.yml",
     "napari.yaml",
     "pyproject.toml",
     "scripts/test.sh",
