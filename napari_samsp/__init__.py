@@ -11,11 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_samsp.core.checkpoints import load_sam
     from napari_samsp.core.segmenter import Iteration, Segmenter
 
     __version__: str
 
-__all__ = ["Iteration", "Segmenter", "__version__"]
+__all__ = ["Iteration", "Segmenter", "__version__", "load_sam"]
+
+_PUBLIC = {
+    "Iteration": "napari_samsp.core.segmenter",
+    "Segmenter": "napari_samsp.core.segmenter",
+    "load_sam": "napari_samsp.core.checkpoints",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -23,13 +30,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("napari-samsp")
-    if name in ("Iteration", "Segmenter"):
+    if name in _PUBLIC:
+        from importlib import import_module
+
         from napari_samsp.core.torch_guard import import_torch
 
         import_torch()
-        from napari_samsp.core import segmenter
-
-        return getattr(segmenter, name)
+        return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -55,8 +55,10 @@ def test_version() -> None:
 
 
 def test_public_names_are_resolved_when_asked_for(tmp_path: Path) -> None:
-    assert {"Iteration", "Segmenter", "__version__"} <= set(dir(napari_samsp))
-    loaded = modules_after("from napari_samsp import Segmenter", tmp_path)
+    assert {"Iteration", "Segmenter", "__version__", "load_sam"} <= set(
+        dir(napari_samsp)
+    )
+    loaded = modules_after("from napari_samsp import Segmenter, load_sam", tmp_path)
     assert "torch" in loaded
     assert not loaded & GUI
 

@@ -20,10 +20,12 @@ from safetensors.torch import load_file
 from napari_samsp.core.adapter_card import (
     WEIGHTS_FILE,
     AdapterCard,
+    adapter_name,
     read_card,
     write_card,
 )
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.model_card import write_model_card
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -79,6 +81,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         # "auto" would look the base model up on a hub.
         model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
+        # In place of PEFT's own, which knows none of this.
+        write_model_card(fresh, card, adapter_name(folder.absolute()))
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():

@@ -145,6 +145,22 @@ def read_card(folder: str | Path) -> AdapterCard:
         raise InputError(f"The adapter's {path} is broken: {error}.") from error
 
 
+def adapter_name(folder: Path) -> str:
+    """What tells an adapter from others.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's folder.
+
+    Returns
+    -------
+    str
+        A run keeps its adapter in ``RUN/adapter``, so that is called RUN.
+    """
+    return folder.parent.name if folder.name == "adapter" else folder.name
+
+
 def write_card(folder: Path, card: AdapterCard) -> None:
     """Write the sidecar, atomically.
 

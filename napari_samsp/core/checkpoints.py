@@ -70,7 +70,8 @@ def load_sam(name_or_path: str) -> LoadedModel:
     Returns
     -------
     LoadedModel
-        Ready for PEFT.
+        Ready for PEFT: ``peft.PeftModel.from_pretrained(load_sam(NAME).sam, FOLDER)``
+        opens an adapter of ours.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.core.adapter_card import adapter_name
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.errors import InputError
@@ -67,11 +68,7 @@ class Segmenter:
 
             peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
             sam, kind = merge(peft_model), self.card.prompt
-            folder = Path(adapter).resolve()
-            # Runs keep their adapter in RUN/adapter: the run is what tells them apart.
-            self.adapter_name = (
-                folder.parent.name if folder.name == "adapter" else folder.name
-            )
+            self.adapter_name = adapter_name(Path(adapter).resolve())
             scaling = scaling or self.card.scaling
         self.scaling = scaling or Scaling()
         self.kind = kind

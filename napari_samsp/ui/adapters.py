@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.adapter_card import AdapterCard, read_card
+from napari_samsp.core.adapter_card import AdapterCard, adapter_name, read_card
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import runs_folder
 
@@ -30,9 +30,8 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        """What tells it from others: a run keeps its adapter in ``RUN/adapter``."""
-        folder = self.folder
-        return folder.parent.name if folder.name == "adapter" else folder.name
+        """What tells it from others."""
+        return adapter_name(self.folder)
 
     @property
     def label(self) -> str:

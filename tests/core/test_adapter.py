@@ -10,6 +10,7 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
+import napari_samsp
 from napari_samsp.core.adapter import add_lora, load_adapter, merge, save_adapter
 from napari_samsp.core.adapter_card import AdapterCard, read_card
 from napari_samsp.core.checkpoints import load_sam
@@ -69,7 +70,8 @@ def test_vit_b_has_24_lora_layers():
 def test_stock_peft_opens_what_we_save(base, tmp_path):
     sam, sha256 = base
     saved = decode(trained(sam, sha256, tmp_path / "a").get_base_model())
-    stock = PeftModel.from_pretrained(load_sam("samsp_tiny").sam, str(tmp_path / "a"))
+    base_model = napari_samsp.load_sam("samsp_tiny").sam
+    stock = PeftModel.from_pretrained(base_model, str(tmp_path / "a"))
     torch.testing.assert_close(decode(stock.get_base_model()), saved, atol=1e-5, rtol=0)
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "samsp_tiny"

@@ -1,0 +1,86 @@
+"""The README of an adapter, as a person and as the Hugging Face Hub read it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.utils import validate_repo_id
+
+from napari_samsp.core.adapter import add_lora, save_adapter
+from napari_samsp.core.adapter_card import AdapterCard
+from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.model_card import model_card
+
+FIGURES = {
+    "before": {"dice": [0.5, 0.4], "iou": [0.4, 0.3], "n": 2},
+    "after": {"dice": [0.7, 0.812], "iou": [0.6, 0.7], "n": 2, "ap50": [0.2, 0.3]},
+}
+
+
+def card(**changes) -> AdapterCard:
+    values = {
+        "base": "samsp_tiny", "base_sha256": "ab" * 32, "image_size": 256,
+        "field_of_view": 128, "images": 7, "held_out": True, "objects": True,
+        "fingerprint": "cd" * 32, "versions": {"torch": "2.6.0"},
+    }  # fmt: skip
+    return AdapterCard(**{**values, **FIGURES, **changes})
+
+
+def metadata(text: str) -> dict:
+    assert text.startswith("---\n")
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_a_saved_adapter_carries_our_card(tmp_path):
+    loaded = load_sam("samsp_tiny")
+    folder = tmp_path / "my run" / "adapter"
+    save_adapter(add_lora(loaded.sam, 3, loaded.name), folder, card())
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    about = metadata(text)
+    assert about["license"]
+    assert about["library_name"] == "peft"
+    assert about["base_model"] == "samsp_tiny"
+    assert about["pipeline_tag"] == "image-segmentation"
+    assert "lora" in about["tags"]
+    assert about["metrics"] == ["dice", "iou", "ap50"]
+    for said in (
+        "# my run", "ab" * 32, "cd" * 32, "128 pixels", "7 images", "rank 3",
+        "0.500 → 0.400 | 0.700 → 0.812", "2 of held-out images", "torch 2.6.0",
+        "Plugins > SAM-SP", "Segmenter('samsp_tiny', adapter=", "PeftModel.from_pretra",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_the_hub_reads_the_held_out_figures():
+    (dice, *_) = ModelCard(model_card(card(), "mine", 4)).data.eval_results
+    assert (dice.metric_type, dice.metric_value) == ("dice", 0.812)
+    assert dice.task_type == "image-segmentation"
+
+
+@pytest.mark.parametrize("changes", [{"held_out": False}, {"after": None}])
+def test_what_was_not_held_out_is_no_result(changes):
+    text = model_card(card(**changes), "mine", 4)
+    assert "model-index" not in metadata(text)
+    assert "held-out" not in text
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("vit_b", "facebook/sam-vit-base"),
+        ("vit_b_lm", "vit_b_lm"),
+        ("Modèle -- final.pth", "Mod-le-final-pth"),
+        ("模型", "local-model"),
+    ],
+)
+def test_the_base_models_name_is_one_that_the_hub_takes(base, expected):
+    name = metadata(model_card(card(base=base), "mine", 4))["base_model"]
+    assert name == expected
+    validate_repo_id(name)
+
+
+def test_python_in_the_card_is_python():
+    text = model_card(card(base='od"d\\.pth'), "mine", 4)
+    for block in text.split("```python\n")[1:]:
+        compile(block.split("```")[0], "card", "exec")
