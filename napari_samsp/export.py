@@ -1,18 +1,28 @@
-"""``python -m napari_samsp.export``: an adapter merged into a plain SAM checkpoint."""
+"""``python -m napari_samsp.export``: an adapter merged into a plain SAM, or ONNX."""
 
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import write_atomically
 
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+    from napari_samsp.core.adapter_card import AdapterCard
+
+SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 EXAMPLES = """
 python -m napari_samsp.export run/adapter --output my_sam_vit_b.pth
 python -m napari_samsp.export run/adapter --output my_sam.safetensors
+python -m napari_samsp.export run/adapter --output my_sam.onnx
 """
 
 
@@ -20,12 +30,18 @@ def parser() -> Parser:
     """The command line."""
     made = Parser(
         prog="python -m napari_samsp.export",
-        description="Merge an adapter into a state dict in segment_anything's layout.",
+        description=(
+            "Merge an adapter into a state dict in segment_anything's layout, or into "
+            "two ONNX files: FILE.encoder.onnx and FILE.decoder.onnx."
+        ),
         examples=EXAMPLES,
     )
     made.add_argument("adapter", type=Path, help="an adapter's folder")
     made.add_argument(
-        "--output", type=Path, required=True, help="a .pth or .safetensors file"
+        "--output",
+        type=Path,
+        required=True,
+        help="a .pth, .safetensors or .onnx file",
     )
     made.add_argument("--model", help="the base model's file, if it has no name")
     return made
@@ -34,30 +50,59 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    if args.output.suffix not in (".pth", ".pt", ".safetensors"):
-        raise InputError("--output must end in .pth, .pt or .safetensors.")
+    suffix = args.output.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"--output must end in {', '.join(SUFFIXES)}.")
     card = read_card(args.adapter)
     args.output.parent.mkdir(parents=True, exist_ok=True)
 
+    from napari_samsp.core.adapter import load_adapter, merge
+    from napari_samsp.core.checkpoints import load_sam
+
+    if suffix == ".onnx":
+        from napari_samsp.core.onnx_export import check_onnx
+
+        check_onnx()
+    loaded = load_sam(card.base_to_load(args.model))
+    model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
+    sam = merge(model)
+    if suffix == ".onnx":
+        files = _write_onnx(sam, args.output, card)
+    else:
+        files = _write_state(sam, args.output)
+    names = ", ".join(map(str, files))
+    print(f"{names}: {loaded.architecture} with {args.adapter} merged")
+
+
+def _write_state(sam: Sam, output: Path) -> list[Path]:
     import torch
     from safetensors.torch import save
 
-    from napari_samsp.core.adapter import load_adapter, merge
-    from napari_samsp.core.checkpoints import load_sam
     from napari_samsp.core.sam import to_stock_layout
 
-    loaded = load_sam(card.base_to_load(args.model))
-    model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
-    state = to_stock_layout(merge(model).state_dict())
+    state = to_stock_layout(sam.state_dict())
     state = {name: tensor.contiguous() for name, tensor in state.items()}
-    if args.output.suffix == ".safetensors":
+    if output.suffix.lower() == ".safetensors":
         data = save(state)
     else:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         data = buffer.getvalue()
-    write_atomically(args.output, data)
-    print(f"{args.output}: {loaded.architecture} with {args.adapter} merged")
+    write_atomically(output, data)
+    return [output]
+
+
+def _write_onnx(sam: Sam, output: Path, card: AdapterCard) -> list[Path]:
+    from napari_samsp.core.onnx_export import write_onnx
+    from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
+
+    # What a program needs that runs the files without us.
+    about = {
+        "samsp": json.dumps(asdict(card)),
+        "pixel_mean": json.dumps(PIXEL_MEAN),
+        "pixel_std": json.dumps(PIXEL_STD),
+    }
+    return write_onnx(sam, output, about)
 
 
 if __name__ == "__main__":

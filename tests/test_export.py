@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor, sam_model_registry
 
+from napari_samsp.core import onnx_export
 from napari_samsp.core.adapter import add_lora, save_adapter
 from napari_samsp.core.adapter_card import AdapterCard
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import to_rgb8
+from napari_samsp.core.letterbox import to_model_input
+from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import build_sam, to_stock_layout
 from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.export import main
+from napari_samsp.sample_data import nuclei as nuclei_sample
 
 
 def make_adapter(model: str, folder):
@@ -70,4 +81,84 @@ def test_the_small_model_is_exported_in_the_same_layout(tmp_path, nuclei):
 
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(InputError, match="must end in"):
-        main([str(tmp_path), "--output", str(tmp_path / "a.onnx")])
+        main([str(tmp_path), "--output", str(tmp_path / "a.h5")])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Both ONNX files in onnxruntime, the same model in torch, and a real image."""
+    folder = tmp_path_factory.mktemp("onnx")
+    make_adapter("samsp_tiny", folder / "a")
+    with pytest.MonkeyPatch.context() as patch:
+        # Between the sizes of the two: as if the encoder were too large for a file.
+        patch.setattr(onnx_export, "ONE_FILE_BYTES", 8_000_000)
+        main([str(folder / "a"), "--output", str(folder / "my.model.onnx")])
+    assert sorted(f.name for f in folder.iterdir()) == [
+        "a", "my.model.decoder.onnx", "my.model.encoder.onnx",
+ "my.model.encoder.onnx.data"
+    ]  # fmt: skip
+    encoder, decoder = (
+        onnxruntime.InferenceSession(folder / f"my.model.{part}.onnx")
+        for part in ("encoder", "decoder")
+    )
+    sam = Segmenter(adapter=folder / "a", device="cpu").sam
+    picture = to_rgb8(nuclei_sample()[0][0])
+    image, _ = to_model_input(picture, 256)
+    return encoder, decoder, SelfPrompting(sam), image[None]
+
+
+def test_the_onnx_encoder_gives_torchs_embedding(exported):
+    encoder, _, model, image = exported
+    (embedding,) = encoder.run(None, {"image": image.numpy()})
+    with torch.inference_mode():
+        expected = model.encode(image)
+    assert np.abs(embedding - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["none", "box", "mask", "box+mask", "many boxes"])
+def test_the_onnx_decoder_gives_torchs_masks(exported, kind):
+    _, decoder, model, image = exported
+    boxes = torch.tensor([[20.0, 30, 90, 80], [100, 10, 250, 130], [5, 6, 7, 200]])
+    boxes = boxes if kind == "many boxes" else boxes[:1]
+    boxed, masked = "box" in kind, "mask" in kind
+    with torch.inference_mode():
+        embedding = model.encode(image)
+        first = model.decode(embedding, torch.zeros(1, dtype=torch.int64))
+        masks = first.logits[:, None]
+        expected = model.decode(
+            embedding,
+            torch.zeros(len(boxes), dtype=torch.int64),
+            Prompt(boxes=boxes if boxed else None, masks=masks if masked else None),
+        )
+    corners = boxes.reshape(-1, 2, 2).numpy()[:, : 2 * boxed]
+    shape = (len(boxes), 1, 64, 64)
+    logits, scores = decoder.run(
+        None,
+        {
+            "image_embeddings": embedding.numpy(),
+            "point_coords": corners,
+            "point_labels": np.tile(np.float32([2, 3]), (len(boxes), 1))[
+                :, : 2 * boxed
+            ],
+            "mask_input": masks.expand(shape).numpy(),
+            "has_mask_input": np.float32([masked]),
+        },
+    )
+    assert logits.shape == shape
+    assert np.abs(logits[:, 0] - expected.logits.numpy()).max() < 1e-4
+    assert np.abs(scores[:, 0] - expected.scores.numpy()).max() < 1e-4
+
+
+def test_an_onnx_file_says_what_running_it_needs(exported):
+    for session in exported[:2]:
+        about = session.get_modelmeta().custom_metadata_map
+        assert json.loads(about["samsp"])["prompt"] == "box+mask"
+        assert json.loads(about["pixel_mean"]) == [123.675, 116.28, 103.53]
+
+
+def test_without_onnx_the_message_says_what_to_install(tmp_path, monkeypatch):
+    make_adapter("samsp_tiny", tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"onnxscript: .*napari-samsp\[onnx\]"):
+        main([str(tmp_path / "a"), "--output", str(tmp_path / "a.onnx")])
+    assert [f.name for f in tmp_path.iterdir()] == ["a"]

@@ -145,7 +145,7 @@ class BatchedMaskDecoder(MaskDecoder):
         tuple of Tensor
             Low-res logits ``(N, masks, 4h, 4w)`` and predicted IoU ``(N, masks)``.
         """
-        n = len(sparse_prompt_embeddings)
+        n = sparse_prompt_embeddings.shape[0]  # len() would be a constant in ONNX
         out_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
             [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1

@@ -1,0 +1,216 @@
+"""SAM as two ONNX files: the image encoder, and prompt encoder with mask decoder.
+
+The decoder's inputs have the names and the meaning of those of segment_anything's own
+exporter; it differs in what it gives: the low-res logits of the one mask that
+self-prompting uses, not yet resized to the image.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from segment_anything.utils.onnx import SamOnnxModel
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from segment_anything.modeling import Sam
+    from torch import Tensor, nn
+
+OPSET = 18
+ONE_FILE_BYTES = 1_900_000_000
+"""A larger model keeps its weights beside the .onnx file, whose format ends at 2 GB."""
+DECODER_INPUTS = (
+    "image_embeddings",
+    "point_coords",
+    "point_labels",
+    "mask_input",
+    "has_mask_input",
+)
+
+
+class PromptDecoder(SamOnnxModel):
+    """Prompt encoder and mask decoder as one module without Python's branches.
+
+    Parameters
+    ----------
+    sam : Sam
+        From `napari_samsp.core.sam.build_sam`.
+    """
+
+    def __init__(self, sam: Sam) -> None:
+        super().__init__(sam, return_single_mask=False)
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts on one image.
+
+        Parameters
+        ----------
+        image_embeddings : Tensor
+            ``(1, C, h, w)``.
+        point_coords : Tensor
+            ``(N, P, 2)`` x and y in input pixels. A box is its two corners; no prompt
+            is P = 0.
+        point_labels : Tensor
+            ``(N, P)`` float: 1 and 0 for points inside and outside, 2 and 3 for a
+            box's first and second corner, -1 for padding: stock SAM adds one such
+            point where there are points and no box.
+        mask_input : Tensor
+            ``(N, 1, m, m)`` low-res logits.
+        has_mask_input : Tensor
+            ``(1,)`` float: 1, or 0 to leave ``mask_input`` out.
+
+        Returns
+        -------
+        tuple of Tensor
+            ``(N, 1, m, m)`` low-res logits, foreground above 0, and ``(N, 1)``
+            predicted IoU.
+        """
+        logits, scores = self.mask_decoder.predict_masks(
+            image_embeddings=image_embeddings,
+            image_pe=self.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=self._embed_points(point_coords, point_labels),
+            dense_prompt_embeddings=self._embed_masks(mask_input, has_mask_input),
+        )
+        return logits[:, :1], scores[:, :1]
+
+
+def onnx_files(output: Path) -> tuple[Path, Path]:
+    """Where the two files go.
+
+    Parameters
+    ----------
+    output : Path
+        ``FILE.onnx``.
+
+    Returns
+    -------
+    tuple of Path
+        ``FILE.encoder.onnx`` and ``FILE.decoder.onnx``.
+    """
+    return output.with_suffix(".encoder.onnx"), output.with_suffix(".decoder.onnx")
+
+
+def check_onnx() -> None:
+    """Check that what writing ONNX needs is installed.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if missing := [
+        name for name in ("onnx", "onnxscript") if not importlib.util.find_spec(name)
+    ]:
+        raise InputError(
+            f"Writing ONNX needs {' and '.join(missing)}: install them with "
+            'pip install "napari-samsp[onnx]".'
+        )
+
+
+def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
+    """Write a SAM as ONNX; each file is complete or not there.
+
+    Parameters
+    ----------
+    sam : Sam
+        Adapters merged, on the CPU.
+    output : Path
+        ``FILE.onnx``, see `onnx_files`; its folder must exist.
+    about : mapping of str to str
+        Goes into both files' metadata.
+
+    Returns
+    -------
+    list of Path
+        The encoder and the decoder, and where a model is too large for one file,
+        its weights.
+
+    Raises
+    ------
+    InputError
+        If onnx or onnxscript is not installed.
+    """
+    check_onnx()
+    encoder, decoder = onnx_files(output)
+    size, patches = sam.image_encoder.img_size, sam.prompt_encoder.image_embedding_size
+    mask_size = sam.prompt_encoder.mask_input_size
+    embedding = torch.zeros(1, sam.prompt_encoder.embed_dim, *patches)
+    # Sizes of 0 and 1 would be taken for constants.
+    n, p = 3, 2
+    prompts = (
+        torch.full((n, p, 2), size / 2),
+        torch.ones(n, p),
+        torch.zeros(n, 1, *mask_size),
+        torch.ones(1),
+    )
+    any_n, any_p = torch.export.Dim("prompts"), torch.export.Dim("points")
+    free: tuple[dict[int, Any], ...]
+    free = ({}, {0: any_n, 1: any_p}, {0: any_n, 1: any_p}, {0: any_n}, {})
+    written = _write(
+        sam.image_encoder,
+        (torch.zeros(1, 3, size, size),),
+        encoder,
+        about,
+        input_names=["image"],
+        output_names=["image_embeddings"],
+    )
+    return written + _write(
+        PromptDecoder(sam).eval(),
+        (embedding, *prompts),
+        decoder,
+        about,
+        input_names=list(DECODER_INPUTS),
+        output_names=["low_res_masks", "iou_predictions"],
+        dynamic_shapes=free,
+    )
+
+
+def _write(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    about: Mapping[str, str],
+    **options: Any,
+) -> list[Path]:
+    # The fused attention's strides do not survive the way to ONNX; the plain one is
+    # the same sum. The warnings are about names of our free sizes.
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        torch.no_grad(),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        program = torch.onnx.export(
+            module, example, opset_version=OPSET, dynamo=True, verbose=False, **options
+        )
+    assert program is not None
+    program.model.metadata_props.update(about)
+    weights = sum(
+        value.const_value.nbytes
+        for value in program.model.graph.initializers.values()
+        if value.const_value is not None
+    )
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".onnx.") as folder:
+        fresh = Path(folder) / path.name
+        program.save(str(fresh), external_data=weights > ONE_FILE_BYTES)
+        # The weights first: an .onnx file is never there without them.
+        parts = sorted(Path(folder).iterdir(), key=lambda part: part == fresh)
+        for part in parts:
+            os.replace(part, path.parent / part.name)
+    return [path.parent / part.name for part in reversed(parts)]
