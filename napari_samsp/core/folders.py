@@ -36,3 +36,8 @@ def corrections_folder() -> Path:
 def runs_folder() -> Path:
     """The widget's training runs, one folder each."""
     return home() / "runs"
+
+
+def widget_file() -> Path:
+    """What the widget remembers from session to session."""
+    return home() / "widget.json"

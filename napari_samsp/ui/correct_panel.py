@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -31,13 +31,20 @@ from napari_samsp.core.images import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser
-from napari_samsp.ui.result_layers import SOURCE_KEY, Source, layer_by_id, source_of
+from napari_samsp.ui.result_layers import (
+    SAMPLE_KEY,
+    Source,
+    image_of,
+    remember_source,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
     import numpy as np
+    from napari.layers import Image
 
 LIST_HEIGHT = 110
 
@@ -169,9 +176,8 @@ class CorrectPanel(QWidget):
             return
         image_layer = self._viewer.add_image(image, name=sample.name, rgb=rgb)
         source = Source(image_layer.unique_id, (None, None), prediction)
-        layer = self._viewer.add_labels(
-            labels, name=f"{sample.name} correction", metadata={SOURCE_KEY: source}
-        )
+        layer = self._viewer.add_labels(labels, name=f"{sample.name} correction")
+        remember_source(layer, source)
         self.labels.choose(layer)
 
     def replace_selected(self, *_: Any) -> None:
@@ -258,11 +264,11 @@ class CorrectPanel(QWidget):
             self.region.choose(active)
 
     def _image_of(self, labels: Labels | None) -> Image | None:
-        source = source_of(labels) if labels is not None else None
-        if source is None:
+        if labels is None or (
+            source_of(labels) is None and SAMPLE_KEY not in labels.metadata
+        ):
             return self._chosen_image()
-        found = layer_by_id(self._viewer, source.image_id)
-        return found if isinstance(found, Image) else None
+        return image_of(self._viewer, labels)
 
     def _selected_sample(self) -> Sample | None:
         samples = self.training_set.samples()

@@ -1,8 +1,59 @@
-"""The entry in napari's Layers > Segment menu."""
+"""The commands of napari's menus and command palette, and their keys."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import napari.viewer
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QPushButton
+
+if TYPE_CHECKING:
+    from napari_samsp.ui.widget import SamSpWidget
+
+KEYS = {
+    "samsp_segment": "Shift-S",
+    "samsp_disagreement": "Shift-D",
+    "samsp_keep": "Shift-K",
+    "samsp_finetune": "Shift-F",
+    "samsp_stop": "Shift-X",
+}
+"""Key of each button, by its object name, while the widget is open."""
+
+
+def opened_widget(viewer: napari.viewer.Viewer) -> SamSpWidget:
+    """The dock widget, which is opened if it is not.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+
+    Returns
+    -------
+    SamSpWidget
+        The one of this viewer.
+    """
+    _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+    return widget
+
+
+def press(widget: SamSpWidget, name: str) -> None:
+    """Do what a button of the widget does, or say that it cannot be done now.
+
+    Parameters
+    ----------
+    widget : SamSpWidget
+        The dock widget.
+    name : str
+        The button's object name.
+    """
+    button = widget.findChild(QPushButton, name)
+    assert button is not None, name
+    if button.isEnabled():
+        button.click()
+    else:
+        show_info(f"SAM-SP: {button.text()} is not possible now.")
 
 
 def open_widget(viewer: napari.viewer.Viewer) -> None:
@@ -13,4 +64,103 @@ def open_widget(viewer: napari.viewer.Viewer) -> None:
     viewer : napari.viewer.Viewer
         Given by napari.
     """
-    viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+    opened_widget(viewer)
+
+
+def segment(viewer: napari.viewer.Viewer) -> None:
+    """Segment the chosen image.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_segment")
+
+
+def show_disagreement(viewer: napari.viewer.Viewer) -> None:
+    """Show where the iterations disagree.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_disagreement")
+
+
+def keep_correction(viewer: napari.viewer.Viewer) -> None:
+    """Store the corrected labels in the correction set.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_keep")
+
+
+def open_correction(viewer: napari.viewer.Viewer) -> None:
+    """Open the selected correction as layers.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_open_correction")
+
+
+def replace_correction(viewer: napari.viewer.Viewer) -> None:
+    """Store the chosen labels in place of the selected correction.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_replace_correction")
+
+
+def remove_correction(viewer: napari.viewer.Viewer) -> None:
+    """Take the selected correction out of the set.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_remove_correction")
+
+
+def undo_remove(viewer: napari.viewer.Viewer) -> None:
+    """Put the correction back that was removed last.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_undo_correction")
+
+
+def finetune(viewer: napari.viewer.Viewer) -> None:
+    """Fine-tune on the correction set.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_finetune")
+
+
+def stop(viewer: napari.viewer.Viewer) -> None:
+    """Stop segmenting, or else training.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_stop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Layer
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 RESULT_KEY = "samsp"
 SOURCE_KEY = "samsp_source"
+SAMPLE_KEY = "samsp_sample"
+"""In the metadata of layers of a training set: the image's file, which pairs them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a result layer was made of; kept in its metadata under `SOURCE_KEY`.
+    """What a result layer was made of.
 
     Attributes
     ----------
@@ -37,6 +40,28 @@ class Source:
     image_id: Any
     plane: PlaneIndex
     prediction: np.ndarray | None
+
+
+# Not in the layers' metadata, which writers of other plugins turn into text.
+_sources: WeakKeyDictionary[Labels, Source] = WeakKeyDictionary()
+
+
+def remember_source(layer: Labels, source: Source) -> None:
+    """Note what a layer was made of.
+
+    Parameters
+    ----------
+    layer : Labels
+        Its metadata gets, under `SOURCE_KEY`, what of it is plain text and numbers,
+        so that copies of the layer know their image too.
+    source : Source
+        What to remember.
+    """
+    _sources[layer] = source
+    layer.metadata[SOURCE_KEY] = {
+        "image_id": str(source.image_id),
+        "plane": list(source.plane),
+    }
 
 
 def add_iteration(
@@ -88,12 +113,10 @@ def add_iteration(
     layer = Labels(
         labels,
         name=f"SAM-SP {iteration.iteration} · {image.name}",
-        metadata={
-            RESULT_KEY: result,
-            SOURCE_KEY: Source(image.unique_id, plane, iteration.labels.copy()),
-        },
+        metadata={RESULT_KEY: result},
         **placement,
     )
+    remember_source(layer, Source(image.unique_id, plane, iteration.labels.copy()))
     return viewer.add_layer(layer)
 
 
@@ -108,9 +131,44 @@ def source_of(layer: Labels) -> Source | None:
     Returns
     -------
     Source or None
-        As remembered.
+        As remembered; of a copy of a layer, without the prediction.
     """
-    return layer.metadata.get(SOURCE_KEY)
+    if layer in _sources:
+        return _sources[layer]
+    copied = layer.metadata.get(SOURCE_KEY)
+    if copied is None:
+        return None
+    return Source(copied["image_id"], tuple(copied["plane"]), None)
+
+
+def image_of(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None:
+    """The image that labels belong to, as far as their layer tells.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    labels : Labels
+        A result, or the mask of a training set's sample.
+
+    Returns
+    -------
+    Image or None
+        None if it is not in the viewer any more.
+    """
+    source = source_of(labels)
+    if source is not None:
+        found = layer_by_id(viewer, source.image_id)
+        return found if isinstance(found, Image) else None
+    sample = labels.metadata.get(SAMPLE_KEY)
+    return next(
+        (
+            layer
+            for layer in viewer.layers
+            if isinstance(layer, Image) and layer.metadata.get(SAMPLE_KEY) == sample
+        ),
+        None,
+    )
 
 
 def layer_by_id(viewer: napari.viewer.Viewer, unique_id: Any) -> Layer | None:
@@ -121,14 +179,15 @@ def layer_by_id(viewer: napari.viewer.Viewer, unique_id: Any) -> Layer | None:
     viewer : napari.viewer.Viewer
         Where.
     unique_id : object
-        The layer's ``unique_id``.
+        The layer's ``unique_id``, or its text.
 
     Returns
     -------
     Layer or None
         None if it is not in the viewer any more.
     """
-    return next((la for la in viewer.layers if la.unique_id == unique_id), None)
+    wanted = str(unique_id)
+    return next((la for la in viewer.layers if str(la.unique_id) == wanted), None)
 
 
 def add_disagreement(

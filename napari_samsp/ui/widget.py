@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 from napari.layers import Image
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
@@ -20,6 +21,8 @@ from qtpy.QtWidgets import (
 from napari_samsp.core.errors import InputError
 from napari_samsp.ui.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune_panel import FinetunePanel
+from napari_samsp.ui.memory import Memory
+from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.segment_panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -68,7 +71,9 @@ class SamSpWidget(QWidget):
         self.finetuning.run_ended.connect(self.segmenting.adapter.refresh)
         self.finetuning.adapter_ready.connect(self._use_adapter)
         self.stop_button.clicked.connect(self.stop)
+        self._memory = Memory(self)
         self._watch_viewer()
+        self._bind_keys()
         self._follow_selection()
         self._show_status()
 
@@ -113,6 +118,23 @@ class SamSpWidget(QWidget):
 
         self.destroyed.connect(forget)
 
+    def _bind_keys(self) -> None:
+        viewer = self._viewer
+        bound = {}
+        for name, key in KEYS.items():
+            bound[key] = lambda _viewer, name=name: press(self, name)
+            viewer.bind_key(key, bound[key], overwrite=True)
+            button = self.findChild(QPushButton, name)
+            line = f"{button.toolTip()}\nKey: {key}".strip()
+            button.setToolTip(line)
+
+        def unbind() -> None:
+            for key, action in bound.items():
+                if viewer.keymap.get(coerce_keybinding(key)) is action:
+                    viewer.bind_key(key, None)
+
+        self.destroyed.connect(unbind)
+
     def _follow_selection(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         if isinstance(active, Image):
@@ -138,7 +160,7 @@ class SamSpWidget(QWidget):
         trains = self.finetuning.process.running
         self.stop_button.setEnabled(segments or trains)
         what = "segmenting" if segments else "training; the best adapter so far is kept"
-        self.stop_button.setToolTip(f"Stop {what}")
+        self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
             # Once the layout has made room for the curves.
             QTimer.singleShot(0, self._show_training)

@@ -1,0 +1,129 @@
+"""What the widget remembers from session to session, in ``widget.json``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.folders import widget_file
+from napari_samsp.core.images import write_atomically
+
+if TYPE_CHECKING:
+    from napari_samsp.ui.widget import SamSpWidget
+
+PAUSE_MS = 500
+"""A spin box that is held down is written once."""
+_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "adapter": (str, type(None)),
+    "iterations": (int,),
+    "objects": (bool,),
+    "minutes": (int, float),
+}
+
+
+class Memory:
+    """Sets a widget to what it was, and writes down what it becomes.
+
+    Parameters
+    ----------
+    widget : SamSpWidget
+        With its panels in place.
+    """
+
+    def __init__(self, widget: SamSpWidget) -> None:
+        self._widget = widget
+        self._restore(read_state())
+        self._state = self._written = self._read_off()
+        self._timer = QTimer(widget)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.timeout.connect(self.write)
+        segmenting = widget.segmenting
+        for signal in (
+            segmenting.model.currentIndexChanged,
+            segmenting.adapter.changed,
+            segmenting.iterations.valueChanged,
+            segmenting.objects.toggled,
+            widget.finetuning.settings.minutes.valueChanged,
+        ):
+            signal.connect(self._on_change)
+        # By then the timer is gone.
+        widget.destroyed.connect(self.write)
+
+    def write(self, *_: Any) -> None:
+        """Write what changed; a disk that refuses is not worth an interruption."""
+        if self._state != self._written:
+            self._written = self._state
+            with suppress(OSError):
+                write_state(self._state)
+
+    def _on_change(self, *_: Any) -> None:
+        self._state = self._read_off()
+        self._timer.start()
+
+    def _read_off(self) -> dict[str, Any]:
+        segmenting = self._widget.segmenting
+        adapter = segmenting.adapter.adapter
+        return {
+            "model": segmenting.model_name,
+            "adapter": str(adapter.folder) if adapter else None,
+            "iterations": segmenting.iterations.value(),
+            "objects": segmenting.objects.isChecked(),
+            "minutes": self._widget.finetuning.settings.minutes.value(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        segmenting = self._widget.segmenting
+        index = segmenting.model.findData(state.get("model"))
+        if index >= 0:
+            segmenting.model.setCurrentIndex(index)
+        if state.get("adapter"):
+            with suppress(InputError, OSError):  # moved or removed since
+                segmenting.adapter.choose(Path(state["adapter"]))
+        # After the adapter, which brings its own mode.
+        if "iterations" in state:
+            segmenting.iterations.setValue(state["iterations"])
+        if "objects" in state:
+            segmenting.objects.setChecked(state["objects"])
+        if "minutes" in state:
+            self._widget.finetuning.settings.minutes.setValue(state["minutes"])
+
+
+def read_state() -> dict[str, Any]:
+    """Read what was remembered.
+
+    Returns
+    -------
+    dict
+        Empty if there is nothing yet or the file is broken; a value of a wrong kind
+        is left out.
+    """
+    try:
+        content = json.loads(widget_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {
+        name: content[name]
+        for name, kinds in _TYPES.items()
+        if name in content and type(content[name]) in kinds
+    }
+
+
+def write_state(state: dict[str, Any]) -> None:
+    """Write what is to be remembered, atomically.
+
+    Parameters
+    ----------
+    state : dict
+        As `read_state` gives it.
+    """
+    widget_file().parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(widget_file(), json.dumps(state, indent=2).encode())

@@ -1,0 +1,170 @@
+"""Readers: a training set and a run open as layers, an adapter is selected.
+
+napari asks for a reader whenever a folder is opened, so the answer comes from the
+names of a few files, and nothing heavy is imported for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from napari_samsp.core.adapter_card import CARD_FILE
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import read_labels
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.ui.menu import opened_widget
+from napari_samsp.ui.result_layers import SAMPLE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.training_set import Sample
+
+LayerData = tuple[Any, dict[str, Any], str]
+NO_LAYERS: list[tuple[None]] = [(None,)]
+"""What tells napari that a reader did its work without a layer."""
+MOST_SAMPLES = 25
+"""More images at once would bury the layer list."""
+LISTS = (CARD_FILE, "samples.jsonl")
+"""Files that stand for the folder that they are in."""
+
+
+def get_reader(path: str | list[str]) -> Callable[..., list[Any]] | None:
+    """Find the reader of a path, for napari.
+
+    Parameters
+    ----------
+    path : str or list of str
+        What the user opens.
+
+    Returns
+    -------
+    callable or None
+        None if it is none of our folders, or several paths.
+    """
+    if not isinstance(path, str):
+        return None
+    folder = Path(path)
+    if folder.name in LISTS:
+        folder = folder.parent
+    if (folder / CARD_FILE).is_file():
+        return lambda *_, **__: select_adapter(folder)
+    if (folder / "config.yaml").is_file() and (folder / "metrics.jsonl").is_file():
+        return lambda *_, **__: read_run(folder)
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        return lambda *_, **__: read_training_set(folder)
+    return None
+
+
+def select_adapter(folder: Path) -> list[tuple[None]]:
+    """Select an adapter in the widget, which is opened if it is not.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's.
+
+    Returns
+    -------
+    list
+        No layers.
+
+    Raises
+    ------
+    InputError
+        If no viewer is open, or the adapter is broken.
+    """
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise InputError("Open napari's window first, then the adapter.")
+    opened_widget(viewer).segmenting.adapter.choose(folder)
+    return NO_LAYERS
+
+
+def read_run(folder: Path) -> list[LayerData]:
+    """Read what a run was trained on.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+
+    Returns
+    -------
+    list of tuple
+        As `read_training_set`.
+
+    Raises
+    ------
+    InputError
+        If the run does not say where its training set is, or that is gone or broken.
+    """
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        place = Path(config["training_set"])
+    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        raise InputError(f"{path} does not say where the training set is.") from error
+    return read_training_set(place)
+
+
+def read_training_set(folder: Path) -> list[LayerData]:
+    """Read images, masks and predictions of a training set.
+
+    Parameters
+    ----------
+    folder : Path
+        The set's.
+
+    Returns
+    -------
+    list of tuple
+        For each image, of `MOST_SAMPLES` at most, an image layer, a labels layer of
+        what was predicted if that is known, and one of its mask; only the first
+        image's are visible.
+
+    Raises
+    ------
+    InputError
+        If it is no training set, or a file of it is broken.
+    """
+    training_set = TrainingSet(folder)
+    training_set.check_names()
+    samples = training_set.samples()
+    if len(samples) > MOST_SAMPLES:
+        from napari.utils.notifications import show_info
+
+        show_info(
+            f"{folder} holds {len(samples)} images: the first {MOST_SAMPLES} are shown."
+        )
+    layers: list[LayerData] = []
+    for sample in samples[:MOST_SAMPLES]:
+        layers += _layers(sample, visible=not layers)
+    return layers
+
+
+def _layers(sample: Sample, visible: bool) -> list[LayerData]:
+    image, mask = sample.read()
+    options: dict[str, Any] = {
+        "visible": visible,
+        "metadata": {SAMPLE_KEY: str(sample.image)},
+    }
+    channels: dict[str, Any] = {}
+    if image.ndim == 3:
+        rgb = image.shape[-1] in (3, 4)
+        channels = {"rgb": True} if rgb else {"channel_axis": -1}
+    layers: list[LayerData] = [
+        (image, {"name": sample.name, **channels, **options}, "image")
+    ]
+    if sample.prediction is not None:
+        # Below the mask and hidden, to be compared with it.
+        name = f"{sample.name} prediction"
+        labels = read_labels(sample.prediction)
+        layers.append((labels, {"name": name, **options, "visible": False}, "labels"))
+    layers.append((mask, {"name": f"{sample.name} mask", **options}, "labels"))
+    return layers
