@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,7 +18,7 @@ from rich.text import Text
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core import models
-from napari_samsp.core.folders import models_folder
+from napari_samsp.core.folders import HOME_VARIABLE, models_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,10 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     Raises
     ------
     InputError
-        If there is no such model or it cannot be fetched.
+        If there is no such model or file, or it cannot be fetched or read.
     """
     options = _parser().parse_args(arguments)
-    if options.command == "info":
+    if options.command == "info" and _is_file(options.name):
+        _show_file(Path(options.name))
+    elif options.command == "info":
         _show(options.name)
     elif options.command == "download":
         _download(options.name)
@@ -49,12 +53,37 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list() -> None:
     console = Console(highlight=False)
-    table = Table("model", "size", "licence", "state", "what it is")
+    table = Table(box=None, pad_edge=False)
+    for title in ("model", "size", "state"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what it is")
     for name in models.names():
         model = models.info(name)
-        table.add_row(name, _size(name), model.licence, _state(name), model.description)
+        table.add_row(name, _size(name), _state(name), model.description)
     console.print(table)
     console.print("Downloads are kept in", Text(str(models_folder())), soft_wrap=True)
+    console.print(f"(${HOME_VARIABLE} moves what is kept elsewhere)", soft_wrap=True)
+
+
+def _is_file(name: str) -> bool:
+    return name not in models.names() and Path(name).is_file()
+
+
+def _show_file(path: Path) -> None:
+    from napari_samsp.core.checkpoints import load_sam
+
+    loaded = load_sam(str(path))
+    parameters = sum(p.numel() for p in loaded.sam.parameters())
+    _print_lines(
+        {
+            "model": str(path),
+            "architecture": loaded.architecture,
+            "parameters": f"{parameters / 1e6:.1f} million",
+            "size": f"{path.stat().st_size / 1e6:.0f} MB",
+            "SHA-256": loaded.sha256,
+            "note": loaded.note or "every tensor is SAM's",
+        }
+    )
 
 
 def _show(name: str) -> None:
@@ -68,7 +97,17 @@ def _show(name: str) -> None:
         "file": str(models.location(name)),
     }
     if not model.bundled:
-        lines |= {"from": model.url, "SHA-256": model.sha256}
+        algorithm, digits = model.hash_in_words.split()
+        lines |= {"from": model.url, algorithm: digits}
+        if not model.sha256:
+            lines["trust"] = (
+                f"the {algorithm} tells a broken file, not a forged one: the SHA-256 "
+                "of the first download is kept beside it and compared ever after"
+            )
+    _print_lines(lines)
+
+
+def _print_lines(lines: dict[str, str]) -> None:
     for title, value in lines.items():
         print(f"{title:<13} {value}")
 
@@ -111,17 +150,19 @@ def _parser() -> Parser:
         examples="""
         python -m napari_samsp.models
         python -m napari_samsp.models info vit_b
+        python -m napari_samsp.models info my_finetuned_sam.pth
         python -m napari_samsp.models download vit_b
         """,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="all models, and which are on this computer")
     for command, text in {
-        "info": "where a model is from and where it is kept",
+        "info": "where a model is from and where it is kept, or what a file holds",
         "download": "fetch a model once; resumes and checks its hash",
     }.items():
         one = commands.add_parser(command, help=text, description=text)
-        one.add_argument("name", metavar="NAME", help="a model's name")
+        file = " or a checkpoint file" if command == "info" else ""
+        one.add_argument("name", metavar="NAME", help=f"a model's name{file}")
     return parser
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 import zipfile
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 
 from napari_samsp.core import models
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.models import file_sha256
 from napari_samsp.core.sam import build_sam, detect_architecture, from_stock_layout
 
 if TYPE_CHECKING:
@@ -24,16 +24,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.", "sam.", "model.")
-# micro-sam's exports may carry the decoder of its other segmentation mode.
-_FOREIGN = (
-    "decoder.",
-    "out_conv.",
-    "deconv",
-    "decoder_head.",
-    "pixel_mean",
-    "pixel_std",
-)
+_LANDMARK = "image_encoder.pos_embed"
+"""A tensor that every SAM has; what precedes its name is the prefix of all."""
+_BUFFERS = ("pixel_mean", "pixel_std")
+_SECOND_DECODER = "decoder_state"
+"""Where micro-sam's training keeps the decoder of its other segmentation mode."""
+# Its exports may carry that decoder too.
+_FOREIGN = ("decoder.", "out_conv.", "deconv", "decoder_head.")
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,15 @@ class LoadedModel:
         A key of `napari_samsp.core.sam.ARCHITECTURES`.
     sha256 : str
         Of the file.
+    note : str
+        What of the file was left out, in a sentence; empty if nothing was.
     """
 
     sam: Sam
     name: str
     architecture: str
     sha256: str
+    note: str = ""
 
 
 def load_sam(name_or_path: str) -> LoadedModel:
@@ -89,14 +89,14 @@ def load_sam(name_or_path: str) -> LoadedModel:
                 f"are {', '.join(models.names())}."
             )
     # Read first: of a file cut short, what it lacks says more than its hash.
-    state = load_state_dict(path)
-    digest = sha256(path)
+    state, note = _read_state(path)
+    digest = file_sha256(path)
     if name_or_path in models.names():
         models.check(name, digest)
     architecture = detect_architecture(state)
     sam = build_sam(architecture)
     _load_strictly(sam, from_stock_layout(state), f"{path} as a {architecture}")
-    return LoadedModel(sam, name, architecture, digest)
+    return LoadedModel(sam, name, architecture, digest, note)
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -111,7 +111,7 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     -------
     dict of str to Tensor
         On the CPU, dtypes as stored; names as SAM's own: without wrappers such as
-        ``model_state``, without prefixes such as ``module.`` and ``sam.``, and without
+        ``model_state``, without a prefix such as ``module.`` or ``sam.``, and without
         the tensors of micro-sam's second decoder.
 
     Raises
@@ -119,30 +119,7 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     InputError
         If the file is missing, cut short, holds code, or holds no tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no checkpoint file {path}.")
-    state = _unwrap(_read(path))
-    if not state:
-        raise InputError(f"{path} holds no tensors: it is not a model's checkpoint.")
-    return state
-
-
-def sha256(path: str | Path) -> str:
-    """Hash a file.
-
-    Parameters
-    ----------
-    path : str or Path
-        Any file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return _read_state(Path(path))[0]
 
 
 def _read(path: Path) -> Any:
@@ -177,26 +154,46 @@ def _broken(path: Path) -> InputError:
     )
 
 
-def _unwrap(content: Any) -> dict[str, Tensor]:
-    while isinstance(content, dict):
-        inner = next(
-            (content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)), None
-        )
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, dict):
-        return {}
-    state = {
+def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
+    """SAM's tensors, and a note of what else there was."""
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint file {path}.")
+    content, second_decoder = _unwrap(_read(path))
+    tensors = {
         k: v
         for k, v in content.items()
         if isinstance(k, str) and isinstance(v, torch.Tensor)
     }
-    while prefix := next(
-        (p for p in _PREFIXES if state and all(k.startswith(p) for k in state)), None
-    ):
-        state = {k.removeprefix(prefix): v for k, v in state.items()}
-    return {k: v for k, v in state.items() if not k.startswith(_FOREIGN)}
+    if not tensors:
+        raise InputError(f"{path} holds no tensors: it is not a model's checkpoint.")
+    # Of several, such as a model and its running mean, the one with the shortest name.
+    landmarks = sorted((k for k in tensors if k.endswith(_LANDMARK)), key=len)
+    prefix = landmarks[0].removesuffix(_LANDMARK) if landmarks else ""
+    state = {
+        k: v
+        for k, v in tensors.items()
+        if k.startswith(prefix) and not k.removeprefix(prefix).startswith(_FOREIGN)
+    }
+    left_out = ["micro-sam's second decoder"] if second_decoder else []
+    if others := [k for k in tensors if k not in state]:
+        left_out.append(f"{len(others)} tensors that are not SAM's ({_some(others)})")
+    note = f"Left out: {' and '.join(left_out)}." if left_out else ""
+    state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return {k: v for k, v in state.items() if k not in _BUFFERS}, note
+
+
+def _unwrap(content: Any) -> tuple[dict[Any, Any], bool]:
+    """The innermost state dict, and whether a second decoder lies beside one."""
+    second_decoder = False
+    while isinstance(content, dict):
+        second_decoder |= bool(content.get(_SECOND_DECODER))
+        inner = next(
+            (content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)), None
+        )
+        if inner is None:
+            return content, second_decoder
+        content = inner
+    return {}, second_decoder
 
 
 def _load_strictly(sam: Sam, state: Mapping[str, Tensor], what: str) -> None:

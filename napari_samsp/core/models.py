@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,15 +12,12 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import models_folder
+from napari_samsp.core.images import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import requests
-
 URL_VARIABLE = "NAPARI_SAMSP_MODELS_URL"
-_CHUNK = 1 << 20
-_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,15 @@ class Model:
     architecture : str
         A key of ``napari_samsp.core.sam.ARCHITECTURES``.
     file : str
-        Its file's name.
+        Its file's name on this computer.
     url : str
         Where its publisher keeps that; empty for a bundled one.
-    sha256 : str
-        Of the file; empty for a bundled one, which the installed package vouches for.
+    published_hash : str
+        Of the file, as ``algorithm:digits`` and as its publisher gives it; empty for
+        a bundled one, which the installed package vouches for.
     size_bytes : int
-        Of the file; 0 for a bundled one, which is there to be asked.
+        Of the file, to about a megabyte; 0 for a bundled one, which is there to be
+        asked.
     licence, description : str
         For a person.
     """
@@ -47,7 +48,7 @@ class Model:
     architecture: str
     file: str
     url: str
-    sha256: str
+    published_hash: str
     size_bytes: int
     licence: str
     description: str
@@ -57,6 +58,18 @@ class Model:
         """Whether it came with the package."""
         return not self.url
 
+    @property
+    def sha256(self) -> str:
+        """The published SHA-256; empty if another hash is published, or none."""
+        algorithm, _, digits = self.published_hash.partition(":")
+        return digits if algorithm == "sha256" else ""
+
+    @property
+    def hash_in_words(self) -> str:
+        """The published hash for a person, such as ``SHA-256 ec2d...``."""
+        algorithm, _, digits = self.published_hash.partition(":")
+        return f"{algorithm.upper().replace('SHA', 'SHA-')} {digits}"
+
 
 def _by_meta(size: str, file: str, sha256: str, size_bytes: int) -> Model:
     return Model(
@@ -64,13 +77,30 @@ def _by_meta(size: str, file: str, sha256: str, size_bytes: int) -> Model:
         f"vit_{size[0]}",
         file,
         f"https://dl.fbaipublicfiles.com/segment_anything/{file}",
-        sha256,
+        f"sha256:{sha256}",
         size_bytes,
         "Apache-2.0",
         f"Segment Anything by Meta, {size} size",
     )
 
 
+def _by_micro_sam(name: str, animal: str, xxh128: str, what: str) -> Model:
+    architecture = name[:5]
+    return Model(
+        name,
+        architecture,
+        f"{name}.pt",
+        "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io/"
+        f"{animal}/1.2/files/{architecture}.pt",
+        f"xxh128:{xxh128}",
+        {"vit_b": 375_000_000, "vit_l": 1_249_500_000}[architecture],
+        "CC-BY-4.0",
+        f"micro-sam's generalist for {what}",
+    )
+
+
+# Meta's SHA-256 and the XXH128 of micro-sam's files are those of micro-sam's own
+# registry of models; MedSAM's MD5 is that of its record at Zenodo.
 _REGISTRY = {
     model.name: model
     for model in (
@@ -101,6 +131,40 @@ _REGISTRY = {
             "sam_vit_h_4b8939.pth",
             "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
             2_564_550_879,
+        ),
+        _by_micro_sam(
+            "vit_b_lm",
+            "diplomatic-bug",
+            "fe9252a29f3f4ea53c15a06de471e186",
+            "light microscopy",
+        ),
+        _by_micro_sam(
+            "vit_l_lm",
+            "idealistic-rat",
+            "017f20677997d628426dec80a8018f9d",
+            "light microscopy",
+        ),
+        _by_micro_sam(
+            "vit_b_em_organelles",
+            "noisy-ox",
+            "f3bf2ed83d691456bae2c3f9a05fb438",
+            "organelles in electron microscopy",
+        ),
+        _by_micro_sam(
+            "vit_l_em_organelles",
+            "humorous-crab",
+            "810b084b6e51acdbf760a993d8619f2d",
+            "organelles in electron microscopy",
+        ),
+        Model(
+            "medsam_vit_b",
+            "vit_b",
+            "medsam_vit_b.pth",
+            "https://zenodo.org/records/10689643/files/medsam_vit_b.pth?download=1",
+            "md5:3bb6db55bd0c9ca30b61248bca72f8d6",
+            375_000_000,
+            "CC-BY-4.0",
+            "MedSAM by the Wang lab, for medical images",
         ),
     )
 }
@@ -159,12 +223,35 @@ def path(name: str) -> Path:
     raise InputError(
         f"The model {name} is not on this computer yet: run python -m "
         f"napari_samsp.models download {name} ({model.size_bytes / 1e6:.0f} MB), or "
-        f"put {model.file} into {place.parent}."
+        f"fetch {model.url} elsewhere ({model.hash_in_words}) and put it into "
+        f"{place.parent} as {model.file}."
     )
 
 
+def file_sha256(path: str | Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def check(name: str, sha256: str) -> None:
-    """Compare a file's hash with the published one.
+    """Compare the hash of a model's file with what it must be.
+
+    That is the published SHA-256. Where the publisher gives an MD5 or XXH128, which
+    tells a broken file but not a forged one, that is compared the first time, and the
+    SHA-256 is kept beside the file, as ``sha256sum`` writes it, and compared ever
+    after.
 
     Parameters
     ----------
@@ -178,13 +265,29 @@ def check(name: str, sha256: str) -> None:
     InputError
         If it is another file, or a part of it.
     """
-    model = info(name)
-    if model.sha256 and sha256 != model.sha256:
+    model, place = info(name), location(name)
+    if model.bundled:
+        return
+    record = place.with_name(f"{place.name}.sha256")
+    expected = model.sha256
+    if not expected and record.is_file():
+        expected = record.read_text(encoding="utf-8").partition(" ")[0]
+    if expected:
+        found = sha256
+    else:
+        import pooch
+
+        algorithm, _, expected = model.published_hash.partition(":")
+        found = pooch.file_hash(str(place), algorithm)
+    if found != expected:
         raise InputError(
-            f"{location(name)} is not the published {name}, or only a part of it "
-            f"(SHA-256 {sha256[:8]} instead of {model.sha256[:8]}): delete it and run "
-            f"python -m napari_samsp.models download {name}."
+            f"{place} is not the published {name}, or only a part of it (hash "
+            f"{found[:8]} instead of {expected[:8]}): delete it and run python -m "
+            f"napari_samsp.models download {name}."
         )
+    if not model.sha256 and not record.is_file():
+        with suppress(OSError):  # a folder that only an administrator may write to
+            write_atomically(record, f"{sha256}  {place.name}\n".encode())
 
 
 def download(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -192,7 +295,8 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
 
     The file appears in the models folder complete and with the published hash, or not
     at all. What an interrupted download got stays beside it, and the next goes on from
-    there. ``$NAPARI_SAMSP_MODELS_URL`` names another folder of the same files.
+    there. A file that is there is checked, and fetched anew if it is another.
+    ``$NAPARI_SAMSP_MODELS_URL`` names another folder of the same files.
 
     Parameters
     ----------
@@ -210,7 +314,8 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     Raises
     ------
     InputError
-        If it cannot be fetched; says where from and where to put it by hand.
+        If it cannot be fetched; says where from, where to put it by hand, and the
+        hash to check it by.
     OSError
         If it cannot be written.
     """
@@ -220,73 +325,34 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     import pooch
     import requests
 
+    from napari_samsp.core.fetching import Resumable, reason
+
     place = location(name)
     mirror = os.environ.get(URL_VARIABLE)
     url = f"{mirror.rstrip('/')}/{model.file}" if mirror else model.url
+    by_hand = (
+        f"try again, or fetch it elsewhere and put it into {place.parent} as "
+        f"{model.file} ({model.hash_in_words})."
+    )
     place.parent.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")
+    part = place.with_name(f"{place.name}.part")
     try:
         pooch.retrieve(
             url,
-            known_hash=f"sha256:{model.sha256}",
+            known_hash=model.published_hash,
             fname=place.name,
             path=place.parent,
-            downloader=_Resumable(place.with_name(f"{place.name}.part"), progress),
+            downloader=Resumable(part, model.size_bytes, progress),
         )
     except requests.RequestException as error:
         raise InputError(
-            f"{model.file} could not be fetched from {url} ({_reason(error)}): try "
-            f"again, or fetch it elsewhere and put it into {place.parent}."
+            f"{model.file} could not be fetched from {url} ({reason(error)}): {by_hand}"
         ) from error
     except ValueError as error:  # pooch: the hash is another
         raise InputError(
-            f"What {url} sent is not the published {model.file}: try again, or fetch "
-            f"it elsewhere and put it into {place.parent}."
+            f"What {url} sent is not the published {model.file}: {by_hand}"
         ) from error
+    if not model.sha256:
+        check(name, file_sha256(place))
     return place
-
-
-class _Resumable:
-    """A downloader for pooch that keeps a part and goes on from it."""
-
-    def __init__(self, part: Path, progress: Callable[[int, int], None] | None) -> None:
-        self.part = part
-        self.progress = progress
-
-    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        import requests
-
-        have = self.part.stat().st_size if self.part.is_file() else 0
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as reply:
-            if reply.status_code == requests.codes.requested_range_not_satisfiable:
-                # The part has all the bytes, or is no part of this file: the hash
-                # will tell.
-                os.replace(self.part, output_file)
-                return
-            reply.raise_for_status()
-            resumed = reply.status_code == requests.codes.partial_content
-            self._receive(reply, have if resumed else 0)
-        os.replace(self.part, output_file)
-
-    def _receive(self, reply: requests.Response, have: int) -> None:
-        total = have + int(reply.headers.get("Content-Length", 0))
-        with self.part.open("ab" if have else "wb") as stream:
-            for chunk in reply.iter_content(_CHUNK):
-                stream.write(chunk)
-                have += len(chunk)
-                if self.progress is not None:
-                    self.progress(have, max(have, total))
-
-
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"HTTP {error.response.status_code} {error.response.reason}".rstrip()
-    return {
-        "ChunkedEncodingError": "the connection broke off",
-        "ConnectionError": "no connection",
-        "ConnectTimeout": "no answer",
-        "ReadTimeout": "no answer",
-    }.get(type(error).__name__, type(error).__name__)

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from napari_samsp.core import checkpoints, models, sam
-from napari_samsp.core.checkpoints import load_sam, load_state_dict, sha256
+from napari_samsp.core.checkpoints import load_sam, load_state_dict
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import models_folder
+from napari_samsp.core.models import file_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def test_old_format_of_torch(tmp_path: Path, stock) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["model_state", "state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module.", "sam.", "module.sam."])
+@pytest.mark.parametrize("prefix", ["", "module.", "sam.", "module.sam.", "net."])
 def test_wrappers_and_prefixes(tmp_path, stock, wrapper: str, prefix: str) -> None:
     path = tmp_path / "wrapped.pth"
     inner = {f"{prefix}{k}": v for k, v in stock.items()}
@@ -75,13 +76,36 @@ def test_wrappers_and_prefixes(tmp_path, stock, wrapper: str, prefix: str) -> No
     assert equal(load_state_dict(path), stock)
 
 
-def test_second_decoder_of_micro_sam_is_left_out(tmp_path: Path, stock) -> None:
-    path = tmp_path / "both.pth"
+@pytest.mark.parametrize("prefix", ["", "sam.", "module.sam."])
+def test_second_decoder_of_micro_sam_is_left_out(tmp_path, stock, prefix) -> None:
+    """As its training saves it: the decoder beside SAM, or among SAM's tensors."""
+    path = tmp_path / "both.pt"
+    inner = {f"{prefix}{k}": v for k, v in stock.items()}
     extra = {"decoder.blocks.0.weight": torch.ones(2), "out_conv.bias": torch.ones(2)}
     torch.save(
-        {"model_state": stock | extra, "decoder_state": {"x": torch.ones(1)}}, path
+        {"model_state": inner | extra, "decoder_state": {"x": torch.ones(1)}}, path
     )
     assert equal(load_state_dict(path), stock)
+    note = load_sam(str(path)).note
+    assert "micro-sam's second decoder" in note
+    assert "2 tensors that are not SAM's (decoder.blocks.0.weight, out_conv" in note
+
+
+def test_what_lies_outside_of_sam_is_left_out_with_a_note(tmp_path, stock) -> None:
+    path = tmp_path / "lightning.ckpt"
+    inner = {f"model.{k}": v for k, v in stock.items()} | {"loss.w": torch.ones(1)}
+    torch.save({"state_dict": inner}, path)
+    assert equal(load_state_dict(path), stock)
+    assert load_sam(str(path)).note == (
+        "Left out: 1 tensors that are not SAM's (loss.w)."
+    )
+
+
+def test_stock_buffers_are_nothing_to_note(tmp_path: Path, stock) -> None:
+    path = tmp_path / "buffers.pth"
+    torch.save(stock | {"pixel_mean": torch.ones(3), "pixel_std": torch.ones(3)}, path)
+    assert equal(load_state_dict(path), stock)
+    assert load_sam(str(path)).note == ""
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -133,19 +157,13 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load_sam(str(tmp_path))
 
 
-def test_sha256(tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")
-    assert sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223b00361a396177a9c")
-
-
 @pytest.mark.parametrize("layout", ["stock", "split"])
 def test_load_sam_from_a_file(tmp_path: Path, stock, split, layout: str) -> None:
     path = tmp_path / "mine.pth"
     torch.save(stock if layout == "stock" else split, path)
     loaded = load_sam(str(path))
     assert (loaded.name, loaded.architecture) == ("mine.pth", "mini")
-    assert loaded.sha256 == sha256(path)
+    assert loaded.sha256 == file_sha256(path)
     assert equal(loaded.sam.state_dict(), split)
     assert not loaded.sam.training
 

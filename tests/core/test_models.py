@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+import xxhash
 
 from napari_samsp import models as command
-from napari_samsp.core import models
+from napari_samsp.core import fetching, models
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import models_folder
 
@@ -21,7 +23,11 @@ CONTENT = bytes(range(256)) * 20_000
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT, whole or from a byte on; ``cut`` bytes at most a reply."""
+    """Serves CONTENT, whole or from a byte on; ``cut`` bytes at most a reply.
+
+    ``piece`` bytes at a time if that is set, and after ``stall_after`` bytes nothing
+    until the test is over.
+    """
 
     def __init__(self, state: dict, *args) -> None:
         self.state = state
@@ -29,7 +35,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.state["requests"].append((self.path, self.headers.get("Range")))
-        if not self.path.endswith(".pth") or self.state.get("gone"):
+        if self.state.get("moved") and not self.path.startswith("/new/"):
+            self.send_response(302)
+            self.send_header("Location", f"/new{self.path}")
+            self.end_headers()
+            return
+        if self.state.get("gone"):
             self.send_error(404)
             return
         content = self.state.get("content", CONTENT)
@@ -40,9 +51,17 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
         self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(content) - first))
+        if self.state.get("tells_length", True):
+            self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
-        self.wfile.write(content[first:][: self.state.get("cut")])
+        body = content[first:][: self.state.get("cut")]
+        stall = self.state.get("stall_after", len(body))
+        piece = self.state.get("piece", len(body) or 1)
+        for start in range(0, min(stall, len(body)), piece):
+            self.wfile.write(body[start : min(start + piece, stall)])
+            self.wfile.flush()
+        if stall < len(body):
+            self.state["over"].wait(60)
 
     def log_message(self, *args) -> None:
         pass
@@ -50,12 +69,20 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[dict]:
-    """A server on this computer that has ``vit_b`` in a size fit for a test."""
-    state: dict = {"requests": []}
-    small = dataclasses.replace(
-        models.info("vit_b"), sha256=hashlib.sha256(CONTENT).hexdigest()
-    )
-    monkeypatch.setitem(models._REGISTRY, "vit_b", small)
+    """A server on this computer that has two models in a size fit for a test.
+
+    ``vit_b`` has a published SHA-256, ``vit_b_lm`` an XXH128.
+    """
+    state: dict = {"requests": [], "over": threading.Event()}
+    for name, published in {
+        "vit_b": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
+        "vit_b_lm": f"xxh128:{xxhash.xxh128(CONTENT).hexdigest()}",
+        "medsam_vit_b": f"md5:{hashlib.md5(CONTENT).hexdigest()}",
+    }.items():
+        small = dataclasses.replace(
+            models.info(name), published_hash=published, size_bytes=len(CONTENT)
+        )
+        monkeypatch.setitem(models._REGISTRY, name, small)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, state)) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()
@@ -63,6 +90,7 @@ def server(monkeypatch) -> Iterator[dict]:
         monkeypatch.setenv(models.URL_VARIABLE, f"{state['url']}/")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield state
+        state["over"].set()
         http.shutdown()
         thread.join()
 
@@ -78,9 +106,19 @@ def test_the_bundled_model_is_the_default() -> None:
 
 
 def test_hashes_are_whole() -> None:
+    digits = {"sha256": 64, "xxh128": 32, "md5": 32}
     for name in models.names()[1:]:
-        assert len(models.info(name).sha256) == 64
-        assert models.info(name).url.endswith(models.info(name).file)
+        algorithm, _, value = models.info(name).published_hash.partition(":")
+        assert len(value) == digits[algorithm]
+        assert int(value, 16)
+        assert models.info(name).url.startswith("https://")
+
+
+def test_every_model_has_a_file_of_its_own() -> None:
+    files = [models.info(name).file for name in models.names()]
+    assert len(set(files)) == len(files)
+    hashes = [models.info(name).published_hash for name in models.names()]
+    assert len(set(hashes)) == len(hashes)
 
 
 def test_unknown_model() -> None:
@@ -90,8 +128,12 @@ def test_unknown_model() -> None:
 
 def test_what_is_not_there_is_told_with_the_way_to_get_it() -> None:
     assert not models.is_available("vit_b")
-    with pytest.raises(InputError, match=r"models download vit_b \(375 MB\)"):
+    with pytest.raises(InputError, match=r"models download vit_b \(375 MB\)") as error:
         models.path("vit_b")
+    model, said = models.info("vit_b"), str(error.value)
+    assert f"{models_folder()} as {model.file}" in said
+    assert f"SHA-256 {model.sha256}" in said
+    assert model.url in said
 
 
 def test_download(server: dict) -> None:
@@ -155,8 +197,83 @@ def test_a_missing_file_is_told_with_its_address(server: dict) -> None:
 def test_without_network(monkeypatch) -> None:
     monkeypatch.setenv(models.URL_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(InputError, match=r"\(no connection\): try again"):
+    with pytest.raises(InputError, match=r"\(no connection\): try again") as error:
         models.download("vit_b")
+    model, said = models.info("vit_b"), str(error.value)
+    assert f"{models_folder()} as {model.file}" in said
+    assert f"SHA-256 {model.sha256}" in said
+
+
+def test_a_redirection_is_followed(server: dict) -> None:
+    server |= {"moved": True, "cut": 3_000_000}
+    with pytest.raises(InputError):
+        models.download("vit_b")
+    del server["cut"]
+    assert models.download("vit_b").read_bytes() == CONTENT
+    path, asked = server["requests"][-1]
+    assert path == "/new/sam_vit_b_01ec64.pth"
+    assert asked is not None  # the new place, too, is asked for the rest only
+
+
+def test_a_slow_server_moves_the_progress(server: dict) -> None:
+    server["piece"] = 1000
+    seen: list[int] = []
+    models.download("vit_b", lambda here, total: seen.append(here))
+    assert max(b - a for a, b in itertools.pairwise(seen)) < 200_000
+
+
+def test_a_server_that_falls_silent_is_left_and_its_part_kept(
+    server: dict, monkeypatch
+) -> None:
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.3)
+    server["stall_after"] = 1_000_000
+    with pytest.raises(InputError, match=r"\(no answer\)"):
+        models.download("vit_b")
+    del server["stall_after"]
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 30)
+    assert models.download("vit_b").read_bytes() == CONTENT
+    assert int(server["requests"][-1][1].removeprefix("bytes=").rstrip("-")) > 900_000
+
+
+def test_the_progress_knows_the_size_that_a_server_does_not_tell(server: dict) -> None:
+    server["tells_length"] = False
+    seen: list[tuple[int, int]] = []
+    models.download("vit_b", lambda *parts: seen.append(parts))
+    assert {total for _, total in seen} == {len(CONTENT)}
+
+
+@pytest.mark.parametrize("name", ["vit_b_lm", "medsam_vit_b"])
+def test_without_a_published_sha256_that_of_the_first_download_is_kept(
+    server: dict, name: str
+) -> None:
+    place = models.download(name)
+    record = place.with_name(f"{place.name}.sha256")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert record.read_text() == f"{digest}  {place.name}\n"
+    models.check(name, digest)
+    with pytest.raises(InputError, match="is not the published"):
+        models.check(name, "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["vit_b_lm", "medsam_vit_b"])
+def test_other_hashes_refuse_another_content(server: dict, name: str) -> None:
+    server["content"] = CONTENT[::-1]
+    with pytest.raises(InputError, match="is not the published"):
+        models.download(name)
+    assert files() == []
+
+
+def test_a_file_put_there_by_hand_is_checked_at_its_first_use(server: dict) -> None:
+    models_folder().mkdir(parents=True)
+    place = models.location("vit_b_lm")
+    place.write_bytes(CONTENT[::-1])
+    with pytest.raises(InputError, match="is not the published"):
+        models.check("vit_b_lm", hashlib.sha256(CONTENT[::-1]).hexdigest())
+    assert files() == [place.name]
+    place.write_bytes(CONTENT)
+    models.check("vit_b_lm", hashlib.sha256(CONTENT).hexdigest())
+    assert files() == [place.name, f"{place.name}.sha256"]
+    assert server["requests"] == []
 
 
 def test_progress_can_stop_a_download(server: dict) -> None:
@@ -174,6 +291,12 @@ def test_check_compares_with_the_published_hash() -> None:
     models.check("samsp_tiny", "any")
     with pytest.raises(InputError, match="delete it and run"):
         models.check("vit_b", "0" * 64)
+
+
+def test_sha256_of_a_file(tmp_path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    assert models.file_sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223b00361")
 
 
 def test_list(capsys) -> None:
@@ -197,3 +320,19 @@ def test_download_command(server: dict, capsys) -> None:
     assert capsys.readouterr().out == f"{models.location('vit_b')}\n"
     command.main(["info", "vit_b"])
     assert "downloaded" in capsys.readouterr().out
+
+
+def test_info_tells_how_a_file_is_checked(capsys) -> None:
+    command.main(["info", "vit_b_lm"])
+    said = capsys.readouterr().out
+    assert "XXH128        fe9252a29f3f4ea53c15a06de471e186" in said
+    assert "compared ever after" in said
+
+
+def test_info_of_a_file(capsys, tmp_path) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(models.path("samsp_tiny").read_bytes())
+    command.main(["info", str(path)])
+    said = capsys.readouterr().out
+    assert "architecture  samsp_tiny" in said
+    assert models.file_sha256(path) in said

@@ -1,0 +1,105 @@
+"""A large file from the network, in as many goes as it takes. Needs no torch."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# Small, so that on a slow line the progress moves and a user can stop it.
+CHUNK = 1 << 16
+TIMEOUT_S = 30.0
+"""For an answer, and for every chunk."""
+
+
+class Resumable:
+    """A downloader for pooch that keeps a part and goes on from it.
+
+    Parameters
+    ----------
+    part : Path
+        Where the part is kept.
+    size : int
+        Bytes of the whole file, for servers that do not say.
+    progress : callable or None
+        Called with the bytes that are here and the bytes in all. What it raises ends
+        the download; the part stays.
+    """
+
+    def __init__(
+        self, part: Path, size: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.part = part
+        self.size = size
+        self.progress = progress
+
+    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        """Fetch a file.
+
+        Parameters
+        ----------
+        url : str
+            Where from; redirections are followed.
+        output_file : str
+            Where to.
+
+        Raises
+        ------
+        requests.RequestException
+            If it cannot be fetched.
+        """
+        have = self.part.stat().st_size if self.part.is_file() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(
+            url, headers=headers, stream=True, timeout=TIMEOUT_S
+        ) as reply:
+            if reply.status_code == requests.codes.requested_range_not_satisfiable:
+                # The part has all the bytes, or is no part of this file: the hash
+                # will tell.
+                os.replace(self.part, output_file)
+                return
+            reply.raise_for_status()
+            resumed = reply.status_code == requests.codes.partial_content
+            self._receive(reply, have if resumed else 0)
+        os.replace(self.part, output_file)
+
+    def _receive(self, reply: requests.Response, have: int) -> None:
+        total = have + int(reply.headers.get("Content-Length", 0)) or self.size
+        with self.part.open("ab" if have else "wb") as stream:
+            for chunk in reply.iter_content(CHUNK):
+                stream.write(chunk)
+                have += len(chunk)
+                if self.progress is not None:
+                    self.progress(have, max(have, total))
+
+
+def reason(error: requests.RequestException) -> str:
+    """Say in a few words why a download failed.
+
+    Parameters
+    ----------
+    error : requests.RequestException
+        What was raised.
+
+    Returns
+    -------
+    str
+        Such as ``HTTP 404 Not Found`` or ``no connection``.
+    """
+    if error.response is not None:
+        return f"HTTP {error.response.status_code} {error.response.reason}".rstrip()
+    if "Read timed out" in str(error):
+        return "no answer"
+    return {
+        "ChunkedEncodingError": "the connection broke off",
+        "ConnectionError": "no connection",
+        "ConnectTimeout": "no answer",
+        "TooManyRedirects": "it sends in circles",
+    }.get(type(error).__name__, type(error).__name__)
