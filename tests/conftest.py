@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
+import threading
+from contextlib import suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import settings
 from skimage import draw
 
+from napari_samsp.core import models
 from napari_samsp.core.torch_guard import import_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTENT = bytes(range(256)) * 20_000
+"""Of the model files that the server below has."""
 
 # Before any window: see napari_samsp.core.torch_guard.
 torch = import_torch()
@@ -52,3 +67,77 @@ def nuclei() -> tuple[np.ndarray, np.ndarray]:
         labels[inside] = number
     image = np.where(labels > 0, 170, 30) + rng.normal(0, 8, labels.shape)
     return image.clip(0, 255).astype(np.uint8), labels
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Serves CONTENT, whole or from a byte on; ``cut`` bytes at most a reply.
+
+    ``piece`` bytes at a time if that is set, and after ``stall_after`` bytes nothing
+    until the event ``go on``.
+    """
+
+    def __init__(self, state: dict, *args) -> None:
+        self.state = state
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        self.state["requests"].append((self.path, self.headers.get("Range")))
+        if self.state.get("moved") and not self.path.startswith("/new/"):
+            self.send_response(302)
+            self.send_header("Location", f"/new{self.path}")
+            self.end_headers()
+            return
+        if self.state.get("gone"):
+            self.send_error(404)
+            return
+        content = self.state.get("content", CONTENT)
+        first = 0
+        if self.headers.get("Range") and self.state.get("ranges", True):
+            first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if first >= len(content):
+                self.send_error(416)
+                return
+        self.send_response(206 if first else 200)
+        if self.state.get("tells_length", True):
+            self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        body = content[first:][: self.state.get("cut")]
+        stall = self.state.get("stall_after", len(body))
+        piece = self.state.get("piece", len(body) or 1)
+        with suppress(ConnectionError):
+            for start in range(0, min(stall, len(body)), piece):
+                self.wfile.write(body[start : min(start + piece, stall)])
+            if stall < len(body):
+                self.state["go on"].wait(60)
+                self.wfile.write(body[stall:])
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[dict]:
+    """A server on this computer that has three models in a size fit for a test.
+
+    Each has a published hash of another kind. Nothing else is ever asked.
+    """
+    state: dict = {"requests": [], "whole": CONTENT, "go on": threading.Event()}
+    for name, published in {
+        "vit_b": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
+        "vit_b_lm": f"xxh128:{xxhash.xxh128(CONTENT).hexdigest()}",
+        "medsam_vit_b": f"md5:{hashlib.md5(CONTENT).hexdigest()}",
+    }.items():
+        small = dataclasses.replace(
+            models.info(name), published_hash=published, size_bytes=len(CONTENT)
+        )
+        monkeypatch.setitem(models._REGISTRY, name, small)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, state)) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        state["url"] = f"http://127.0.0.1:{http.server_port}"
+        monkeypatch.setenv(models.URL_VARIABLE, f"{state['url']}/")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield state
+        state["go on"].set()
+        http.shutdown()
+        thread.join()

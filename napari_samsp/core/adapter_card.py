@@ -10,6 +10,7 @@ from typing import Any
 from napari_samsp.core import models
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, write_atomically
+from napari_samsp.core.known_files import find
 
 CARD_FILE = "samsp.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -74,7 +75,7 @@ class AdapterCard:
     licence: str = "Yours; the base model's licence applies to the base model."
 
     def base_to_load(self, given: str | None = None) -> str:
-        """The base model's name, or the file that a user gave for it.
+        """The base model's name, or the file that a user gave or opened for it.
 
         Parameters
         ----------
@@ -89,14 +90,17 @@ class AdapterCard:
         Raises
         ------
         InputError
-            If the base was a file, and none is given.
+            If the base was a file that is neither given nor known.
         """
-        if given is None and self.base not in models.names():
+        if given is not None or self.base in models.names():
+            return given or self.base
+        opened = find(self.base, self.base_sha256)
+        if opened is None:
             raise InputError(
                 f"The adapter was made for the model file {self.base}: say where that "
                 "file is with --model."
             )
-        return given or self.base
+        return str(opened)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

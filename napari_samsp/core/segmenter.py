@@ -59,7 +59,7 @@ class Segmenter:
         self.device = choose_device(device)
         loaded = load_sam(str(model))
         sam, kind = loaded.sam, "box+mask"
-        self.model_name = loaded.name
+        self.model_name, self.model_sha256 = loaded.name, loaded.sha256
         self.adapter_name: str | None = None
         self.card = None
         if adapter is not None:

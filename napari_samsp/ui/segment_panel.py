@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -9,7 +10,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -19,10 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.core import models
+from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.adapter_chooser import AdapterChooser
 from napari_samsp.ui.iteration_table import IterationTable
 from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.model_chooser import ModelChooser
 from napari_samsp.ui.planes import PlaneIndex, plane_data, shown_plane
 from napari_samsp.ui.result_layers import (
     add_disagreement,
@@ -35,7 +36,7 @@ from napari_samsp.ui.segment_run import Loaded, SegmentRequest, SegmentRun
 if TYPE_CHECKING:
     import napari
 
-    from napari_samsp.core.segmenter import Iteration
+    from napari_samsp.core.segmenter import Iteration, Segmenter
     from napari_samsp.ui.adapters import Adapter
 
 DEFAULT_ITERATIONS = 3
@@ -74,11 +75,7 @@ class SegmentPanel(QWidget):
         self.image = LayerChooser(viewer, Image, tooltip="The image to segment")
         self.hint = QLabel(NO_IMAGE)
         self.hint.setWordWrap(True)
-        self.model = QComboBox()
-        self.model.setObjectName("samsp_model")
-        for name in models.names():
-            missing = "" if models.is_available(name) else "  (not downloaded)"
-            self.model.addItem(f"{name}{missing}", name)
+        self.model = ModelChooser()
         self.adapter = AdapterChooser()
         self.iterations = QSpinBox()
         self.iterations.setObjectName("samsp_iteration_count")
@@ -105,7 +102,8 @@ class SegmentPanel(QWidget):
         self._lay_out()
 
         self.image.changed.connect(self.update_state)
-        self.model.currentIndexChanged.connect(self._on_model)
+        self.model.changed.connect(self._on_model)
+        self.model.status.connect(self.status)
         self.adapter.changed.connect(self._on_adapter)
         self.segment_button.clicked.connect(self.segment)
         self.table.chosen.connect(self.show_iteration)
@@ -114,14 +112,17 @@ class SegmentPanel(QWidget):
 
     @property
     def model_name(self) -> str:
-        """The chosen base model."""
-        return str(self.model.currentData())
+        """The chosen base model, or its file's path."""
+        return self.model.model
 
     def segment(self) -> None:
         """Start segmenting the plane that the viewer shows of the chosen image."""
         image = self.image.layer
         if image is None or image not in self._viewer.layers or self.run.running:
             self.update_state()
+            return
+        if self.model.is_missing:
+            self.status.emit(self._how_to_get_model())
             return
         plane = shown_plane(image, self._viewer.dims)
         adapter = self.adapter.adapter
@@ -174,6 +175,8 @@ class SegmentPanel(QWidget):
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self.device = str(loaded.segmenter.device)
+        if self._target is not None:
+            self._note_hash(self._target[2].model, loaded.segmenter)
         self.status.emit("Segmenting…")
 
     def _on_iterated(self, iteration: Iteration) -> None:
@@ -194,7 +197,7 @@ class SegmentPanel(QWidget):
             image,
             plane,
             iteration,
-            request.model,
+            self.run.model_name,
             loaded_adapter,
             request.objects,
         )
@@ -212,21 +215,38 @@ class SegmentPanel(QWidget):
         self.busy.emit(False)
 
     def _on_adapter(self, adapter: Adapter | None) -> None:
+        line = ""
         if adapter is not None:
             self.objects.setChecked(adapter.card.objects)
-            index = self.model.findData(adapter.card.base)
-            if index >= 0 and index != self.model.currentIndex():
-                blocked = self.model.blockSignals(True)
-                self.model.setCurrentIndex(index)
-                self.model.blockSignals(blocked)
-        self.status.emit("")
+            blocked = self.model.blockSignals(True)
+            if not self.model.choose_base_of(adapter.card):
+                line = (
+                    f"This adapter was made for the file {adapter.card.base}: open "
+                    "that file under Model."
+                )
+            self.model.blockSignals(blocked)
+        self.status.emit(line)
 
     def _on_model(self) -> None:
         adapter = self.adapter.adapter
-        if adapter is not None and adapter.card.base != self.model_name:
+        if adapter is not None and not self.model.is_base_of(adapter.card):
             # An adapter belongs to one base model.
             self.adapter.choose(None)
         self.status.emit("")
+
+    def _how_to_get_model(self) -> str:
+        if self.model.download.name == self.model_name:
+            return f"{self.model_name} is on its way: press Segment when it is here."
+        return (
+            f"{self.model_name} is not on this computer: press "
+            f"{self.model.download_button.text()}, or choose another model."
+        )
+
+    def _note_hash(self, model: str, segmenter: Segmenter) -> None:
+        """By its hash, a file is found again as the base of an adapter."""
+        if model in (file.path for file in known_files()):
+            with suppress(OSError):
+                remember(model, segmenter.model_sha256)
 
     def _hide_results(self) -> None:
         for layer in self._viewer.layers:

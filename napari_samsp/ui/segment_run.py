@@ -178,6 +178,11 @@ class SegmentRun(QObject):
         return self._current.worker is not None
 
     @property
+    def model_name(self) -> str:
+        """The base model in memory, or its file's name."""
+        return self._model.segmenter.model_name if self._model else ""
+
+    @property
     def adapter_name(self) -> str | None:
         """The adapter of the model in memory."""
         return self._model.segmenter.adapter_name if self._model else None

@@ -175,7 +175,7 @@ class SamSpWidget(QWidget):
     def _show_status(self, *_: Any) -> None:
         adapter = self.segmenting.adapter.adapter
         parts = (
-            self.segmenting.model_name,
+            self.segmenting.model.label,
             adapter.name if adapter else "no adapter",
             self.segmenting.device or "device chosen at the first run",
         )

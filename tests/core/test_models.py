@@ -1,98 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
-import threading
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 import pytest
-import xxhash
 
 from napari_samsp import models as command
 from napari_samsp.core import fetching, models
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import models_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-CONTENT = bytes(range(256)) * 20_000
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT, whole or from a byte on; ``cut`` bytes at most a reply.
-
-    ``piece`` bytes at a time if that is set, and after ``stall_after`` bytes nothing
-    until the test is over.
-    """
-
-    def __init__(self, state: dict, *args) -> None:
-        self.state = state
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        self.state["requests"].append((self.path, self.headers.get("Range")))
-        if self.state.get("moved") and not self.path.startswith("/new/"):
-            self.send_response(302)
-            self.send_header("Location", f"/new{self.path}")
-            self.end_headers()
-            return
-        if self.state.get("gone"):
-            self.send_error(404)
-            return
-        content = self.state.get("content", CONTENT)
-        first = 0
-        if self.headers.get("Range") and self.state.get("ranges", True):
-            first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            if first >= len(content):
-                self.send_error(416)
-                return
-        self.send_response(206 if first else 200)
-        if self.state.get("tells_length", True):
-            self.send_header("Content-Length", str(len(content) - first))
-        self.end_headers()
-        body = content[first:][: self.state.get("cut")]
-        stall = self.state.get("stall_after", len(body))
-        piece = self.state.get("piece", len(body) or 1)
-        for start in range(0, min(stall, len(body)), piece):
-            self.wfile.write(body[start : min(start + piece, stall)])
-            self.wfile.flush()
-        if stall < len(body):
-            self.state["over"].wait(60)
-
-    def log_message(self, *args) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch) -> Iterator[dict]:
-    """A server on this computer that has two models in a size fit for a test.
-
-    ``vit_b`` has a published SHA-256, ``vit_b_lm`` an XXH128.
-    """
-    state: dict = {"requests": [], "over": threading.Event()}
-    for name, published in {
-        "vit_b": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
-        "vit_b_lm": f"xxh128:{xxhash.xxh128(CONTENT).hexdigest()}",
-        "medsam_vit_b": f"md5:{hashlib.md5(CONTENT).hexdigest()}",
-    }.items():
-        small = dataclasses.replace(
-            models.info(name), published_hash=published, size_bytes=len(CONTENT)
-        )
-        monkeypatch.setitem(models._REGISTRY, name, small)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, state)) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        state["url"] = f"http://127.0.0.1:{http.server_port}"
-        monkeypatch.setenv(models.URL_VARIABLE, f"{state['url']}/")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield state
-        state["over"].set()
-        http.shutdown()
-        thread.join()
 
 
 def files() -> list[str]:
@@ -140,9 +56,9 @@ def test_download(server: dict) -> None:
     seen: list[tuple[int, int]] = []
     place = models.download("vit_b", lambda *parts: seen.append(parts))
     assert place == models.path("vit_b")
-    assert place.read_bytes() == CONTENT
+    assert place.read_bytes() == server["whole"]
     assert files() == [place.name]
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen[-1] == (len(server["whole"]), len(server["whole"]))
     assert [here for here, _ in seen] == sorted(here for here, _ in seen)
 
 
@@ -159,7 +75,7 @@ def test_a_download_that_broke_off_is_continued(server: dict) -> None:
     assert not models.is_available("vit_b")
     (kept,) = (f.stat().st_size for f in models_folder().iterdir())
     del server["cut"]
-    assert models.download("vit_b").read_bytes() == CONTENT
+    assert models.download("vit_b").read_bytes() == server["whole"]
     assert server["requests"][-1][1] == f"bytes={kept}-"
     assert kept > 0
     assert files() == ["sam_vit_b_01ec64.pth"]
@@ -170,18 +86,18 @@ def test_a_server_that_cannot_continue_starts_again(server: dict) -> None:
     with pytest.raises(InputError):
         models.download("vit_b")
     del server["cut"]
-    assert models.download("vit_b").read_bytes() == CONTENT
+    assert models.download("vit_b").read_bytes() == server["whole"]
 
 
 def test_a_part_that_is_already_whole(server: dict) -> None:
     models_folder().mkdir(parents=True)
-    (models_folder() / "sam_vit_b_01ec64.pth.part").write_bytes(CONTENT)
-    assert models.download("vit_b").read_bytes() == CONTENT
+    (models_folder() / "sam_vit_b_01ec64.pth.part").write_bytes(server["whole"])
+    assert models.download("vit_b").read_bytes() == server["whole"]
     assert files() == ["sam_vit_b_01ec64.pth"]
 
 
 def test_another_content_is_refused_and_not_kept(server: dict) -> None:
-    server["content"] = CONTENT[::-1]
+    server["content"] = server["whole"][::-1]
     with pytest.raises(InputError, match="is not the published"):
         models.download("vit_b")
     assert files() == []
@@ -209,7 +125,7 @@ def test_a_redirection_is_followed(server: dict) -> None:
     with pytest.raises(InputError):
         models.download("vit_b")
     del server["cut"]
-    assert models.download("vit_b").read_bytes() == CONTENT
+    assert models.download("vit_b").read_bytes() == server["whole"]
     path, asked = server["requests"][-1]
     assert path == "/new/sam_vit_b_01ec64.pth"
     assert asked is not None  # the new place, too, is asked for the rest only
@@ -231,7 +147,7 @@ def test_a_server_that_falls_silent_is_left_and_its_part_kept(
         models.download("vit_b")
     del server["stall_after"]
     monkeypatch.setattr(fetching, "TIMEOUT_S", 30)
-    assert models.download("vit_b").read_bytes() == CONTENT
+    assert models.download("vit_b").read_bytes() == server["whole"]
     assert int(server["requests"][-1][1].removeprefix("bytes=").rstrip("-")) > 900_000
 
 
@@ -239,7 +155,7 @@ def test_the_progress_knows_the_size_that_a_server_does_not_tell(server: dict) -
     server["tells_length"] = False
     seen: list[tuple[int, int]] = []
     models.download("vit_b", lambda *parts: seen.append(parts))
-    assert {total for _, total in seen} == {len(CONTENT)}
+    assert {total for _, total in seen} == {len(server["whole"])}
 
 
 @pytest.mark.parametrize("name", ["vit_b_lm", "medsam_vit_b"])
@@ -248,7 +164,7 @@ def test_without_a_published_sha256_that_of_the_first_download_is_kept(
 ) -> None:
     place = models.download(name)
     record = place.with_name(f"{place.name}.sha256")
-    digest = hashlib.sha256(CONTENT).hexdigest()
+    digest = hashlib.sha256(server["whole"]).hexdigest()
     assert record.read_text() == f"{digest}  {place.name}\n"
     models.check(name, digest)
     with pytest.raises(InputError, match="is not the published"):
@@ -257,7 +173,7 @@ def test_without_a_published_sha256_that_of_the_first_download_is_kept(
 
 @pytest.mark.parametrize("name", ["vit_b_lm", "medsam_vit_b"])
 def test_other_hashes_refuse_another_content(server: dict, name: str) -> None:
-    server["content"] = CONTENT[::-1]
+    server["content"] = server["whole"][::-1]
     with pytest.raises(InputError, match="is not the published"):
         models.download(name)
     assert files() == []
@@ -266,12 +182,12 @@ def test_other_hashes_refuse_another_content(server: dict, name: str) -> None:
 def test_a_file_put_there_by_hand_is_checked_at_its_first_use(server: dict) -> None:
     models_folder().mkdir(parents=True)
     place = models.location("vit_b_lm")
-    place.write_bytes(CONTENT[::-1])
+    place.write_bytes(server["whole"][::-1])
     with pytest.raises(InputError, match="is not the published"):
-        models.check("vit_b_lm", hashlib.sha256(CONTENT[::-1]).hexdigest())
+        models.check("vit_b_lm", hashlib.sha256(server["whole"][::-1]).hexdigest())
     assert files() == [place.name]
-    place.write_bytes(CONTENT)
-    models.check("vit_b_lm", hashlib.sha256(CONTENT).hexdigest())
+    place.write_bytes(server["whole"])
+    models.check("vit_b_lm", hashlib.sha256(server["whole"]).hexdigest())
     assert files() == [place.name, f"{place.name}.sha256"]
     assert server["requests"] == []
 
@@ -283,7 +199,7 @@ def test_progress_can_stop_a_download(server: dict) -> None:
     with pytest.raises(KeyboardInterrupt):
         models.download("vit_b", stop)
     assert not models.is_available("vit_b")
-    assert models.download("vit_b").read_bytes() == CONTENT
+    assert models.download("vit_b").read_bytes() == server["whole"]
 
 
 def test_check_compares_with_the_published_hash() -> None:

@@ -1,0 +1,99 @@
+"""Checkpoint files that the user opened, so that adapters made for them find them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from napari_samsp.core.folders import home
+from napari_samsp.core.images import write_atomically
+
+MOST = 20
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A checkpoint file.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    sha256 : str
+        Of the file when it was last loaded; empty until then.
+    """
+
+    path: str
+    sha256: str = ""
+
+
+def known_files() -> list[KnownFile]:
+    """The remembered files that are still there.
+
+    Returns
+    -------
+    list of KnownFile
+        The newest first.
+    """
+    try:
+        content = json.loads(_list_file().read_text(encoding="utf-8"))
+        known = [KnownFile(str(one["path"]), str(one["sha256"])) for one in content]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []  # a convenience: what is lost can be opened again
+    return [one for one in known if Path(one.path).is_file()]
+
+
+def remember(path: str | Path, sha256: str = "") -> None:
+    """Put a file at the head of the list.
+
+    Parameters
+    ----------
+    path : str or Path
+        The checkpoint.
+    sha256 : str
+        Its hash; if it is not given, the one that is known stays.
+
+    Raises
+    ------
+    OSError
+        If the list cannot be written.
+    """
+    path = str(Path(path).absolute())
+    known = known_files()
+    before = next((one.sha256 for one in known if one.path == path), "")
+    first = KnownFile(path, sha256 or before)
+    kept = [first, *(one for one in known if one.path != path)][:MOST]
+    if kept != known:
+        _list_file().parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps([asdict(one) for one in kept], indent=2)
+        write_atomically(_list_file(), text.encode())
+
+
+def find(name: str, sha256: str) -> Path | None:
+    """Look a base model up, by its hash or else by its name.
+
+    Parameters
+    ----------
+    name : str
+        The file's name.
+    sha256 : str
+        The file's hash.
+
+    Returns
+    -------
+    Path or None
+        A file of this hash, or one of this name whose hash is not known yet.
+    """
+    known = known_files()
+    for one in known:
+        if one.sha256 == sha256:
+            return Path(one.path)
+    for one in known:
+        if not one.sha256 and Path(one.path).name == name:
+            return Path(one.path)
+    return None
+
+
+def _list_file() -> Path:
+    return home() / "checkpoints.json"

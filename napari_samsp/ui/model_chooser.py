@@ -1,0 +1,261 @@
+"""The drop-down of models, and the download of one that is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samsp.core import models
+from napari_samsp.core.known_files import find, known_files, remember
+from napari_samsp.ui.model_download import ModelDownload
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QWheelEvent
+
+    from napari_samsp.core.adapter_card import AdapterCard
+
+OPEN_ENTRY = "Open a checkpoint…"
+FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"
+_TIP = Qt.ItemDataRole.ToolTipRole
+
+
+class ModelChooser(QWidget):
+    """Lists the models by name and the checkpoint files that were opened.
+
+    A model that is not on this computer shows its size and, when it is chosen, a
+    button that downloads it; nothing is downloaded without that click.
+
+    Signals: ``changed`` (another model is chosen, or the chosen one has arrived) and
+    ``status`` (a line for the widget's foot).
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt's.
+    """
+
+    changed = Signal()
+    status = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._last = models.names()[0]
+        self.download = ModelDownload(self)
+        self.download.progressed.connect(self._on_progress)
+        self.download.ended.connect(self._on_ended)
+        self.combo = _Combo()
+        self.combo.setObjectName("samsp_model")
+        self.combo.setMinimumContentsLength(12)
+        self.combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.download_button = QPushButton()
+        self.download_button.setObjectName("samsp_download")
+        self.bar = QProgressBar()
+        self.bar.setObjectName("samsp_download_bar")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setObjectName("samsp_download_cancel")
+        self.cancel_button.setToolTip("What was fetched is kept for the next download")
+        self._lay_out()
+        self.combo.currentIndexChanged.connect(self._on_index)
+        self.combo.activated.connect(self._on_activated)
+        self.download_button.clicked.connect(self._start_download)
+        self.cancel_button.clicked.connect(self._cancel)
+        self.refresh()
+
+    @property
+    def model(self) -> str:
+        """What to load: a name, or a file's path."""
+        return str(self.combo.currentData() or self._last)
+
+    @property
+    def label(self) -> str:
+        """The chosen one's name, or its file's."""
+        return _label(self.model)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it must be downloaded first."""
+        return self.model in models.names() and not models.is_available(self.model)
+
+    def refresh(self) -> None:
+        """Look again which models are there; the choice stays."""
+        blocked = self.combo.blockSignals(True)
+        self.combo.clear()
+        for name in models.names():
+            about = models.info(name)
+            missing = not models.is_available(name)
+            size = f"  ↓ {_megabytes(about.size_bytes)}" if missing else ""
+            state = "To be downloaded" if missing else "On this computer"
+            tip = f"{about.description}\n{state}; {about.licence}"
+            self._add(f"{name}{size}", name, tip)
+        for file in known_files():
+            self._add(_label(file.path), file.path, file.path)
+        self.combo.insertSeparator(self.combo.count())
+        self._add(OPEN_ENTRY, None, "A .pth, .pt or .safetensors file of a SAM")
+        self.combo.setCurrentIndex(max(self.combo.findData(self._last), 0))
+        self._last = self.model
+        self.combo.blockSignals(blocked)
+        self._offer()
+
+    def choose(self, model: str) -> None:
+        """Choose a model; a file is remembered and added to the list.
+
+        Parameters
+        ----------
+        model : str
+            A name, or a checkpoint file's path.
+        """
+        if self.combo.findData(model) < 0:
+            model = str(Path(model).absolute())
+            try:
+                remember(model)
+            except OSError as error:
+                self.status.emit(f"{model} cannot be remembered: {error}.")
+                return
+            self.refresh()
+        self.combo.setCurrentIndex(max(self.combo.findData(model), 0))
+
+    def choose_base_of(self, card: AdapterCard) -> bool:
+        """Choose the model that an adapter was made for.
+
+        Parameters
+        ----------
+        card : AdapterCard
+            The adapter's.
+
+        Returns
+        -------
+        bool
+            False if it was a file that was never opened here; nothing changes then.
+        """
+        file = None if card.base in models.names() else _file_of(card)
+        if file is None and card.base not in models.names():
+            return False
+        self.choose(file or card.base)
+        return True
+
+    def is_base_of(self, card: AdapterCard) -> bool:
+        """Whether an adapter was made for the chosen model.
+
+        Parameters
+        ----------
+        card : AdapterCard
+            The adapter's.
+
+        Returns
+        -------
+        bool
+            By name, or for a file by what is known of its hash.
+        """
+        if card.base in models.names():
+            return card.base == self.model
+        return _file_of(card) == self.model
+
+    def _on_index(self, _index: int) -> None:
+        if self.combo.currentData() is None:
+            # Not a model; `_on_activated` follows if it was a user's choice.
+            return
+        self._last = self.model
+        self._offer()
+        self.changed.emit()
+
+    def _on_activated(self, _index: int) -> None:
+        if self.combo.currentData() is not None:
+            return
+        blocked = self.combo.blockSignals(True)
+        self.combo.setCurrentIndex(self.combo.findData(self._last))
+        self.combo.blockSignals(blocked)
+        file, _ = QFileDialog.getOpenFileName(self, "A checkpoint", "", FILES)
+        if file:
+            self.choose(file)
+
+    def _start_download(self) -> None:
+        if self.is_missing:
+            self.bar.setRange(0, 0)
+            self.cancel_button.setEnabled(True)
+            self.download.start(self.model)
+            self._offer()
+
+    def _cancel(self) -> None:
+        self.cancel_button.setEnabled(False)
+        self.download.stop()
+
+    def _on_progress(self, amount: tuple[int, int]) -> None:
+        here, total = amount
+        if here:
+            # In megabytes: the bytes of the largest model are too many for Qt.
+            self.bar.setRange(0, round(total / 1e6))
+            self.bar.setValue(round(here / 1e6))
+            name = self.download.name
+            whose = "" if name == self.model else f"{name}: "
+            self.bar.setFormat(f"{whose}{here / 1e6:.0f} of {_megabytes(total)}")
+
+    def _on_ended(self, name: str, reason: str) -> None:
+        self.refresh()
+        if not reason and name == self.model:
+            self.changed.emit()
+        self.status.emit(reason or f"{name} is on this computer now.")
+
+    def _offer(self) -> None:
+        """Show the download of the chosen model, or the one that is under way."""
+        running = self.download.name is not None
+        self.download_button.setVisible(self.is_missing and not running)
+        self.bar.setVisible(running)
+        self.cancel_button.setVisible(running)
+        if self.is_missing:
+            about = models.info(self.model)
+            size = _megabytes(about.size_bytes)
+            self.download_button.setText(f"Download {self.model} ({size})")
+            self.download_button.setToolTip(
+                f"From {about.url}\nto {models.location(self.model)}"
+            )
+        index = self.combo.currentIndex()
+        self.combo.setToolTip(str(self.combo.itemData(index, _TIP) or ""))
+
+    def _add(self, text: str, model: str | None, tip: str) -> None:
+        self.combo.addItem(text, model)
+        self.combo.setItemData(self.combo.count() - 1, tip, _TIP)
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo)
+        layout.addWidget(self.download_button)
+        layout.addLayout(row)
+
+
+class _Combo(QComboBox):
+    """Leaves the wheel to the scroll area: its last entry opens a dialog."""
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        """Not for us."""
+        if event is not None:
+            event.ignore()
+
+
+def _label(model: str) -> str:
+    return model if model in models.names() else Path(model).name
+
+
+def _file_of(card: AdapterCard) -> str | None:
+    file = find(card.base, card.base_sha256)
+    return str(file) if file else None
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
