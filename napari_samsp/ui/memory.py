@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_samsp.core import models
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import widget_file
 from napari_samsp.core.images import write_atomically
@@ -46,7 +47,7 @@ class Memory:
         self._timer.timeout.connect(self.write)
         segmenting = widget.segmenting
         for signal in (
-            segmenting.model.currentIndexChanged,
+            segmenting.model.changed,
             segmenting.adapter.changed,
             segmenting.iterations.valueChanged,
             segmenting.objects.toggled,
@@ -80,9 +81,9 @@ class Memory:
 
     def _restore(self, state: dict[str, Any]) -> None:
         segmenting = self._widget.segmenting
-        index = segmenting.model.findData(state.get("model"))
-        if index >= 0:
-            segmenting.model.setCurrentIndex(index)
+        model = state.get("model", "")
+        if model in models.names() or Path(model).is_file():
+            segmenting.model.choose(model)
         if state.get("adapter"):
             with suppress(InputError, OSError):  # moved or removed since
                 segmenting.adapter.choose(Path(state["adapter"]))
