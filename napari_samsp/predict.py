@@ -60,6 +60,13 @@ def parser() -> Parser:
         "one, what a first look finds best; tiles as large as its input; the whole "
         "image; tiles of so many pixels (auto)",
     )
+    made.add_argument(
+        "--input-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the model's input, a multiple of 16; smaller is faster (the "
+        "adapter's, or the model's own)",
+    )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     made.add_argument(
         "--all-iterations",
@@ -139,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     from napari_samsp.core.segmenter import Segmenter
 
     model = card.base_to_load(args.model) if card else args.model or "samsp_tiny"
-    segmenter = Segmenter(model, args.adapter, args.device)
+    segmenter = Segmenter(model, args.adapter, args.device, input_size=args.input_size)
     failed: list[str] = []
     for name, path in track(
         images.items(), description="segmenting", disable=not sys.stderr.isatty()

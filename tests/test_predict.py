@@ -191,3 +191,13 @@ def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_command_can_use_another_input_size(tmp_path, nuclei):
+    io.imsave(tmp_path / "a.png", nuclei[0])
+    arguments = [str(tmp_path / "a.png"), "--iterations", "1", "--tile", "off"]
+    main([*arguments, "--output", str(tmp_path / "out"), "--input-size", "128"])
+    (expected,) = Segmenter(input_size=128).segment(nuclei[0], 1, tile="off")
+    assert np.array_equal(tifffile.imread(tmp_path / "out/a.tif"), expected.labels)
+    with pytest.raises(InputError, match="multiple of 16, such as 496, not 500"):
+        main([*arguments, "--output", str(tmp_path / "o"), "--input-size", "500"])

@@ -14,8 +14,14 @@ from safetensors.torch import load_file
 
 from napari_samsp.core import models
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.input_size import fit_positions, with_input_size
 from napari_samsp.core.models import file_sha256
-from napari_samsp.core.sam import build_sam, detect_architecture, from_stock_layout
+from napari_samsp.core.sam import (
+    ARCHITECTURES,
+    build_sam,
+    detect_architecture,
+    from_stock_layout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,13 +65,16 @@ class LoadedModel:
     note: str = ""
 
 
-def load_sam(name_or_path: str) -> LoadedModel:
+def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
     """Load a model.
 
     Parameters
     ----------
     name_or_path : str
         A name of `napari_samsp.core.models`, or a checkpoint file.
+    input_size : int, optional
+        Side of the input in pixels, a multiple of the patch size; default: the one
+        that the checkpoint is of. Position embeddings are interpolated.
 
     Returns
     -------
@@ -77,7 +86,8 @@ def load_sam(name_or_path: str) -> LoadedModel:
     ------
     InputError
         If there is no such model, it is not downloaded, its file is broken or not the
-        published one, or its tensors are not exactly those of its architecture.
+        published one, its tensors are not exactly those of its architecture, or the
+        input size is no multiple of the patch size.
     """
     if name_or_path in models.names():
         name, path = name_or_path, models.path(name_or_path)
@@ -94,8 +104,10 @@ def load_sam(name_or_path: str) -> LoadedModel:
     if name_or_path in models.names():
         models.check(name, digest)
     architecture = detect_architecture(state)
-    sam = build_sam(architecture)
-    _load_strictly(sam, from_stock_layout(state), f"{path} as a {architecture}")
+    sized = with_input_size(ARCHITECTURES[architecture], state, input_size)
+    sam = build_sam(sized)
+    state = fit_positions(from_stock_layout(state), sized)
+    _load_strictly(sam, state, f"{path} as a {architecture}")
     return LoadedModel(sam, name, architecture, digest, note)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.adapter_card import adapter_name
+from napari_samsp.core.adapter_card import adapter_name, read_card
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.errors import InputError
@@ -35,6 +35,9 @@ class Segmenter:
         ``auto``, ``cpu``, ``cuda``, ``mps``, ...
     scaling : Scaling, optional
         Default: the adapter's, or else the 0.5th to 99.8th percentile.
+    input_size : int, optional
+        Side of the model's input in pixels, a multiple of 16; smaller is faster and
+        sees less. Default: the adapter's, or else the model's own.
 
     Raises
     ------
@@ -55,9 +58,12 @@ class Segmenter:
         adapter: str | Path | None = None,
         device: str = "auto",
         scaling: Scaling | None = None,
+        input_size: int | None = None,
     ) -> None:
         self.device = choose_device(device)
-        loaded = load_sam(str(model))
+        if adapter is not None and input_size is None:
+            input_size = read_card(adapter).image_size
+        loaded = load_sam(str(model), input_size)
         sam, kind = loaded.sam, "box+mask"
         self.model_name, self.model_sha256 = loaded.name, loaded.sha256
         self.adapter_name: str | None = None

@@ -51,6 +51,11 @@ class TrainConfig:
     rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
     batch: int = _option(4, "images a step")
+    input_size: int = _option(
+        0,
+        "side in pixels of the model's input, a multiple of 16; smaller is faster; "
+        "0: the adapter's, or the model's own",
+    )
     field_of_view: int = _option(
         0, "side in pixels of what the model sees at once; 0: chosen from the masks"
     )
@@ -74,6 +79,7 @@ class TrainConfig:
             "batch": 1,
             "views": 1,
             "minutes": 0,
+            "input_size": 0,
             "field_of_view": 0,
             "patience": 0,
             "distill": 0,

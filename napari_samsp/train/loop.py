@@ -144,8 +144,10 @@ class _Run:
         self.main = self.accelerator.is_main_process
         self.report = report if self.main else lambda event: None
         self.folder = RunFolder(output)
-        loaded = load_sam(config.model)
-        scaling = read_card(config.adapter).scaling if config.adapter else Scaling()
+        earlier = read_card(config.adapter) if config.adapter else None
+        scaling = earlier.scaling if earlier else Scaling()
+        size = config.input_size or (earlier.image_size if earlier else None)
+        loaded = load_sam(config.model, size)
         torch.manual_seed(config.seed)
         if config.adapter:
             self.peft, _ = load_adapter(

@@ -175,3 +175,13 @@ def test_lora_and_decoder_move_and_the_base_does_not(stripes, tmp_path):
     kinds = {n.split("base_model.model.")[1].split(".")[0] for n in names}
     assert kinds == {"image_encoder", "prompt_encoder", "mask_decoder"}
     assert all("lora" in n for n in names if "image_encoder" in n)
+
+
+def test_an_adapter_keeps_the_input_size_that_it_was_trained_at(stripes, tmp_path):
+    quick = replace(QUICK, epochs=1)
+    train(stripes.folder, tmp_path / "run", replace(quick, input_size=128))
+    folder = tmp_path / "run" / "adapter"
+    assert read_card(folder).image_size == 128
+    assert Segmenter(adapter=folder).input_size == 128
+    train(stripes.folder, tmp_path / "on", replace(quick, adapter=str(folder)))
+    assert read_card(tmp_path / "on" / "adapter").image_size == 128
