@@ -14,7 +14,6 @@ from napari.utils.action_manager import action_manager
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QAction, QKeySequence
 
 from napari_samsp.core.adapter import add_lora, save_adapter
 from napari_samsp.core.adapter_card import AdapterCard
@@ -39,18 +38,9 @@ def test_our_keys_are_not_naparis(viewer):
         taken |= {key for key in owner.class_keymap if isinstance(key, KeyBinding)}
     ours = {coerce_keybinding(key) for key in KEYS.values()}
     assert len(ours) == len(KEYS)
-    assert coerce_keybinding("Shift-L") in taken  # a key of Shapes: they are found
+    # A key of a layer's and one of a menu's: they are found.
+    assert {coerce_keybinding(key) for key in ("Shift-L", "Ctrl-O")} <= taken
     assert not ours & taken
-    menus = {
-        shortcut.toString()
-        for action in viewer.window._qt_window.findChildren(QAction)
-        for shortcut in action.shortcuts()
-    }
-    assert "Ctrl+O" in menus
-    assert (
-        not {QKeySequence(k.replace("-", "+")).toString() for k in KEYS.values()}
-        & menus
-    )
 
 
 def test_a_command_of_the_palette_opens_the_widget_and_acts(viewer, nuclei):
