@@ -120,14 +120,13 @@ class Tour:
         QTimer.singleShot(SETTLE_MS, self.go_on)
 
     def save(self, name: str) -> None:
-        """Save the window, with few colours so that it stays small."""
+        """Save the window; with few colours if it would be large."""
         pixels = self.viewer.window.screenshot(canvas_only=False, flash=False)
         picture = Image.fromarray(pixels).convert("RGB")
         path = self.output / f"{name}.png"
-        few = picture.quantize(
-            COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-        )
-        few.save(path, optimize=True)
+        picture.save(path, optimize=True)
+        if path.stat().st_size > MOST_BYTES:
+            picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path)
         size = path.stat().st_size
         print(f"{path}: {picture.width} x {picture.height}, {size / 1e3:.0f} kB")
         assert size < MOST_BYTES, f"{path} is too large"

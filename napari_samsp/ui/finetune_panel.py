@@ -193,7 +193,11 @@ class FinetunePanel(QWidget):
         self._result = Path(finished.adapter)
         self.figures.show_figures(finished)
         self.figures.show()
-        gain = _gain(finished)
+        before, after = finished.before, finished.after
+        gain = f"Dice {before.dice[-1]:.3f} → {after.dice[-1]:.3f}"
+        if before.ap50 and after.ap50:
+            # With objects they decide as well: Dice alone may seem to say otherwise.
+            gain += f", AP at 0.5 {before.ap50[-1]:.3f} → {after.ap50[-1]:.3f}"
         ended = {
             "stopped": "Stopped. ",
             "minutes": "The time is over. ",
@@ -239,12 +243,3 @@ def _new_run() -> Path:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _gain(finished: Finished) -> str:
-    """What "better" is judged by: with objects, how many are found counts as much."""
-    before, after = finished.before, finished.after
-    gain = f"Dice {before.dice[-1]:.3f} → {after.dice[-1]:.3f}"
-    if before.ap50 is not None and after.ap50 is not None:
-        gain += f", AP of objects {before.ap50[-1]:.3f} → {after.ap50[-1]:.3f}"
-    return gain

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LAYOUT_MS = 50
+"""Until the layouts have made room for what was shown: they take a few turns."""
+
+
 class SamSpWidget(QWidget):
     """Prompt-free segmentation that learns from the user's corrections.
 
@@ -69,6 +73,9 @@ class SamSpWidget(QWidget):
         self.finetuning.status.connect(self._on_status)
         self.finetuning.busy.connect(self._on_busy)
         self.finetuning.run_ended.connect(self.segmenting.adapter.refresh)
+        self.finetuning.run_ended.connect(
+            lambda: QTimer.singleShot(LAYOUT_MS, self._show_outcome)
+        )
         self.finetuning.adapter_ready.connect(self._use_adapter)
         self.stop_button.clicked.connect(self.stop)
         self._memory = Memory(self)
@@ -162,8 +169,7 @@ class SamSpWidget(QWidget):
         what = "segmenting" if segments else "training; the best adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
-            # Once the layout has made room for the curves.
-            QTimer.singleShot(0, self._show_training)
+            QTimer.singleShot(LAYOUT_MS, self._show_training)
         if not segments and self._activity_line in ("Segmenting…", "Stopping…"):
             self._activity_line = ""
         self._show_status()
@@ -171,6 +177,12 @@ class SamSpWidget(QWidget):
     def _show_training(self) -> None:
         self._scroll.ensureWidgetVisible(self.finetuning)
         self._scroll.ensureWidgetVisible(self.finetuning.curves)
+
+    def _show_outcome(self) -> None:
+        panel = self.finetuning
+        for part in (panel.message, panel.figures, panel.use_button):
+            if not part.isHidden():
+                self._scroll.ensureWidgetVisible(part)
 
     def _show_status(self, *_: Any) -> None:
         adapter = self.segmenting.adapter.adapter

@@ -117,6 +117,27 @@ def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):
     assert ready == [tmp_path]
 
 
+def test_with_objects_the_result_tells_all_that_decided(widget, tmp_path):
+    before = Figures([0.94], [0.9], 1, ap50=[0.6])
+    after = Figures([0.93], [0.88], 1, ap50=[0.9])
+    finished = Finished("epochs", str(tmp_path), before, after, True, better=True)
+    widget.finetuning.process.ended.emit(Ending(finished))
+    message = widget.finetuning.message.text()
+    assert "Dice 0.940 → 0.930, AP at 0.5 0.600 → 0.900" in message
+    assert "in use" in message
+
+
+def test_the_figures_of_a_run_come_into_sight(widget, tmp_path, qtbot):
+    widget.resize(widget.minimumSizeHint().width(), 300)
+    widget.show()
+    qtbot.waitExposed(widget)
+    figures = Figures([0.7, 0.8], [0.6, 0.7], 2)
+    finished = Finished("epochs", str(tmp_path), figures, figures, True, better=False)
+    panel = widget.finetuning
+    panel.process.ended.emit(Ending(finished))
+    qtbot.waitUntil(lambda: not panel.use_button.visibleRegion().isEmpty())
+
+
 def test_keeping_again_replaces(viewer, widget, click, nuclei):
     viewer.add_image(nuclei[0], name="cells")
     layer = viewer.add_labels(nuclei[1].copy(), name="mine")
