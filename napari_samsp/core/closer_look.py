@@ -18,7 +18,7 @@ from napari_samsp.core.tiles import Tile, tile_image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WIDTH_IN_PATCHES = 2.1
+WIDTH_IN_PATCHES = 3.0
 """Where the Dice of pretraining's own images is highest, see training/RESULTS.md."""
 WORTH_IT = 1.5
 """A view less than this much closer than the whole image is not worth its tiles."""
