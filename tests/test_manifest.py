@@ -28,7 +28,7 @@ def test_it_offers_widget_samples_and_a_menu_entry(manifest):
     assert [w.display_name for w in offers.widgets] == ["SAM-SP"]
     assert [s.key for s in offers.sample_data] == ["nuclei", "lesion", "particles"]
     assert "napari/layers/segment" in offers.menus
-    assert [r.accepts_directories for r in offers.readers] == [True]
+    assert [r.accepts_directories for r in offers.readers] == [False]
 
 
 def test_the_file_at_the_top_is_the_packages_own():

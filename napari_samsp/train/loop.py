@@ -34,6 +34,7 @@ from napari_samsp.train.events import (
 from napari_samsp.train.judge import judge, merit
 from napari_samsp.train.objective import Objective
 from napari_samsp.train.run_folder import Progress, RunFolder
+from napari_samsp.train.running_mean import RunningMean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,6 +177,7 @@ class _Run:
         self.objective, self.optimizer, self.loader = self.accelerator.prepare(
             Objective(self.model, config), self.optimizer, loader
         )
+        self.average = RunningMean(self.peft)
         self.card = AdapterCard(
             base=loaded.name,
             base_sha256=loaded.sha256,
@@ -263,6 +265,7 @@ class _Run:
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.peft.parameters(), 1.0)
             self.optimizer.step()
+            self.average.update()
             losses.append(float(loss.detach()))
             left = clock.left(part + 1 / steps)
             self.report(Stepped(epoch, step, steps, losses[-1], left))
@@ -302,7 +305,8 @@ class _Run:
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             )
-            save_adapter(self.peft, self.folder.adapter, card)
+            with self.average.in_place():
+                save_adapter(self.peft, self.folder.adapter, card)
         event = EpochEnded(
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
@@ -319,6 +323,7 @@ class _Run:
                 "adapter": get_peft_model_state_dict(
                     self.peft, save_embedding_layers=False
                 ),
+                "average": self.average.state(),
                 "optimizer": self.optimizer.state_dict(),
             },
         )
@@ -330,6 +335,7 @@ class _Run:
             return None
         progress, tensors = stored
         set_peft_model_state_dict(self.peft, tensors["adapter"])
+        self.average.restore(**tensors["average"])
         self.optimizer.load_state_dict(tensors["optimizer"])
         return progress
 

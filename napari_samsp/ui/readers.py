@@ -1,7 +1,7 @@
 """Readers: a training set and a run open as layers, an adapter is selected.
 
-napari asks for a reader whenever a folder is opened, so the answer comes from the
-names of a few files, and nothing heavy is imported for it.
+Each is opened by the file that lists what its folder holds. A reader of folders would
+be asked about every folder, and napari would ask the user which reader to take.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_LAYERS: list[tuple[None]] = [(None,)]
 """What tells napari that a reader did its work without a layer."""
 MOST_SAMPLES = 25
 """More images at once would bury the layer list."""
-LISTS = (CARD_FILE, "samples.jsonl")
+LISTS = (CARD_FILE, "samples.jsonl", "metrics.jsonl")
 """Files that stand for the folder that they are in."""
 
 

@@ -70,8 +70,8 @@ def test_opening_an_adapter_selects_it(viewer, tmp_path: Path):
     folder = tmp_path / "tuesday" / "adapter"
     card = AdapterCard("samsp_tiny", loaded.sha256, 256)
     save_adapter(add_lora(loaded.sam, 2, loaded.name), folder, card)
-    for path in (folder, folder / "samsp.json"):
+    for _ in range(2):
         opened_widget(viewer).segmenting.adapter.choose(None)
-        assert viewer.open(str(path), plugin="napari-samsp") == []
+        assert viewer.open(str(folder / "samsp.json"), plugin="napari-samsp") == []
         assert opened_widget(viewer).segmenting.adapter.adapter.name == "tuesday"
     assert not viewer.layers

@@ -41,7 +41,7 @@ def names(viewer) -> list[str]:
 
 def test_a_training_set_opens_as_layers(training_set, open_in, nuclei):
     viewer = ViewerModel()
-    open_in(viewer, training_set.folder)
+    open_in(viewer, training_set.folder / "samples.jsonl")
     assert names(viewer) == [
         "a", "a mask", "b", "b prediction", "b mask", "c", "c [1]", "c mask"
     ]  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_run_opens_its_training_set(training_set, open_in, tmp_path):
     config = {"training_set": str(training_set.folder)}
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     viewer = ViewerModel()
-    open_in(viewer, run)
+    open_in(viewer, run / "metrics.jsonl")
     assert "b prediction" in names(viewer)
 
 
@@ -70,16 +70,10 @@ def test_a_run_without_its_training_set_says_so(config, tmp_path):
         get_reader(str(tmp_path))(str(tmp_path))
 
 
-def test_the_list_of_samples_stands_for_its_folder(training_set, open_in):
-    viewer = ViewerModel()
-    open_in(viewer, training_set.folder / "samples.jsonl")
-    assert "a mask" in names(viewer)
-
-
 def test_more_images_than_fit_are_not_opened(training_set, open_in, monkeypatch):
     monkeypatch.setattr(readers, "MOST_SAMPLES", 2)
     viewer = ViewerModel()
-    open_in(viewer, training_set.folder)
+    open_in(viewer, training_set.folder / "samples.jsonl")
     assert names(viewer)[-1] == "b mask"
 
 
@@ -94,7 +88,7 @@ def test_a_mask_is_kept_with_its_own_image(training_set, viewer, widget, click, 
     training_set.remove("c")
     widget.correcting.set_folder(training_set.folder)
     with npe2pm.tmp_plugin(package="napari-samsp"):
-        viewer.open(str(training_set.folder), plugin="napari-samsp")
+        viewer.open(str(training_set.folder / "samples.jsonl"), plugin="napari-samsp")
     widget.segmenting.image.choose(viewer.layers["a"])
     mask = viewer.layers["b mask"]
     mask.data[:4] = 9
