@@ -39,6 +39,7 @@ class Memory:
 
     def __init__(self, widget: SamSpWidget) -> None:
         self._widget = widget
+        self._file = widget_file()
         self._restore(read_state())
         self._state = self._written = self._read_off()
         self._timer = QTimer(widget)
@@ -62,7 +63,7 @@ class Memory:
         if self._state != self._written:
             self._written = self._state
             with suppress(OSError):
-                write_state(self._state)
+                write_state(self._state, self._file)
 
     def _on_change(self, *_: Any) -> None:
         self._state = self._read_off()
@@ -118,13 +119,15 @@ def read_state() -> dict[str, Any]:
     }
 
 
-def write_state(state: dict[str, Any]) -> None:
+def write_state(state: dict[str, Any], file: Path) -> None:
     """Write what is to be remembered, atomically.
 
     Parameters
     ----------
     state : dict
         As `read_state` gives it.
+    file : Path
+        Where it is read from.
     """
-    widget_file().parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(widget_file(), json.dumps(state, indent=2).encode())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(state, indent=2).encode())

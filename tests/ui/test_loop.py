@@ -204,6 +204,7 @@ def test_settings_become_the_trainers_command(widget, tmp_path, objects):
     made = settings.arguments(tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a")
     assert made == [
         str(tmp_path), "--output", str(tmp_path / "run"), "--model", "samsp_tiny",
+        "--threads=-1",
         "--epochs", "7", "--minutes", "2.5", "--objects" if objects else "--no-objects",
     ]  # fmt: skip
     settings.continuing.setChecked(True)
