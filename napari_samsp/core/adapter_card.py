@@ -74,6 +74,13 @@ class AdapterCard:
     versions: dict[str, str] = field(default_factory=dict)
     licence: str = "Yours; the base model's licence applies to the base model."
 
+    def known_base(self) -> str | None:
+        """The base model's name, or the file opened for it here; None if neither."""
+        if self.base in models.names():
+            return self.base
+        opened = find(self.base, self.base_sha256)
+        return str(opened) if opened else None
+
     def base_to_load(self, given: str | None = None) -> str:
         """The base model's name, or the file that a user gave or opened for it.
 
@@ -92,15 +99,13 @@ class AdapterCard:
         InputError
             If the base was a file that is neither given nor known.
         """
-        if given is not None or self.base in models.names():
-            return given or self.base
-        opened = find(self.base, self.base_sha256)
-        if opened is None:
+        base = given or self.known_base()
+        if base is None:
             raise InputError(
                 f"The adapter was made for the model file {self.base}: say where that "
                 "file is with --model."
             )
-        return str(opened)
+        return base
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

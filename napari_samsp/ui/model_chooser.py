@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samsp.core import models
-from napari_samsp.core.known_files import find, known_files, remember
+from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.model_download import ModelDownload
 
 if TYPE_CHECKING:
@@ -140,10 +140,10 @@ class ModelChooser(QWidget):
         bool
             False if it was a file that was never opened here; nothing changes then.
         """
-        file = None if card.base in models.names() else _file_of(card)
-        if file is None and card.base not in models.names():
+        base = card.known_base()
+        if base is None:
             return False
-        self.choose(file or card.base)
+        self.choose(base)
         return True
 
     def is_base_of(self, card: AdapterCard) -> bool:
@@ -159,9 +159,7 @@ class ModelChooser(QWidget):
         bool
             By name, or for a file by what is known of its hash.
         """
-        if card.base in models.names():
-            return card.base == self.model
-        return _file_of(card) == self.model
+        return card.known_base() == self.model
 
     def _on_index(self, _index: int) -> None:
         if self.combo.currentData() is None:
@@ -250,11 +248,6 @@ class _Combo(QComboBox):
 
 def _label(model: str) -> str:
     return model if model in models.names() else Path(model).name
-
-
-def _file_of(card: AdapterCard) -> str | None:
-    file = find(card.base, card.base_sha256)
-    return str(file) if file else None
 
 
 def _megabytes(size: int) -> str:
