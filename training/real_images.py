@@ -8,7 +8,7 @@ A set is a folder with ``images/`` and ``masks/`` of equal stems. Its test image
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -18,6 +18,8 @@ class Pair:
 
     image: Path
     mask: Path
+    kind: str = ""
+    """What ``meta.csv`` calls its modality, where there is such a file."""
 
     @property
     def stem(self) -> str:
@@ -27,16 +29,20 @@ class Pair:
 
 def training_pairs(folder: Path) -> list[Pair]:
     """The images of a set that may be trained on, by name."""
-    test = _named_tests(folder)
-    return [p for p in _pairs(folder, "") if p.stem not in test]
+    rows = _meta(folder)
+    pairs = (
+        replace(p, kind=rows.get(p.stem, {}).get("modality_heuristic", ""))
+        for p in _pairs(folder, "")
+    )
+    return [p for p in pairs if not _is_test(rows, p)]
 
 
 def test_pairs(folder: Path) -> list[Pair]:
     """The images of a set that are never trained on, by name."""
     if (folder / "images_test").is_dir():
         return _pairs(folder, "_test")
-    test = _named_tests(folder)
-    return [p for p in _pairs(folder, "") if p.stem in test]
+    rows = _meta(folder)
+    return [p for p in _pairs(folder, "") if _is_test(rows, p)]
 
 
 def _pairs(folder: Path, suffix: str) -> list[Pair]:
@@ -45,10 +51,13 @@ def _pairs(folder: Path, suffix: str) -> list[Pair]:
     return [Pair(path, masks[path.stem]) for path in images]
 
 
-def _named_tests(folder: Path) -> set[str]:
+def _meta(folder: Path) -> dict[str, dict[str, str]]:
     meta = folder / "meta.csv"
     if not meta.exists():
-        return set()
+        return {}
     with meta.open(encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        return {row["stem"] for row in rows if row["suggested_split"] == "test"}
+        return {row["stem"]: row for row in csv.DictReader(stream)}
+
+
+def _is_test(rows: dict[str, dict[str, str]], pair: Pair) -> bool:
+    return rows.get(pair.stem, {}).get("suggested_split") == "test"
