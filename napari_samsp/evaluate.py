@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_samsp.cli import Parser, run
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import read_labels, write_atomically
+from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
 
 SUFFIXES = (".tif", ".tiff", ".png")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.adapter_card import read_card
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import write_atomically
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

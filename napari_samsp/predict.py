@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import (
+from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
     is_ome_zarr,
     read_image,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import write_labels
+from napari_samsp.core.image_files import write_labels
 from napari_samsp.evaluate import main, pair_files
 
 if TYPE_CHECKING:

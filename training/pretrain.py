@@ -28,7 +28,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.images import read_image, read_labels, to_rgb8
+from napari_samsp.core.image_files import read_image, read_labels
+from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, boxes_of, deepest_points
 from napari_samsp.core.sam import ARCHITECTURES, build_sam, to_stock_layout

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_samsp.core import models
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, write_atomically
+from napari_samsp.core.images import Scaling
 from napari_samsp.core.known_files import find
 
 CARD_FILE = "samsp.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from napari_samsp.core.adapter_card import CONFIG_FILE
-from napari_samsp.core.images import write_atomically
+from napari_samsp.core.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

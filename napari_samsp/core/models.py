@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import models_folder
-from napari_samsp.core.images import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

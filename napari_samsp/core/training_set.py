@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import (
+from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
     as_labels,
     read_image,
     read_labels,
-    write_atomically,
     write_image,
     write_labels,
 )

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from napari_samsp.core.adapter import recover_adapter
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import write_atomically
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 
 if TYPE_CHECKING:

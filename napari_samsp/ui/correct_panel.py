@@ -27,7 +27,7 @@ from superqt import QElidingLabel
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import corrections_folder
-from napari_samsp.core.images import read_labels
+from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser

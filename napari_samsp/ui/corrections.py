@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import read_image
+from napari_samsp.core.image_files import read_image
 from napari_samsp.ui.planes import plane_data, shown_plane
 from napari_samsp.ui.result_layers import RESULT_KEY, source_of
 

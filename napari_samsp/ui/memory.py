@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_samsp.core import models
+from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import widget_file
-from napari_samsp.core.images import write_atomically
 
 if TYPE_CHECKING:
     from napari_samsp.ui.widget import SamSpWidget

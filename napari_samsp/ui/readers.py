@@ -13,7 +13,7 @@ import yaml
 
 from napari_samsp.core.adapter_card import CARD_FILE
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import read_labels
+from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.ui.menu import opened_widget
 from napari_samsp.ui.result_layers import SAMPLE_KEY

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import io
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import write_image, write_labels
+from napari_samsp.core.image_files import write_image, write_labels
 from napari_samsp.core.training_set import TrainingSet
 
 

@@ -32,7 +32,7 @@ def test_segment_correct_finetune_segment(
     kept_image, kept_labels = stored[0].read()
     assert np.array_equal(kept_image, image)
     assert np.array_equal(kept_labels, labels)
-    from napari_samsp.core.images import read_labels
+    from napari_samsp.core.image_files import read_labels
 
     assert np.array_equal(read_labels(stored[0].prediction), predicted)
     assert stored[0].info["layer"] == "cells"

@@ -23,7 +23,7 @@ import numpy as np
 from skimage.color import rgb2gray
 from skimage.filters import threshold_otsu
 
-from napari_samsp.core.images import read_image, read_labels, write_labels
+from napari_samsp.core.image_files import read_image, read_labels, write_labels
 from napari_samsp.core.metrics import dice
 
 

@@ -27,7 +27,8 @@ from methods import METHODS, Job
 from real_images import Pair, test_pairs, training_pairs
 from rich.progress import track
 
-from napari_samsp.core.images import read_image, read_labels, to_rgb8
+from napari_samsp.core.image_files import read_image, read_labels
+from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.metrics import average_precision, dice, iou
 from napari_samsp.train.data import Picture
 

@@ -1,0 +1,211 @@
+"""Image and mask files: reading any, writing label images."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from napari_samsp.core.atomic_files import write_atomically
+from napari_samsp.core.errors import InputError
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+
+def read_image(
+    path: Path, palette: Literal["colours", "indices"] = "colours"
+) -> np.ndarray:
+    """Read an image file.
+
+    Parameters
+    ----------
+    path : Path
+        TIFF, PNG or JPEG.
+    palette : {"colours", "indices"}
+        What the pixels of a file with a palette are.
+
+    Returns
+    -------
+    numpy.ndarray
+        As stored; axes of length 1 before the image's are dropped.
+
+    Raises
+    ------
+    InputError
+        If it is missing, broken, or of another format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise InputError(
+            f"{path} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it first."
+        )
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            array = tifffile.imread(path)
+        else:
+            array = _read_picture(path, palette)
+    except Exception as error:  # readers raise whatever their format library raises
+        raise InputError(f"{path} cannot be read as an image: {error}") from error
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def _read_picture(path: Path, palette: str) -> np.ndarray:
+    with Image.open(path) as picture:
+        if picture.mode == "LA":
+            return np.asarray(picture.convert("L"))
+        indices = picture.mode == "P" and palette == "indices"
+        if picture.mode in ("P", "PA", "CMYK", "YCbCr") and not indices:
+            return np.asarray(picture.convert("RGB"))
+        return np.asarray(picture)
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group.
+
+    Parameters
+    ----------
+    path : Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True for Zarr format 2 and 3.
+    """
+    return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+
+
+def read_ome_zarr(path: Path) -> tuple[np.ndarray, int | None]:
+    """Read the full-resolution 2D image of an OME-Zarr group.
+
+    Parameters
+    ----------
+    path : Path
+        The group, OME-Zarr 0.4 or 0.5.
+
+    Returns
+    -------
+    tuple
+        The array without axes of length 1, and the channel axis or None.
+
+    Raises
+    ------
+    InputError
+        If it is no OME-Zarr image, or is a stack or time series.
+    """
+    import zarr
+
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes: dict[str, Any] = dict(group.attrs)
+        scales = attributes.get("ome", attributes)["multiscales"][0]
+        names = [
+            axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]
+        ]
+        array = np.asarray(group[scales["datasets"][0]["path"]])
+    except Exception as error:  # zarr and its codecs raise many kinds
+        raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
+    kept = [n for n, side in enumerate(array.shape) if side > 1 or names[n] in "yx"]
+    array = array.reshape([array.shape[n] for n in kept])
+    names = [names[n] for n in kept]
+    if long := [name for name in names if name not in ("c", "y", "x")]:
+        raise InputError(
+            f"{path} is no single 2D image: it has axes {', '.join(long)}."
+        )
+    return array, names.index("c") if "c" in names else None
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read a mask file.
+
+    Parameters
+    ----------
+    path : Path
+        TIFF or PNG of integer labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Y, X)`` int32, 0 = background.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is not 2D, or holds other than whole numbers from 0.
+    """
+    return as_labels(read_image(path, palette="indices"), str(path))
+
+
+def as_labels(array: np.ndarray, name: str) -> np.ndarray:
+    """Check that an array is a mask and make it int32.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Integer, boolean, or floating with whole values.
+    name : str
+        What to call it in an error.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Y, X)`` int32.
+
+    Raises
+    ------
+    InputError
+        As `read_labels`.
+    """
+    if array.ndim != 2:
+        raise InputError(
+            f"The mask {name} has shape {array.shape}; it must be 2D integer labels."
+        )
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"The mask {name} holds {array.dtype}, not integer labels.")
+    if array.dtype.kind == "f" and not (
+        np.isfinite(array).all() and (array == np.floor(array)).all()
+    ):
+        raise InputError(f"The mask {name} holds fractions; it must be integer labels.")
+    if array.size and not 0 <= array.min() <= array.max() <= np.iinfo(np.int32).max:
+        raise InputError(f"The mask {name} has labels below 0 or above 2147483647.")
+    return array.astype(np.int32)
+
+
+def write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write integer labels as a compressed TIFF, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.tif``.
+    labels : numpy.ndarray
+        ``(Y, X)`` integers.
+    """
+    write_atomically(path, _tiff_bytes(labels))
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image as a compressed TIFF, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.tif``.
+    image : numpy.ndarray
+        ``(Y, X)`` or ``(Y, X, C)``.
+    """
+    write_atomically(path, _tiff_bytes(image))
+
+
+def _tiff_bytes(array: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, array, compression="zlib")
+    return buffer.getvalue()

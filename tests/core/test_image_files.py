@@ -1,0 +1,94 @@
+"""Image and mask files: what can be read is read, the rest gets a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import (
+    as_labels,
+    is_ome_zarr,
+    read_image,
+    read_labels,
+    read_ome_zarr,
+    write_labels,
+)
+
+RAMP = np.arange(20 * 30).reshape(20, 30)
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from(["u1", "u2", "i4"]), (7, 12), elements=st.integers(0, 99)
+    )
+)
+def test_labels_round_trip(tmp_path_factory, labels):
+    path = tmp_path_factory.mktemp("labels") / "a.tif"
+    write_labels(path, labels.astype(np.int32))
+    back = read_labels(path)
+    assert back.dtype == np.int32
+    assert (back == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((2, 3, 3)), "2D"),
+        (np.full((2, 2), 0.5), "fractions"),
+        (np.full((2, 2), -1), "below 0"),
+        (np.array([[np.nan, 1]]), "fractions"),
+    ],
+)
+def test_masks_that_are_none(array, words):
+    with pytest.raises(InputError, match=words):
+        as_labels(array, "m.tif")
+
+
+def test_broken_and_missing_files(tmp_path):
+    good = tmp_path / "good.tif"
+    tifffile.imwrite(good, RAMP.astype(np.uint16))
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(good.read_bytes()[:200])
+    text = tmp_path / "text.png"
+    text.write_text("not a picture")
+    for path in (cut, text, tmp_path / "gone.tif", tmp_path / "a.doc"):
+        with pytest.raises(InputError, match=path.name):
+            read_image(path)
+
+
+def test_a_palette_is_colours_in_an_image_and_labels_in_a_mask(tmp_path):
+    path = tmp_path / "a.png"
+    indices = (RAMP % 3).astype(np.uint8)
+    picture = Image.fromarray(indices)
+    picture.putpalette([0, 0, 0, 250, 0, 0, 0, 250, 0])
+    picture.save(path)
+    assert read_image(path).shape == (20, 30, 3)
+    assert (read_labels(path) == indices).all()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_is_read(tmp_path, version):
+    path = tmp_path / "image.ome.zarr"
+    group = zarr.open_group(
+        str(path), mode="w", zarr_format=2 if version == "0.4" else 3
+    )
+    data = np.stack([RAMP, RAMP[::-1]])[None].astype(np.uint16)
+    group.create_array("0", data=data)
+    axes = [{"name": n} for n in "tcyx"]
+    multiscales = [{"version": version, "axes": axes, "datasets": [{"path": "0"}]}]
+    group.attrs.update(
+        {"multiscales": multiscales}
+        if version == "0.4"
+        else {"ome": {"version": version, "multiscales": multiscales}}
+    )
+    assert is_ome_zarr(path)
+    image, channel_axis = read_ome_zarr(path)
+    assert channel_axis == 0
+    assert (image == data[0]).all()
