@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import fast_encoder
+from napari_samsp.core import chunked_attention, fast_encoder
 from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.sam import Architecture, build_sam
 
@@ -34,7 +34,7 @@ def test_chunks_windows_and_padding_change_nothing(grid, window, batch, scores, 
     encoder = encoder_of(Architecture(8 * grid, 8, 24, 3, 2, (1,), window, 16, 32))
     images = torch.randn(batch, 3, 8 * grid, 8 * grid)
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setattr(fast_encoder, "SCORES_AT_ONCE", scores)
+        patch.setattr(chunked_attention, "SCORES_AT_ONCE", scores)
         patch.setattr(fast_encoder, "TOKENS_AT_ONCE", 7)
         fast = fast_encoder.encode(encoder, images)
         assert torch.allclose(fast, encoder(images), atol=1e-5)

@@ -1,0 +1,226 @@
+"""Pieces of the image encoder's attention on a CPU: chunks, windows, buffers.
+
+Shared by inference (`fast_encoder`) and training (`training_encoder`).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCORES_AT_ONCE = 6_000_000
+"""Elements of a score buffer, 24 MB: it stays near the processor."""
+
+
+class Buffers:
+    """Memory that is taken once and used by every chunk of every block."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, Tensor] = {}
+
+    def get(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A tensor with anything in it, until it is asked for again.
+
+        Parameters
+        ----------
+        name : str
+            What it is for.
+        like : Tensor
+            Of the wanted type, on the wanted device.
+        *shape : int
+            Its sides.
+
+        Returns
+        -------
+        Tensor
+            Of that shape.
+        """
+        size = prod(shape)
+        flat = self._flat.get(name)
+        if flat is None or flat.numel() < size or flat.dtype != like.dtype:
+            flat = self._flat[name] = like.new_empty(size)
+        return flat[:size].view(shape)
+
+
+def windows(x: Tensor, bias: Tensor, rows: int, cols: int, heads: int) -> Tensor:
+    """Cut a projection of tokens into windows and heads.
+
+    Parameters
+    ----------
+    x : Tensor
+        ``(B, H, W, C)`` projected tokens, not padded.
+    bias : Tensor
+        ``(C,)``, the projection's. Stock SAM pads with zeros before the projection:
+        what is beyond the border becomes the bias.
+    rows, cols : int
+        Sides of a window.
+    heads : int
+        Of the attention.
+
+    Returns
+    -------
+    Tensor
+        ``(B * windows, heads, rows * cols, C / heads)``.
+    """
+    b, h, w, c = x.shape
+    below, right = -h % rows, -w % cols
+    if below or right:
+        padded = bias.to(x.dtype).expand(b, h + below, w + right, c).clone()
+        padded[:, :h, :w] = x
+        x = padded
+    down, across = x.shape[1] // rows, x.shape[2] // cols
+    x = x.view(b, down, rows, across, cols, heads, c // heads)
+    return x.permute(0, 1, 3, 5, 2, 4, 6).reshape(
+        b * down * across, heads, rows * cols, c // heads
+    )
+
+
+def join_windows(x: Tensor, batch: int, h: int, w: int, rows: int, cols: int) -> Tensor:
+    """Put windows together again, without what lies beyond the border.
+
+    Parameters
+    ----------
+    x : Tensor
+        ``(batch * windows, heads, rows * cols, d)``, as `windows` gives.
+    batch, h, w : int
+        Sides of the result.
+    rows, cols : int
+        Sides of a window.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, h, w, heads * d)``.
+    """
+    heads, d = x.shape[1], x.shape[3]
+    down, across = -(-h // rows), -(-w // cols)
+    x = x.view(batch, down, across, heads, rows, cols, d)
+    x = x.permute(0, 1, 4, 2, 5, 3, 6)
+    return x.reshape(batch, down * rows, across * cols, heads * d)[:, :h, :w]
+
+
+def relative_positions(
+    q: Tensor, by_row: Tensor, by_col: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What relative positions add to the scores, by row and by column of the key.
+
+    Parameters
+    ----------
+    q : Tensor
+        ``(N, heads, rows * cols, d)`` queries, not scaled.
+    by_row, by_col : Tensor
+        ``(rows, rows, d)`` and ``(cols, cols, d)``, from stock's ``get_rel_pos``.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(N, heads, rows * cols, rows, 1)`` and ``(N, heads, rows * cols, 1, cols)``.
+    """
+    n, heads, tokens, d = q.shape
+    rows, cols = len(by_row), len(by_col)
+    grid = q.view(n, heads, rows, cols, d)
+    return (
+        torch.einsum("nhrcd,rkd->nhrck", grid, by_row).reshape(
+            n, heads, tokens, rows, 1
+        ),
+        torch.einsum("nhrcd,ckd->nhrck", grid, by_col).reshape(
+            n, heads, tokens, 1, cols
+        ),
+    )
+
+
+def attention_weights(
+    q: Tensor,
+    keys: Tensor,
+    positions: tuple[Tensor, Tensor],
+    buffers: Buffers,
+) -> Tensor:
+    """The softmax of a chunk's scores.
+
+    Parameters
+    ----------
+    q : Tensor
+        ``(n, heads, queries, d)``, not scaled.
+    keys : Tensor
+        ``(n, heads, d, rows * cols)``, scaled.
+    positions : tuple of Tensor
+        Of these queries, from `relative_positions`.
+    buffers : Buffers
+        Takes ``scores`` and ``weights`` of it.
+
+    Returns
+    -------
+    Tensor
+        ``(n, heads, queries, rows * cols)``, in the buffer ``weights``.
+    """
+    shape = (*q.shape[:3], keys.shape[-1])
+    scores = torch.matmul(q, keys, out=buffers.get("scores", q, *shape))
+    rows, cols = positions[0].shape[-2], positions[1].shape[-1]
+    grid = scores.view(*q.shape[:3], rows, cols)
+    for position in positions:
+        grid += position
+    return torch.softmax(scores, -1, out=buffers.get("weights", q, *shape))
+
+
+def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:
+    """Which windows and which of their queries are attended to together.
+
+    Parameters
+    ----------
+    n : int
+        Windows.
+    heads, tokens : int
+        Of each.
+
+    Returns
+    -------
+    list of tuple of slice
+        Over windows and over queries; together all of them.
+    """
+    windows = SCORES_AT_ONCE // (heads * tokens * tokens)
+    if windows:
+        return [(slice(a, a + windows), slice(None)) for a in range(0, n, windows)]
+    step = max(1, SCORES_AT_ONCE // (heads * tokens))
+    return [
+        (slice(a, a + 1), slice(first, first + step))
+        for a in range(n)
+        for first in range(0, tokens, step)
+    ]
+
+
+@contextmanager
+def fast_products() -> Iterator[None]:
+    """Let float32 products go the way that oneDNN knows, where that is exact.
+
+    "medium" allows less than float32. Most processors do not make use of that, and
+    only get the faster library; those that do (Intel's AMX) are found out.
+    """
+    before = torch.get_float32_matmul_precision()
+    if _medium_is_exact():
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@cache
+def _medium_is_exact() -> bool:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 256, 256, generator=generator)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("highest")
+        exact = a @ b
+        torch.set_float32_matmul_precision("medium")
+        return bool(torch.linalg.norm(a @ b - exact) < 1e-5 * torch.linalg.norm(exact))
+    finally:
+        torch.set_float32_matmul_precision(before)
