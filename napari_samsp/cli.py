@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, disk_message, is_disk_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-# What a user's disk can say no to; another OSError is a fault of ours and keeps its
-# traceback.
-_DISK_ERRORS = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,10 +74,9 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if not is_disk_error(error):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        code = _say(f"{where}{error.strerror}.", BAD_INPUT)
+        code = _say(disk_message(error), BAD_INPUT)
     sys.exit(code)
 
 

@@ -24,6 +24,7 @@ from napari_samsp.core.adapter_card import (
     read_card,
     write_card,
 )
+from napari_samsp.core.atomic_files import replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
 
@@ -63,7 +64,7 @@ def add_lora(sam: Sam, rank: int, base: str) -> PeftModel:
 
 
 def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
-    """Write an adapter so that its folder is complete at every moment but one rename.
+    """Write an adapter, atomically: its folder holds the old one or the new.
 
     Parameters
     ----------
@@ -83,29 +84,11 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         write_card(fresh, card)
         # In place of PEFT's own, which knows none of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        sync_tree(fresh)
+        replace_folder(fresh, folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
-        recover_adapter(folder)
         raise
-
-
-def recover_adapter(folder: Path) -> None:
-    """Put an adapter back that a kill caught between the two renames of a save.
-
-    Parameters
-    ----------
-    folder : Path
-        The adapter's folder.
-    """
-    old = folder.with_name(f".{folder.name}.old")
-    if old.exists() and not folder.exists():
-        os.replace(old, folder)
 
 
 def load_adapter(

@@ -1,14 +1,23 @@
-"""Files that are whole at every moment."""
+"""Files and folders that are whole at every moment, also after a crash."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+_HERE = -100  # AT_FDCWD: relative paths are those of the process
+_EXCHANGE = 2  # RENAME_EXCHANGE
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
+
+    It is on the disk when this returns: a power cut does not take it back.
 
     Parameters
     ----------
@@ -22,14 +31,139 @@ def write_atomically(path: Path, data: bytes) -> None:
     OSError
         As the file system says; no partial file is left.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        # A full disk does not say for which file, and others name the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's own entries on the disk, where the system can.
+
+    Parameters
+    ----------
+    folder : Path
+        In which files were made, renamed or removed. Windows does it by itself.
+    """
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems refuse
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Put all files in a folder on the disk, which others wrote without care.
+
+    Parameters
+    ----------
+    folder : Path
+        It and the folders in it.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            # Windows syncs what is open for writing only.
+            with (Path(place) / name).open("rb+") as stream:
+                os.fsync(stream.fileno())
+        sync_folder(Path(place))
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Put a folder in the place of another.
+
+    On Linux both change places in one step. Elsewhere a crash between two renames
+    leaves the old one beside, which `recover_folder` puts back.
+
+    Parameters
+    ----------
+    fresh : Path
+        Gone afterwards; on the same disk.
+    folder : Path
+        May be there or not.
+
+    Raises
+    ------
+    OSError
+        As the file system says; the old folder is in its place.
+    """
+    if not folder.exists():
+        os.replace(fresh, folder)
+    elif _exchange(fresh, folder):
+        shutil.rmtree(fresh, ignore_errors=True)
+    else:
+        old = _old(folder)
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+        try:
+            os.replace(fresh, folder)
+        except BaseException:
+            os.replace(old, folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(folder.parent)
+
+
+def recover_folder(folder: Path) -> None:
+    """Put a folder back that a crash caught between the renames of a replacement.
+
+    Only for the one process that replaces it.
+
+    Parameters
+    ----------
+    folder : Path
+        What was to be replaced.
+    """
+    old = _old(folder)
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)
+
+
+def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove what writes left behind that were killed.
+
+    Only for the one process that writes there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where.
+    names : tuple of str
+        The files and folders that are written there.
+    """
+    for name in names:
+        for leftover in folder.glob(f".{name}.*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where that is not possible."""
+    if sys.platform != "linux":
+        return False
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # an old or another C library
+        return False
+    code = rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return bool(code == 0)

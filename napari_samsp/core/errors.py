@@ -2,9 +2,56 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class InputError(ValueError):
     """An input cannot be used; the message is one plain sentence that says why.
 
     Commands print it and exit with code 2; the widget shows it as a notification.
     """
+
+
+# What a user's disk can say no to; another OSError is a fault of ours.
+_DISK_ERRORS = {
+    errno.EACCES: "there is no permission; choose another place, or ask for it",
+    errno.EBUSY: "another program uses it; close that and try again",
+    errno.EDQUOT: "your share of the disk is used up; make room and try again",
+    errno.EEXIST: "it is there already",
+    errno.EFBIG: "a file of that size is not allowed there",
+    errno.EIO: "the disk failed; look after it before you go on",
+    errno.EISDIR: "it is a folder, not a file",
+    errno.ELOOP: "its symbolic links lead in a circle",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOENT: "it does not exist, or not any more",
+    errno.ENOSPC: "the disk is full; make room and try again",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENOTEMPTY: "the folder is not empty",
+    errno.EPERM: "the system does not permit it; choose another place",
+    errno.EROFS: "the disk is read-only; choose another place",
+    errno.ESTALE: "the network folder is gone; connect it again",
+    errno.ETXTBSY: "another program uses it; close that and try again",
+}
+
+
+def is_disk_error(error: OSError) -> bool:
+    """Whether it is a matter of the user's disk, and no fault of ours."""
+    return error.errno in _DISK_ERRORS
+
+
+def disk_message(error: OSError) -> str:
+    """Say in a plain sentence what a disk refused.
+
+    Parameters
+    ----------
+    error : OSError
+        As the system raised it.
+
+    Returns
+    -------
+    str
+        Names the file, if the error does.
+    """
+    words = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{words}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,12 @@ from PIL import Image
 
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.size_limit import check_size
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+# Not whatever Pillow knows: for some kinds it starts other programs.
+_PICTURES = ("PNG", "JPEG", "MPO", "BMP", "WEBP")
+_pillow_limit = threading.Lock()
 
 
 def read_image(
@@ -47,9 +52,11 @@ def read_image(
         )
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
-            array = tifffile.imread(path)
+            array = _read_tiff(path)
         else:
             array = _read_picture(path, palette)
+    except InputError:
+        raise
     except Exception as error:  # readers raise whatever their format library raises
         raise InputError(f"{path} cannot be read as an image: {error}") from error
     while array.ndim > 2 and array.shape[0] == 1:
@@ -57,8 +64,25 @@ def read_image(
     return array
 
 
+def _read_tiff(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as file:
+        check_size(path, file.series[0].shape)
+        return file.asarray()
+
+
+def _open_picture(path: Path) -> Image.Image:
+    # Pillow's own limit is lower than ours, and is checked in `open` only.
+    with _pillow_limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=_PICTURES)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
 def _read_picture(path: Path, palette: str) -> np.ndarray:
-    with Image.open(path) as picture:
+    with _open_picture(path) as picture:
+        check_size(path, picture.size[::-1])
         if picture.mode == "LA":
             return np.asarray(picture.convert("L"))
         indices = picture.mode == "P" and palette == "indices"
@@ -110,7 +134,14 @@ def read_ome_zarr(path: Path) -> tuple[np.ndarray, int | None]:
         names = [
             axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]
         ]
-        array = np.asarray(group[scales["datasets"][0]["path"]])
+        stored = group[scales["datasets"][0]["path"]]
+        if not isinstance(stored, zarr.Array):
+            raise InputError(f"{path} cannot be read: its first scale is no array.")
+        check_size(path, stored.shape)
+        check_size(path, stored.chunks)  # a chunk is decoded as a whole
+        array = np.asarray(stored)
+    except InputError:
+        raise
     except Exception as error:  # zarr and its codecs raise many kinds
         raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
     kept = [n for n, side in enumerate(array.shape) if side > 1 or names[n] in "yx"]

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from napari_samsp.core.adapter import recover_adapter
-from napari_samsp.core.atomic_files import write_atomically
+from napari_samsp.core.atomic_files import recover_folder, write_atomically
 from napari_samsp.core.errors import InputError
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 
@@ -103,7 +102,7 @@ class RunFolder:
                 "choose another output folder."
             )
         self._state.parent.mkdir(parents=True, exist_ok=True)
-        recover_adapter(self.adapter)
+        recover_folder(self.adapter)
         text = yaml.safe_dump(content, sort_keys=False)
         write_atomically(self._config, text.encode())
 

@@ -92,3 +92,23 @@ def test_ome_zarr_is_read(tmp_path, version):
     image, channel_axis = read_ome_zarr(path)
     assert channel_axis == 0
     assert (image == data[0]).all()
+
+
+def test_a_header_that_claims_too_much_is_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_SAMSP_MAX_PIXELS", "600")
+    picture, tiff, stack = (tmp_path / name for name in ("a.png", "a.tif", "b.tif"))
+    ramp = np.arange(20 * 30).reshape(20, 30).astype(np.uint8)
+    Image.fromarray(ramp).save(picture)
+    tifffile.imwrite(tiff, np.stack([ramp] * 3, axis=-1))
+    tifffile.imwrite(stack, np.stack([ramp] * 5))
+    assert read_image(picture).shape == (20, 30)
+    assert read_image(tiff).shape == (20, 30, 3)
+    with pytest.raises(InputError, match=r"5 x 20 x 30 pixels.*MAX_PIXELS"):
+        read_image(stack)
+    monkeypatch.setenv("NAPARI_SAMSP_MAX_PIXELS", "599")
+    for path in (picture, tiff):
+        with pytest.raises(InputError, match="20 x 30 pixels, more than the limit"):
+            read_image(path)
+    monkeypatch.setenv("NAPARI_SAMSP_MAX_PIXELS", "many")
+    with pytest.raises(InputError, match="must be a number of pixels"):
+        read_image(tiff)
