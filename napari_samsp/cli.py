@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_samsp.core.errors import InputError, disk_message, is_disk_error
+from napari_samsp.core.errors import InputError, in_words, is_disk_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         code = main(None) or 0
         sys.stdout.flush()
     except InputError as error:
-        code = _say(str(error), BAD_INPUT)
+        code = _say(in_words(error), BAD_INPUT)
     except KeyboardInterrupt:
         code = _say("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
@@ -76,7 +76,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     except OSError as error:
         if not is_disk_error(error):
             raise
-        code = _say(disk_message(error), BAD_INPUT)
+        code = _say(in_words(error), BAD_INPUT)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import InputError, disk_message
+from napari_samsp.core.errors import InputError, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_what_a_disk_refuses_is_one_sentence(capsys, code: int) -> None:
     import os
 
     error = OSError(code, os.strerror(code), "runs/a")
-    sentence = disk_message(error)
+    sentence = in_words(error)
     assert sentence.startswith("runs/a: ")
     assert ending(capsys, error) == (2, f"{sentence}\n")
 

@@ -39,19 +39,21 @@ def is_disk_error(error: OSError) -> bool:
     return error.errno in _DISK_ERRORS
 
 
-def disk_message(error: OSError) -> str:
-    """Say in a plain sentence what a disk refused.
+def in_words(error: InputError | OSError) -> str:
+    """Say in a plain sentence what is wrong.
 
     Parameters
     ----------
-    error : OSError
-        As the system raised it.
+    error : InputError or OSError
+        An error of ours, which is a sentence, or what the system says of a disk.
 
     Returns
     -------
     str
         Names the file, if the error does.
     """
+    if isinstance(error, InputError):
+        return str(error)
     words = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{words}."

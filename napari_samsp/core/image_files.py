@@ -220,7 +220,7 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
     labels : numpy.ndarray
         ``(Y, X)`` integers.
     """
-    write_atomically(path, _tiff_bytes(labels))
+    write_atomically(path, tiff_bytes(labels))
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -233,10 +233,22 @@ def write_image(path: Path, image: np.ndarray) -> None:
     image : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
     """
-    write_atomically(path, _tiff_bytes(image))
+    write_atomically(path, tiff_bytes(image))
 
 
-def _tiff_bytes(array: np.ndarray) -> bytes:
+def tiff_bytes(array: np.ndarray) -> bytes:
+    """Encode an array as a compressed TIFF.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        ``(Y, X)`` or ``(Y, X, C)``.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+    """
     buffer = BytesIO()
     tifffile.imwrite(buffer, array, compression="zlib")
     return buffer.getvalue()

@@ -5,26 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.folder_changes import changing, unchanging
 from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
     as_labels,
     read_image,
     read_labels,
-    write_image,
-    write_labels,
+    tiff_bytes,
 )
 
+if TYPE_CHECKING:
+    from napari_samsp.core.folder_changes import Change
+
 MASK_SUFFIXES = (".tif", ".tiff", ".png")
+FOLDERS = ("images", "masks", "predictions")
+LIST = "samples.jsonl"
+REMOVED = "removed"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,12 @@ class Sample:
     prediction: Path | None = None
     info: dict[str, Any] = field(default_factory=dict, compare=False)
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """The paths that there are, by attribute."""
+        paths = {"image": self.image, "mask": self.mask, "prediction": self.prediction}
+        return {kind: path for kind, path in paths.items() if path is not None}
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read both files.
 
@@ -63,7 +74,8 @@ class Sample:
         InputError
             If one is broken, or their sizes differ.
         """
-        image, labels = read_image(self.image), read_labels(self.mask)
+        with unchanging(self.image.parent.parent):
+            image, labels = read_image(self.image), read_labels(self.mask)
         if image.ndim not in (2, 3) or image.shape[:2] != labels.shape:
             raise InputError(
                 f"{self.name}: the image is {_size(image)} but its mask is "
@@ -92,10 +104,11 @@ class TrainingSet:
         list of Sample
             Only names with both an image and a mask.
         """
-        images = self._files("images", IMAGE_SUFFIXES)
-        masks = self._files("masks", MASK_SUFFIXES)
-        predictions = self._files("predictions", MASK_SUFFIXES)
-        lines = self._lines()
+        with unchanging(self.folder):
+            images = self._files("images", IMAGE_SUFFIXES)
+            masks = self._files("masks", MASK_SUFFIXES)
+            predictions = self._files("predictions", MASK_SUFFIXES)
+            lines = self._lines()
         return [
             Sample(
                 name,
@@ -106,6 +119,29 @@ class TrainingSet:
             )
             for name in sorted(images.keys() & masks.keys())
         ]
+
+    def sample(self, name: str) -> Sample:
+        """Look a sample up.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Sample
+            As on disk now.
+
+        Raises
+        ------
+        InputError
+            If there is none, or not any more.
+        """
+        found = next((s for s in self.samples() if s.name == name), None)
+        if found is None:
+            raise InputError(f"There is no correction named {name} in {self.folder}.")
+        return found
 
     def check(self) -> list[Sample]:
         """The samples, if the set can be trained on.
@@ -141,8 +177,9 @@ class TrainingSet:
         """
         if not self.folder.is_dir():
             raise InputError(f"There is no training set at {self.folder}.")
-        images = self._files("images", IMAGE_SUFFIXES)
-        masks = self._files("masks", MASK_SUFFIXES)
+        with unchanging(self.folder):
+            images = self._files("images", IMAGE_SUFFIXES)
+            masks = self._files("masks", MASK_SUFFIXES)
         if not images and not masks:
             raise InputError(
                 f"The training set {self.folder} is empty: put images into "
@@ -166,7 +203,7 @@ class TrainingSet:
         prediction: np.ndarray | None = None,
         **info: Any,
     ) -> Sample:
-        """Store a corrected image.
+        """Store a corrected image; all of its files appear, or none.
 
         Parameters
         ----------
@@ -179,7 +216,7 @@ class TrainingSet:
         **info
             What to write into ``samples.jsonl``. ``name`` is the name wished for: it
             is made safe for a file, and numbered if it is taken. A wished name with
-            ``replace=True`` overwrites that sample.
+            ``replace=True`` takes the place of that sample.
 
         Returns
         -------
@@ -189,43 +226,43 @@ class TrainingSet:
         Raises
         ------
         InputError
-            If the sizes differ or the labels are no integers.
+            If the sizes differ, the labels are no integers, the image is no real
+            numbers, or another program does not let go of the folder.
         OSError
             If the folder cannot be written; the set is as before.
         """
+        image = np.asarray(image)
         labels = as_labels(np.asarray(labels), "of this correction")
+        if image.dtype.kind not in "biuf" or not image.size:
+            raise InputError(
+                f"An image of {image.size} values of {image.dtype} cannot be kept."
+            )
         if image.shape[:2] != labels.shape:
             raise InputError(
                 f"The image is {_size(image)} but its mask is {_size(labels)}."
             )
         replace = info.pop("replace", False)
-        wished = re.sub(r"[^\w-]+", "_", str(info.pop("name", "image"))).strip("_")
-        name = wished = wished[:80] or "image"
-        for folder in ("images", "masks", "predictions"):
-            (self.folder / folder).mkdir(parents=True, exist_ok=True)
-        if not replace:
-            number = 1
-            while self._taken(name):
-                number += 1
-                name = f"{wished}-{number}"
-        if replace:
-            self._drop_other_formats(name)
-        # The mask last: a pair is a sample only once both files are there.
-        write_image(self.folder / "images" / f"{name}.tif", np.asarray(image))
+        wished = str(info.pop("name", "image"))
+        # Encoded before anybody has to wait.
+        files = {"images": tiff_bytes(image), "masks": tiff_bytes(labels)}
         if prediction is not None:
-            write_labels(
-                self.folder / "predictions" / f"{name}.tif", prediction.astype(np.int32)
-            )
-        write_labels(self.folder / "masks" / f"{name}.tif", labels)
-        line = {
-            "name": name,
-            **info,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        self._write_lines(self._lines() | {name: line})
-        return next(s for s in self.samples() if s.name == name)
+            files["predictions"] = tiff_bytes(np.asarray(prediction).astype(np.int32))
+        with changing(self.folder) as change:
+            name = _safe_name(wished)
+            if replace and wished in self._files("images", IMAGE_SUFFIXES):
+                name = wished  # a file's name, perhaps a person's own
+            if replace:
+                self._put_aside(name, image, files, change)
+            else:
+                name = self._free_name(name)
+            for folder, content in files.items():
+                change.write(f"{folder}/{name}.tif", content)
+            time = datetime.now(UTC).isoformat(timespec="seconds")
+            line = {"name": name, **info, "time": time}
+            change.write(LIST, _as_lines(self._lines() | {name: line}))
+        return self.sample(name)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> Sample:
         """Take a sample out; its files move to ``removed/``, so that nothing is lost.
 
         Parameters
@@ -233,22 +270,67 @@ class TrainingSet:
         name : str
             A sample's name.
 
+        Returns
+        -------
+        Sample
+            With the files where they are now, for `put_back`.
+
         Raises
         ------
         InputError
-            If there is no such sample.
+            If there is no such sample, or another program does not let go of the
+            folder.
+        OSError
+            If the folder cannot be written; the set is as before.
         """
-        sample = next((s for s in self.samples() if s.name == name), None)
-        if sample is None:
-            raise InputError(f"There is no correction named {name}.")
-        for path in (sample.mask, sample.image, sample.prediction):
-            if path is not None:
-                target = self.folder / "removed" / path.parent.name
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, target / path.name)
-        lines = self._lines()
-        lines.pop(name, None)
-        self._write_lines(lines)
+        with changing(self.folder) as change:
+            sample = self.sample(name)
+            target = self._removed._free_name(name)
+            moved = {
+                kind: self._move(path, f"{REMOVED}/{path.parent.name}", target, change)
+                for kind, path in sample.files.items()
+            }
+            lines = self._lines()
+            info = lines.pop(name, {})
+            change.write(LIST, _as_lines(lines))
+            if info:
+                kept = self._removed._lines() | {target: info | {"name": target}}
+                change.write(f"{REMOVED}/{LIST}", _as_lines(kept))
+        return Sample(name, **moved, info=info)
+
+    def put_back(self, removed: Sample) -> Sample:
+        """Undo a `remove`.
+
+        Parameters
+        ----------
+        removed : Sample
+            What it returned.
+
+        Returns
+        -------
+        Sample
+            As it was; if its name has been taken since, with a number.
+
+        Raises
+        ------
+        InputError
+            If its files are gone, or another program does not let go of the folder.
+        OSError
+            If the folder cannot be written; the set is as before.
+        """
+        with changing(self.folder) as change:
+            if not all(path.is_file() for path in removed.files.values()):
+                raise InputError(f"The files of {removed.name} are gone from removed/.")
+            name = self._free_name(removed.name)
+            for path in removed.files.values():
+                self._move(path, path.parent.name, name, change)
+            if removed.info:
+                kept = self._removed._lines()
+                kept.pop(removed.mask.stem, None)
+                change.write(f"{REMOVED}/{LIST}", _as_lines(kept))
+                line = removed.info | {"name": name}
+                change.write(LIST, _as_lines(self._lines() | {name: line}))
+        return self.sample(name)
 
     def fingerprint(self) -> str:
         """SHA-256 over the samples' names and the content of their files."""
@@ -258,6 +340,10 @@ class TrainingSet:
             for path in (sample.image, sample.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
+
+    @property
+    def _removed(self) -> TrainingSet:
+        return TrainingSet(self.folder / REMOVED)
 
     def _files(self, folder: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
         place = self.folder / folder
@@ -269,33 +355,71 @@ class TrainingSet:
             if f.suffix.lower() in suffixes and not f.name.startswith(".")
         }
 
-    def _taken(self, name: str) -> bool:
-        return any(
-            name in self._files(folder, IMAGE_SUFFIXES)
-            for folder in ("images", "masks")
-        )
+    def _free_name(self, wished: str) -> str:
+        # Some disks take a name in capitals for the same.
+        taken = {
+            name.casefold()
+            for folder in FOLDERS
+            for name in self._files(folder, IMAGE_SUFFIXES)
+        }
+        name, number = wished, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{wished}-{number}"
+        return name
 
-    def _drop_other_formats(self, name: str) -> None:
-        for folder in ("images", "masks", "predictions"):
-            path = self._files(folder, IMAGE_SUFFIXES).get(name)
-            if path is not None and path.suffix != ".tif":
-                path.unlink()
+    def _move(self, path: Path, folder: str, name: str, change: Change) -> Path:
+        target = f"{folder}/{name}{path.suffix}"
+        change.move(path.relative_to(self.folder).as_posix(), target)
+        return self.folder / target
+
+    def _put_aside(
+        self, name: str, image: np.ndarray, files: dict[str, bytes], change: Change
+    ) -> None:
+        """Move to ``removed/`` what a new version of a sample does not overwrite."""
+        target = self._removed._free_name(name)
+        for folder in FOLDERS:
+            old = self._files(folder, IMAGE_SUFFIXES).get(name)
+            if old is None or (folder in files and old.suffix == ".tif"):
+                continue
+            if folder == "predictions" and self._shows(name, image):
+                continue  # of the same pixels, it is still what the model had said
+            self._move(old, f"{REMOVED}/{folder}", target, change)
+
+    def _shows(self, name: str, image: np.ndarray) -> bool:
+        old = self._files("images", IMAGE_SUFFIXES).get(name)
+        try:
+            return old is not None and np.array_equal(read_image(old), image)
+        except InputError:
+            return False
 
     def _lines(self) -> dict[str, dict[str, Any]]:
-        path = self.folder / "samples.jsonl"
+        path = self.folder / LIST
         lines: dict[str, dict[str, Any]] = {}
-        if path.is_file():
-            for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    line = json.loads(text)
-                    lines[str(line["name"])] = line
-                except (ValueError, TypeError, KeyError):
-                    continue  # a broken note must not hide the images themselves
+        try:
+            content = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return lines  # a set made by hand
+        for text in content.split("\n"):
+            try:
+                line = json.loads(text)
+                lines[str(line["name"])] = line
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # a broken note must not hide the images themselves
         return lines
 
-    def _write_lines(self, lines: dict[str, dict[str, Any]]) -> None:
-        text = "".join(json.dumps(line) + "\n" for line in lines.values())
-        write_atomically(self.folder / "samples.jsonl", text.encode())
+
+def _as_lines(lines: dict[str, dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(line) + "\n" for line in lines.values()).encode()
+
+
+def _safe_name(wished: str) -> str:
+    """A file's stem on any system, of at most 120 bytes."""
+    name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", wished)).strip("_")
+    name = name.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
+    if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):
+        name = f"{name}_image"  # Windows' own
+    return name or "image"
 
 
 def _size(array: np.ndarray) -> str:

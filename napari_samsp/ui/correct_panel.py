@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import corrections_folder
 from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    import numpy as np
     from napari.layers import Image
 
 LIST_HEIGHT = 110
@@ -70,7 +69,7 @@ class CorrectPanel(QWidget):
         super().__init__()
         self._viewer = viewer
         self._chosen_image = chosen_image
-        self._removed: list[tuple[Sample, tuple[np.ndarray, ...]]] = []
+        self._removed: list[Sample] = []
         self.training_set = TrainingSet(corrections_folder())
         self.labels = LayerChooser(
             viewer, Labels, tooltip="What you corrected; follows the selected layer"
@@ -153,7 +152,7 @@ class CorrectPanel(QWidget):
                 **info,
             )
         except (InputError, OSError) as error:
-            self._tell(str(error), failed=True)
+            self._refuse(error)
             return
         self.refresh(select=sample.name)
         self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
@@ -161,14 +160,14 @@ class CorrectPanel(QWidget):
 
     def open_selected(self, *_: Any) -> None:
         """Add the selected correction as an image and a labels layer."""
-        sample = self._selected_sample()
-        if sample is None:
+        if self.selected is None:
             return
         try:
+            sample = self.training_set.sample(self.selected)
             image, labels = sample.read()
             prediction = read_labels(sample.prediction) if sample.prediction else None
-        except InputError as error:
-            self._tell(str(error), failed=True)
+        except (InputError, OSError) as error:
+            self._refuse(error)
             return
         rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
         if image.ndim == 3 and not rgb:
@@ -187,36 +186,30 @@ class CorrectPanel(QWidget):
 
     def remove_selected(self, *_: Any) -> None:
         """Take the selected correction out of the set."""
-        sample = self._selected_sample()
-        if sample is None:
+        if self.selected is None:
             return
         try:
-            arrays: tuple[np.ndarray, ...] = sample.read()
-            if sample.prediction:
-                arrays = (*arrays, read_labels(sample.prediction))
-            self._removed.append((sample, arrays))
-        except InputError:
-            pass  # a broken one can be removed, but not put back from here
-        try:
-            self.training_set.remove(sample.name)
+            removed = self.training_set.remove(self.selected)
         except (InputError, OSError) as error:
-            self._tell(str(error), failed=True)
+            self._refuse(error)
             return
+        self._removed.append(removed)
         self.refresh()
-        self._tell(f"Removed {sample.name}; its files are in removed/.")
+        self._tell(f"Removed {removed.name}; its files are in removed/.")
         self.changed.emit()
 
     def undo_remove(self, *_: Any) -> None:
         """Put the correction back that was removed last."""
         if not self._removed:
             return
-        sample, arrays = self._removed.pop()
-        info = {k: v for k, v in sample.info.items() if k not in ("name", "time")}
         try:
-            back = self.training_set.add(*arrays, name=sample.name, **info)
+            back = self.training_set.put_back(self._removed[-1])
         except (InputError, OSError) as error:
-            self._tell(str(error), failed=True)
+            if not self._removed[-1].mask.is_file():
+                self._removed.pop()  # gone for good
+            self._refuse(error)
             return
+        self._removed.pop()
         self.refresh(select=back.name)
         self._tell(f"{back.name} is back.")
         self.changed.emit()
@@ -243,7 +236,12 @@ class CorrectPanel(QWidget):
             Name of the correction to select.
         """
         self.list.clear()
-        for sample in self.training_set.samples():
+        try:
+            samples = self.training_set.samples()
+        except (InputError, OSError) as error:
+            samples = []
+            self._tell(in_words(error))
+        for sample in samples:
             item = QTreeWidgetItem(
                 [sample.name, str(sample.info.get("layer", "")), _local_time(sample)]
             )
@@ -270,15 +268,18 @@ class CorrectPanel(QWidget):
             return self._chosen_image()
         return image_of(self._viewer, labels)
 
-    def _selected_sample(self) -> Sample | None:
-        samples = self.training_set.samples()
-        return next((s for s in samples if s.name == self.selected), None)
-
     def _tell(self, text: str, failed: bool = False) -> None:
         self.message.setText(text)
         self.message.show()
         if failed:
             show_error(text)
+
+    def _refuse(self, error: InputError | OSError) -> None:
+        text = in_words(error)
+        # The folder may have changed: another window, or a hand, was there.
+        self.refresh(select=self.selected)
+        self.changed.emit()
+        self._tell(text, failed=True)
 
     def _update_buttons(self) -> None:
         for key in ("open", "replace", "remove"):

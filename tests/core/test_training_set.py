@@ -120,3 +120,58 @@ def test_a_broken_note_hides_no_sample(tmp_path, nuclei):
     training_set.add(*nuclei, name="a")
     (tmp_path / "samples.jsonl").write_bytes(b'{"name": "a"\n\xff\xfe[1]\n3\n')
     assert [s.name for s in training_set.check()] == ["a"]
+
+
+def test_what_is_removed_comes_back_as_it_was(tmp_path, nuclei):
+    training_set = TrainingSet(tmp_path)
+    first = training_set.add(*nuclei, nuclei[1], name="a", source="x.tif")
+    content = first.image.read_bytes()
+    removed = training_set.remove("a")
+    training_set.add(nuclei[0][:40], nuclei[1][:40], name="a")
+    again = training_set.remove("a")
+    assert again.image != removed.image  # the second overwrote nothing
+    back = training_set.put_back(removed)
+    assert back.name == "a"
+    assert back.image.read_bytes() == content
+    assert back.info == first.info
+    assert training_set.put_back(again).name == "a-2"
+    with pytest.raises(InputError, match="are gone from removed/"):
+        training_set.put_back(removed)
+
+
+def test_replacing_keeps_no_prediction_of_other_pixels(tmp_path, nuclei):
+    image, labels = nuclei
+    training_set = TrainingSet(tmp_path)
+    training_set.add(image, labels, labels, name="a")
+    assert training_set.add(image, labels > 0, name="a", replace=True).prediction
+    sample = training_set.add(image[::-1], labels, name="a", replace=True)
+    assert sample.prediction is None
+    assert (tmp_path / "removed" / "predictions" / "a.tif").is_file()
+
+
+def test_replacing_in_a_set_made_by_hand(tmp_path, nuclei):
+    for folder, array in zip(("images", "masks"), nuclei, strict=True):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "my cells.png"
+        io.imsave(path, array.astype(np.uint8), check_contrast=False)
+    training_set = TrainingSet(tmp_path)
+    sample = training_set.add(*nuclei, name="my cells", replace=True)
+    assert [s.name for s in training_set.samples()] == ["my cells"]
+    assert sample.image.name == "my cells.tif"
+    assert (tmp_path / "removed" / "images" / "my cells.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("wished", "name"),
+    [("CON", "CON_image"), ("Zellkörper 細胞", "Zellkörper_細胞"), ("../..", "image")],
+)
+def test_names_that_every_disk_takes(tmp_path, wished, name):
+    assert TrainingSet(tmp_path).add(np.eye(4), np.eye(4), name=wished).name == name
+
+
+def test_names_that_differ_in_capitals_only_are_numbered(tmp_path):
+    names = [
+        TrainingSet(tmp_path).add(np.eye(4), np.eye(4), name=wished).name
+        for wished in ("cells", "Cells", "細" * 100, "細" * 100)
+    ]
+    assert names == ["cells", "Cells-2", "細" * 40, "細" * 40 + "-2"]

@@ -1,0 +1,23 @@
+"""Counts what was tried, and says so at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+_TALLY = pytest.StashKey[Counter]()
+
+
+@pytest.fixture
+def tally(request) -> Counter:
+    """What is counted here is printed after the tests."""
+    return request.config.stash.setdefault(_TALLY, Counter())
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    counted = config.stash.get(_TALLY, Counter())
+    if counted:
+        terminalreporter.section("reliability")
+        for what, number in sorted(counted.items()):
+            terminalreporter.write_line(f"{what}: {number:,}")

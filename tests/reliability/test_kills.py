@@ -1,0 +1,115 @@
+"""Nothing that was kept is lost when a process is killed, at whatever moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_samsp.core.image_files import read_labels
+from napari_samsp.core.training_set import TrainingSet
+
+KEEPER = Path(__file__).with_name("keep_corrections.py")
+KILLS = 25
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
+
+def checked(corrections: TrainingSet) -> dict[str, int]:
+    """What the samples show by name; all files of a sample show the same."""
+    shown = {}
+    for sample in corrections.check():
+        image, labels = sample.read()
+        prediction = read_labels(sample.prediction)
+        assert image.shape == labels.shape == prediction.shape
+        values = {*image.ravel(), *labels.ravel(), *prediction.ravel()}
+        assert len(values) == 1, f"{sample.name} mixes {values}"
+        shown[sample.name] = int(values.pop())
+    lines = (corrections.folder / "samples.jsonl").read_text().splitlines()
+    assert {json.loads(line)["name"] for line in lines} == shown.keys() or (
+        # Removed, and not yet put back.
+        (corrections.folder / "removed" / "masks" / "same.tif").is_file()
+    )
+    return shown
+
+
+@forks
+def test_no_kill_loses_or_mixes_a_correction(tmp_path, tally):
+    corrections = TrainingSet(tmp_path / "set")
+    moments = random.Random(0)
+    kept: dict[str, int] = {}
+    in_the_middle = 0
+    with subprocess.Popen(
+        [sys.executable, KEEPER, corrections.folder],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as keeper:  # fmt: skip
+        for _ in range(KILLS):
+            keeper.stdin.write(f"{moments.uniform(0, 0.8)}\n")
+            keeper.stdin.flush()
+            last = None
+            while (line := keeper.stdout.readline()) != "killed\n":
+                assert line, "the keeper failed"
+                what, name, number = line.split()
+                if int(number):
+                    kept[name] = last = int(number)
+                tally[f"corrections {what} around kills"] += 1
+            names = os.listdir(corrections.folder)
+            in_the_middle += any(n.startswith((".stage.", ".change")) for n in names)
+            shown = checked(corrections)
+            if "same" not in shown:  # killed between removing and putting back
+                corrections.put_back(removed(corrections))
+                shown = checked(corrections)
+            for name, number in kept.items():
+                if name != "same":
+                    assert shown[name] == number
+            # The last replacement may have become valid before it could say so.
+            assert "same" in shown
+            assert last is None or shown["same"] >= kept["same"]
+            kept["same"] = shown["same"]
+            assert not (corrections.folder / ".change").exists()
+        keeper.stdin.close()
+    assert in_the_middle, "no kill came in the middle of a change"
+    tally["kills while corrections are kept"] += KILLS
+    tally["of them in the middle of a change"] += in_the_middle
+
+
+def removed(corrections: TrainingSet):
+    """The sample that waits to be put back."""
+    place = TrainingSet(corrections.folder / "removed")
+    (sample,) = (s for s in place.samples() if s.name == "same")
+    return sample
+
+
+def test_two_programs_keep_in_one_set_and_no_line_is_lost(tmp_path, tally):
+    code = (
+        "import sys, numpy as np\n"
+        "from napari_samsp.core.training_set import TrainingSet\n"
+        "mine = int(sys.argv[2])\n"
+        "corrections = TrainingSet(sys.argv[1])\n"
+        "sys.stdin.readline()\n"
+        "for n in range(10):\n"
+        "    image = np.full((8, 9), 10 * mine + n + 1, np.uint8)\n"
+        "    corrections.add(image, image, name='same', layer=f'{mine}.{n}')\n"
+    )
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "set", str(mine)],
+            stdin=subprocess.PIPE, text=True,
+        )
+        for mine in range(2)
+    ]  # fmt: skip
+    for program in programs:
+        program.stdin.write("go\n")
+        program.stdin.close()
+    assert [program.wait(60) for program in programs] == [0, 0]
+    samples = TrainingSet(tmp_path / "set").check()
+    shown = {int(sample.read()[0][0, 0]) for sample in samples}
+    assert shown == set(range(1, 21))
+    layers = {sample.info["layer"] for sample in samples}
+    assert layers == {f"{mine}.{n}" for mine in range(2) for n in range(10)}
+    tally["corrections kept by two programs at once"] += len(samples)
