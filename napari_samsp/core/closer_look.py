@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.tiles import Tile, tile_image
+from napari_samsp.core.tiles import Grid, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ def _fullest(place: Tile, seen: np.ndarray, field: int) -> Tile:
         bottom, right = np.array([tile.bottom, tile.right]) * per_pixel
         return float(seen[top : ceil(bottom), left : ceil(right)].mean())
 
-    best = max(tile_image(place.shape, field), key=amount)
+    best = max(Grid(place.shape, field).tiles, key=amount)
     return Tile(
         place.top + best.top,
         place.top + best.bottom,

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from skimage import measure
 
 from napari_samsp.core.closer_look import WORTH_IT, look
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
-from napari_samsp.core.tiles import Tile, blend, join_objects, tile_image
+from napari_samsp.core.mosaic import Mosaic
+from napari_samsp.core.tile_run import (
+    EMBEDDINGS_BYTES,
+    Encoder,
+    inference,
+    iterate_tiles,
+)
+from napari_samsp.core.tiles import Grid, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import Tensor
-
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.picture import Picture
+    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.core.tile_run import TileMaps
 
 Tiling = Literal["auto", "on", "off"] | int
-TOKENS_AT_ONCE = (2048, 65_536)
-"""Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""
-MAPS_AT_ONCE = 8
-"""Object maps that are brought to full size together; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,18 @@ class Iteration:
 
 def iterate_picture(
     model: SelfPrompting,
-    picture: np.ndarray,
+    picture: np.ndarray | Picture,
     iterations: int,
     tile: Tiling = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Iteration]:
-    """Segment a picture and give each iteration as soon as it is ready.
+    """Segment a picture in memory, iteration by iteration.
 
     Parameters
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    picture : numpy.ndarray
+    picture : numpy.ndarray or Picture
         ``(Y, X, 3)`` uint8, from `napari_samsp.core.images.to_rgb8`.
     iterations : int
         How many, the prompt-free one included.
@@ -96,127 +96,92 @@ def iterate_picture(
     Yields
     ------
     Iteration
-        Iteration 0, 1, ...
+        Iteration 0, 1, ..., each as soon as it is ready; of a picture with very many
+        tiles all of them at the end.
     """
     shape = picture.shape[:2]
-    embed = _Encoder(model, picture)
-    tiles = tile_image(shape, _field(model, embed, shape, tile))
-    batches = [
-        tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
-    ]
-    running: list[_TileRun] = []
-    previous: np.ndarray | None = None
-    for t in range(iterations):
+    embed = Encoder(model, picture)
+    grid = Grid(shape, field_of_view(model, embed, shape, tile))
+    tiles = grid.tiles
+    # What does not fit goes tile by tile, and all iterations are ready at the end.
+    fits = len(tiles) * embed.bytes_per_tile <= EMBEDDINGS_BYTES
+    steps: dict[int, _Step] = {}
+    previous = np.empty(0)
+    start, done = time.perf_counter(), 0
+    for maps in iterate_tiles(model, embed, tiles, iterations, one_by_one=fits):
+        t = maps.iteration
+        if t not in steps:
+            steps[t] = _Step(grid, model.objects)
+        steps[t].add(maps)
+        done += 1
+        if progress is not None:
+            progress(done / (iterations * len(tiles)))
+        complete = maps.tile is tiles[-1]
+        if complete:
+            steps[t].mosaic.finish()
+        steps[t].seconds += time.perf_counter() - start
         start = time.perf_counter()
-        maps: list[np.ndarray] = []
-        parts: list[np.ndarray] = []
-        scores: list[float] = []
-        for n, places in enumerate(batches):
-            with _inference(model.device):
-                if t == 0:
-                    running.append(_TileRun(model, embed, places, iterations))
-                decoding = next(running[n].decodings)
-                for values, part in running[n].to_image(
-                    decoding, separate=model.objects and t > 0
-                ):
-                    maps.append(values)
-                    parts.append(part)
-            scores += decoding.scores.float().tolist()
-            if progress is not None:
-                progress((t * len(tiles) + len(maps)) / (iterations * len(tiles)))
-        logits = blend(tiles, maps, shape)
-        if model.objects and t > 0:
-            labels = join_objects(tiles, parts, shape)
-        elif model.objects:
-            labels = measure.label(logits > 0, connectivity=1).astype(np.int32)
-        else:
-            labels = (logits > 0).astype(np.int32)
-        yield Iteration(
-            labels=labels,
-            logits=logits,
-            prompt=model.kind if t > 0 else None,
-            score=float(np.mean(scores)) if scores else 0.0,
-            iou_to_previous=None if previous is None else _iou(labels, previous),
-            seconds=time.perf_counter() - start,
-            iteration=t,
-            iterations=iterations,
-        )
-        previous = labels
+        if complete:
+            step = steps.pop(t)
+            yield Iteration(
+                labels=step.labels,
+                logits=step.logits,
+                prompt=model.kind if t > 0 else None,
+                score=step.score,
+                iou_to_previous=None if t == 0 else _iou(step.labels, previous),
+                seconds=step.seconds,
+                iteration=t,
+                iterations=iterations,
+            )
+            previous = step.labels
+            start = time.perf_counter()
 
 
-class _Encoder:
-    """Encodes tiles of a picture; what was encoded last is not encoded again."""
+class _Step:
+    """An iteration in the making."""
 
-    def __init__(self, model: SelfPrompting, picture: np.ndarray) -> None:
-        self.model, self.picture = model, picture
-        self.size = int(model.sam.image_encoder.img_size)
-        tokens = (self.size // self.patch) ** 2
-        most = TOKENS_AT_ONCE[model.device.type != "cpu"]
-        self.at_once = max(1, most // tokens)
-        self._tiles: list[Tile] = []
-        self._known: tuple[Tensor, Tensor] | None = None
+    def __init__(self, grid: Grid, objects: bool) -> None:
+        self.labels = np.zeros(grid.shape, np.int32)
+        self.logits = np.empty(grid.shape, np.float32)
+        self.mosaic = Mosaic(grid, self.labels, objects, self.logits)
+        self.scores: list[float] = []
+        self.seconds = 0.0
+
+    def add(self, maps: TileMaps) -> None:
+        self.mosaic.add(maps.tile, maps.logits, maps.objects)
+        self.scores += maps.scores
 
     @property
-    def patch(self) -> int:
-        """Side of a patch in input pixels."""
-        return int(self.model.sam.image_encoder.patch_embed.proj.stride[0])
-
-    def __call__(self, tiles: list[Tile]) -> tuple[Tensor, Tensor]:
-        """The ``(B, C, h, w)`` embeddings and ``(B, 2)`` unpadded sides of B tiles."""
-        if self._known is None or tiles != self._tiles:
-            inputs = [to_model_input(self.picture[t.window], self.size) for t in tiles]
-            images, valid = (torch.stack(parts) for parts in zip(*inputs, strict=True))
-            device = self.model.device
-            self._known = self.model.encode(images.to(device)), valid.to(device)
-            self._tiles = tiles
-        return self._known
+    def score(self) -> float:
+        return float(np.mean(self.scores)) if self.scores else 0.0
 
 
-class _TileRun:
-    """The iterations of tiles of one size, each on its own embedding."""
-
-    def __init__(
-        self,
-        model: SelfPrompting,
-        embed: _Encoder,
-        tiles: list[Tile],
-        iterations: int,
-    ) -> None:
-        embeddings, valid = embed(tiles)
-        self.decodings = model.iterate(embeddings, valid, iterations)
-        self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
-        self.shape, self.size, self.count = tiles[0].shape, embed.size, len(tiles)
-
-    def to_image(
-        self, decoding: Decoding, separate: bool
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each tile the full-size largest logit and, with ``separate``, whose it is.
-
-        The second is 0 where nothing is, else the number of the tile's map, from 1.
-        """
-        for n in range(self.count):
-            yield self._one(decoding.logits[decoding.image_index == n], separate)
-
-    def _one(self, logits: Tensor, separate: bool) -> tuple[np.ndarray, np.ndarray]:
-        best = torch.full(self.shape, -32.0, device=logits.device)
-        which = torch.zeros(self.shape, dtype=torch.int32, device=logits.device)
-        for first in range(0, len(logits), MAPS_AT_ONCE):
-            maps = logits_to_image(
-                logits[first : first + MAPS_AT_ONCE], self.size, self.valid, self.shape
-            )
-            values, index = maps.max(0)
-            better = values > best
-            best = torch.where(better, values, best)
-            if separate:
-                which = torch.where(better, (index + first + 1).int(), which)
-        which = torch.where(best > 0, which, 0)
-        return best.cpu().numpy(), which.cpu().numpy()
-
-
-def _field(
-    model: SelfPrompting, embed: _Encoder, shape: tuple[int, int], tile: Tiling
+def field_of_view(
+    model: SelfPrompting, embed: Encoder, shape: tuple[int, int], tile: Tiling
 ) -> int | None:
-    """Side of the tiles, None for the whole picture."""
+    """How much of a picture the model should see at once.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    embed : Encoder
+        Of the picture.
+    shape : tuple of int
+        Height and width of the picture.
+    tile : {"auto", "on", "off"} or int
+        As for `iterate_picture`.
+
+    Returns
+    -------
+    int or None
+        Side of the tiles in pixels, None for the whole picture.
+
+    Raises
+    ------
+    InputError
+        If ``tile`` is something else.
+    """
     if tile == "off":
         return None
     if tile == "on":
@@ -230,9 +195,9 @@ def _field(
     return tile if tile * WORTH_IT <= max(shape) else None
 
 
-def _first_look(model: SelfPrompting, embed: _Encoder, shape: tuple[int, int]) -> int:
+def _first_look(model: SelfPrompting, embed: Encoder, shape: tuple[int, int]) -> int:
     def foreground(tile: Tile) -> np.ndarray:
-        with _inference(model.device):
+        with inference(model.device):
             embedding, valid = embed([tile])
             first = model.decode(embedding, torch.zeros(1, dtype=torch.int64))
         rows, cols = (-(-int(side) // model.stride) for side in valid[0])
@@ -241,14 +206,6 @@ def _first_look(model: SelfPrompting, embed: _Encoder, shape: tuple[int, int]) -
     found = look(foreground, shape, embed.size, embed.patch)
     # Where nothing is seen, single objects may be too small to be seen.
     return found or (embed.size if model.objects else max(shape))
-
-
-@contextmanager
-def _inference(device: torch.device) -> Iterator[None]:
-    """No gradients; bf16 on a GPU that has it."""
-    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
-        yield
 
 
 def _iou(labels: np.ndarray, previous: np.ndarray) -> float:

@@ -13,10 +13,17 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from napari_samsp.core.intensities import row_blocks
 from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
+from napari_samsp.core.tiles import Tile
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_samsp.core.picture import Picture
+
+REDUCING_GAP = 3
+"""An image that is larger by this is first averaged over whole numbers of pixels."""
 
 
 def fit(shape: tuple[int, int], size: int) -> tuple[int, int]:
@@ -60,25 +67,51 @@ def normalise_and_pad(image: Tensor, size: int) -> Tensor:
     return F.pad(image, (0, size - w, 0, size - h))
 
 
-def to_model_input(image: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-    """Bring one image into the model's frame.
+def to_model_input(
+    image: np.ndarray | Picture, size: int, place: Tile | None = None
+) -> tuple[Tensor, Tensor]:
+    """Bring an image, or a place in it, into the model's frame.
 
     Parameters
     ----------
-    image : numpy.ndarray
-        ``(Y, X, 3)`` uint8.
+    image : numpy.ndarray or Picture
+        ``(Y, X, 3)`` uint8. What is much larger than the model's input is read and
+        made smaller strip by strip.
     size : int
         Side of the model's input.
+    place : Tile, optional
+        Default: the whole image.
 
     Returns
     -------
     tuple of Tensor
         ``(3, size, size)`` float32, and ``(2,)`` int64 unpadded height and width.
     """
-    height, width = fit(image.shape[:2], size)
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    place = place or Tile(0, image.shape[0], 0, image.shape[1])
+    height, width = fit(place.shape, size)
+    # What Pillow's own reducing_gap does: averages first, and hardly any difference.
+    factor = max(1, max(place.shape) // (REDUCING_GAP * size))
+    reduced = Image.fromarray(_reduced(image, place, factor))
+    resized = reduced.resize(
+        (width, height),
+        Image.Resampling.BILINEAR,
+        box=(0, 0, place.shape[1] / factor, place.shape[0] / factor),
+    )
     tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     return normalise_and_pad(tensor, size), torch.tensor([height, width])
+
+
+def _reduced(image: np.ndarray | Picture, place: Tile, factor: int) -> np.ndarray:
+    """A place, made smaller by a whole number in each direction."""
+    rows, columns = place.window
+    if factor == 1:
+        return np.ascontiguousarray(image[rows, columns])
+    strips = []
+    for strip in row_blocks((*place.shape, 3), 1, factor):
+        part = slice(rows.start + strip.start, rows.start + strip.stop)
+        pixels = np.ascontiguousarray(image[part, columns])
+        strips.append(np.asarray(Image.fromarray(pixels).reduce(factor)))
+    return np.concatenate(strips)
 
 
 def valid_cells(valid: Tensor, size: int, stride: int) -> Tensor:

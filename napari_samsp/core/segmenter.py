@@ -11,6 +11,8 @@ from napari_samsp.core.device import choose_device
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.inference import Iteration, iterate_picture
+from napari_samsp.core.large_image import Written, segment_picture_into
+from napari_samsp.core.picture import Picture
 from napari_samsp.core.prompt_kind import parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.inference import Tiling
 
-__all__ = ["Iteration", "Segmenter"]
+__all__ = ["Iteration", "Segmenter", "Written"]
 
 
 class Segmenter:
@@ -158,15 +160,76 @@ class Segmenter:
         InputError
             As `segment`.
         """
+        model, tile = self._prepare(iterations, objects, prompt, tile)
+        picture = to_rgb8(image, channel_axis, self.scaling)
+        return iterate_picture(model, picture, iterations, tile, progress)
+
+    def segment_into(
+        self,
+        image: Any,
+        out: Any,
+        iterations: int = 3,
+        objects: bool = False,
+        channel_axis: int | None = None,
+        prompt: str | None = None,
+        tile: Tiling = "auto",
+        progress: Callable[[float], None] | None = None,
+    ) -> Written:
+        """Segment an image of any size and write the labels of the last iteration.
+
+        The image is read window by window and the labels are written row by row: a
+        strip of tiles is in memory, never the image. The labels are those of
+        `segment`, whose other settings this takes too.
+
+        Parameters
+        ----------
+        image : array_like
+            As for `segment`; numpy, dask, zarr, or another array that gives windows.
+        out : array_like
+            ``(Y, X)`` int32 that takes windows, such as a zarr or numpy array. What
+            it holds is not complete before the call returns.
+        iterations, objects, channel_axis, prompt, tile
+            As for `segment`. Tiles are at most 4096 pixels wide.
+        progress : callable, optional
+            Called with the part that is done, 0 to 1, often. What it raises ends the
+            work.
+
+        Returns
+        -------
+        Written
+            How many objects, how much foreground, and more.
+
+        Raises
+        ------
+        InputError
+            As `segment`, and if ``out`` has another shape or too small a dtype.
+
+        Examples
+        --------
+        >>> import zarr
+        >>> image = zarr.open_array("image.zarr", mode="r")
+        >>> labels = zarr.create_array(
+        ...     "labels.zarr", shape=image.shape, dtype="int32", chunks=(1024, 1024)
+        ... )
+        >>> Segmenter().segment_into(image, labels, objects=True).objects
+        1234
+        """
+        model, tile = self._prepare(iterations, objects, prompt, tile)
+        tick = None if progress is None else lambda: progress(0.0)
+        picture = Picture(image, channel_axis, self.scaling, tick)
+        return segment_picture_into(model, picture, out, iterations, tile, progress)
+
+    def _prepare(
+        self, iterations: int, objects: bool, prompt: str | None, tile: Tiling
+    ) -> tuple[SelfPrompting, Tiling]:
+        """The model for these settings, and how much it sees at once."""
         if iterations < 1:
             raise InputError("The number of iterations must be at least 1.")
         parse_kind(prompt or self.kind)
-        picture = to_rgb8(image, channel_axis, self.scaling)
         if (
             tile == "auto"
             and self.card is not None
             and self.card.field_of_view is not None
         ):
             tile = self.card.field_of_view
-        model = SelfPrompting(self.sam, prompt or self.kind, objects)
-        return iterate_picture(model, picture, iterations, tile, progress)
+        return SelfPrompting(self.sam, prompt or self.kind, objects), tile

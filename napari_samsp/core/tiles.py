@@ -30,30 +30,97 @@ class Tile:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def tile_image(shape: tuple[int, int], size: int | None) -> list[Tile]:
-    """Cover an image.
+class Grid:
+    """Tiles that cover an image, and what each is worth where.
+
+    The tiles are of equal size, evenly spread, and overlap by at least `OVERLAP`
+    where there are several.
 
     Parameters
     ----------
     shape : tuple of int
-        Height and width.
+        Height and width of the image.
     size : int or None
         Side of a tile; None gives one tile, the whole image.
 
-    Returns
-    -------
-    list of Tile
-        Row by row. They are of equal size, evenly spread, and overlap by at least
-        `OVERLAP` where there are several.
+    Attributes
+    ----------
+    tiles : list of Tile
+        Row by row.
     """
-    if size is None:
-        return [Tile(0, shape[0], 0, shape[1])]
-    rows, cols = (_starts(side, size) for side in shape)
-    return [
-        Tile(top, min(top + size, shape[0]), left, min(left + size, shape[1]))
-        for top in rows
-        for left in cols
-    ]
+
+    def __init__(self, shape: tuple[int, int], size: int | None) -> None:
+        self.shape = shape
+        self._rows, self._columns = (_Axis(side, size or side) for side in shape)
+        self.tiles = [
+            Tile(top, top + self._rows.size, left, left + self._columns.size)
+            for top in self._rows.starts
+            for left in self._columns.starts
+        ]
+
+    @property
+    def height(self) -> int:
+        """Of every tile."""
+        return self._rows.size
+
+    def weight(self, tile: Tile) -> np.ndarray:
+        """How much each pixel of a tile counts, ``(Y, X)`` float32.
+
+        It fades towards the tile's border. In every pixel of the image the weights of
+        all tiles add up to 1.
+        """
+        return np.outer(
+            self._rows.weights[tile.top], self._columns.weights[tile.left]
+        )
+
+    def core(self, tile: Tile) -> tuple[slice, slice]:
+        """Where in the tile it knows best: up to the middle of each overlap.
+
+        The cores of all tiles divide the image.
+        """
+        return self._rows.cores[tile.top], self._columns.cores[tile.left]
+
+    def covered_before(self, tile: Tile) -> list[tuple[slice, slice]]:
+        """Where in the tile those before it have been: above, and to the left."""
+        rows = self._rows.covered[tile.top]
+        columns = slice(0, self._columns.covered[tile.left])
+        return [(slice(0, rows), slice(None)), (slice(rows, None), columns)]
+
+    def inner_borders(self, tile: Tile) -> list[tuple[slice | int, slice | int]]:
+        """Indices, in the tile, of its outermost lines that are not the image's."""
+        every, (height, width) = slice(None), self.shape
+        lines: list[tuple[bool, tuple[slice | int, slice | int]]] = [
+            (tile.top > 0, (0, every)),
+            (tile.bottom < height, (-1, every)),
+            (tile.left > 0, (every, 0)),
+            (tile.right < width, (every, -1)),
+        ]
+        return [line for inside, line in lines if inside]
+
+
+class _Axis:
+    """The tiles along one axis, each known by where it starts."""
+
+    def __init__(self, side: int, size: int) -> None:
+        self.size = min(side, size)
+        self.starts = _starts(side, size)
+        position = np.arange(self.size)
+        depth = np.minimum(position, self.size - 1 - position) + 1
+        fade = np.minimum(depth / max(1, OVERLAP * self.size / 2), 1)
+        total = np.zeros(side)
+        for start in self.starts:
+            total[start : start + self.size] += fade
+        self.weights: dict[int, np.ndarray] = {}
+        self.cores: dict[int, slice] = {}
+        self.covered: dict[int, int] = {}
+        last = len(self.starts) - 1
+        for n, start in enumerate(self.starts):
+            here = slice(start, start + self.size)
+            self.weights[start] = (fade / total[here]).astype(np.float32)
+            before = self.starts[n - 1] + self.size - start if n else 0
+            after = start + self.size - self.starts[n + 1] if n < last else 0
+            self.covered[start] = before
+            self.cores[start] = slice(before // 2, self.size - (after + 1) // 2)
 
 
 def _starts(side: int, size: int) -> list[int]:
@@ -61,86 +128,3 @@ def _starts(side: int, size: int) -> list[int]:
         return [0]
     count = 1 + int(np.ceil((side - size) / (size * (1 - OVERLAP))))
     return np.linspace(0, side - size, count).round().astype(int).tolist()
-
-
-def blend(
-    tiles: list[Tile], maps: list[np.ndarray], shape: tuple[int, int]
-) -> np.ndarray:
-    """Average overlapping maps, each fading towards its tile's border.
-
-    Parameters
-    ----------
-    tiles : list of Tile
-        From `tile_image`.
-    maps : list of numpy.ndarray
-        ``(Y, X)`` float32 each, of its tile's size.
-    shape : tuple of int
-        Height and width of the image.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(Y, X)`` float32.
-    """
-    if len(tiles) == 1:
-        return maps[0]
-    total, weights = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for tile, values in zip(tiles, maps, strict=True):
-        weight = np.minimum.outer(*(_fade(side) for side in tile.shape))
-        total[tile.window] += weight * values
-        weights[tile.window] += weight
-    return total / weights
-
-
-def _fade(side: int) -> np.ndarray:
-    position = np.arange(side)
-    depth = np.minimum(position, side - 1 - position) + 1
-    return np.minimum(depth / max(1, OVERLAP * side / 2), 1).astype(np.float32)
-
-
-def join_objects(
-    tiles: list[Tile], labels: list[np.ndarray], shape: tuple[int, int]
-) -> np.ndarray:
-    """Join instance labels across tiles.
-
-    Two objects of neighbouring tiles are one where they share more than half of the
-    smaller one's pixels in the overlap. Of an object that is cut by a tile's inner
-    border and that another tile shows whole, the whole one wins by the same rule.
-
-    Parameters
-    ----------
-    tiles : list of Tile
-        From `tile_image`.
-    labels : list of numpy.ndarray
-        ``(Y, X)`` integers each, of its tile's size, 0 = background.
-    shape : tuple of int
-        Height and width of the image.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(Y, X)`` int32, labels 1, 2, ... without gaps.
-    """
-    canvas = np.zeros(shape, np.int64)
-    highest = 0
-    for tile, part in zip(tiles, labels, strict=True):
-        seen = canvas[tile.window]
-        part = np.where(part > 0, part.astype(np.int64) + highest, 0)
-        for label in np.unique(part[part > 0]):
-            mine = part == label
-            below = seen[mine]
-            below = below[below > 0]
-            if not len(below):
-                seen[mine] = label
-                continue
-            other = np.bincount(below).argmax()
-            overlap = np.count_nonzero(below == other)
-            whole = seen == other
-            if 2 * overlap > min(np.count_nonzero(mine), np.count_nonzero(whole)):
-                seen[mine & (seen == 0)] = other
-            else:
-                seen[mine & (seen == 0)] = label
-        highest = max(highest, int(part.max(initial=0)))
-    _, numbered = np.unique(canvas, return_inverse=True)
-    numbered = numbered.reshape(shape).astype(np.int32)
-    return numbered if (canvas == 0).any() else numbered + 1

@@ -1,0 +1,155 @@
+"""What tiles say about an image, put together row by row.
+
+Only the rows that tiles still to come can change are held: a strip as high as a tile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_samsp.core.joining import Joiner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.tiles import Grid, Tile
+
+ROWS_AT_ONCE = 512
+"""Of the result, when its objects get their final labels."""
+
+
+class Mosaic:
+    """Blends logits and joins objects of tiles, and writes labels where they belong.
+
+    The image's foreground is where the blended logits are above 0.
+
+    Parameters
+    ----------
+    grid : Grid
+        Whose tiles will come, in its order.
+    labels : array_like
+        ``(Y, X)`` of at least 32-bit integers, numpy, zarr or the like: what takes
+        ``labels[rows] = ...`` and, with instances, gives ``labels[rows]``.
+    instances : bool
+        Objects, numbered 1, 2, ...; else the labels are 0 and 1.
+    logits : numpy.ndarray, optional
+        ``(Y, X)`` float32 that receives the blended logits.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        labels: Any,
+        instances: bool,
+        logits: np.ndarray | None = None,
+    ) -> None:
+        self._grid, self._labels, self._logits = grid, labels, logits
+        # Rows that make up whole chunks are written once.
+        self._step = chunk_rows(labels) if chunk_rows(labels) <= grid.height else 1
+        height = min(grid.height + self._step - 1, grid.shape[0])
+        self._top = 0
+        self._blend = np.zeros((height, grid.shape[1]), np.float32)
+        self._joiner = Joiner() if instances else None
+        self._numbers: np.ndarray | None = None
+        self._last_row: np.ndarray | None = None
+        self.foreground = 0
+
+    def add(self, tile: Tile, logits: np.ndarray, objects: np.ndarray | None) -> None:
+        """Take what the next tile says.
+
+        Parameters
+        ----------
+        tile : Tile
+            The next of the grid.
+        logits : numpy.ndarray
+            ``(Y, X)`` float32.
+        objects : numpy.ndarray or None
+            ``(Y, X)`` int32, the tile's objects 1, 2, ...; None if it does not tell
+            them apart: instances are then the connected components of the whole.
+        """
+        done = tile.top - tile.top % self._step
+        if done > self._top:
+            self._write(done)
+        rows, cols = tile.window
+        here = slice(rows.start - self._top, rows.stop - self._top), cols
+        self._blend[here] += self._grid.weight(tile) * logits
+        if objects is None or self._joiner is None:
+            return
+        if self._numbers is None:
+            self._numbers = np.zeros(self._blend.shape, np.int32)
+        seen = self._numbers[here]
+        new = self._joiner.number(objects, self._grid.inner_borders(tile))
+        covered = self._grid.covered_before(tile)
+        self._joiner.compare(
+            *(np.concatenate([view[w].ravel() for w in covered]) for view in (seen, new))
+        )
+        core = self._grid.core(tile)
+        seen[core] = np.where(new[core] > 0, new[core], seen[core])
+        np.copyto(seen, new, where=seen == 0)
+
+    def finish(self, tick: Callable[[], None] | None = None) -> int:
+        """Write what is left, and give the objects their final labels.
+
+        Parameters
+        ----------
+        tick : callable, optional
+            Called now and then; what it raises ends the work.
+
+        Returns
+        -------
+        int
+            How many objects there are, or whether there is foreground.
+        """
+        height = self._grid.shape[0]
+        self._write(height)
+        if self._joiner is None:
+            return int(self.foreground > 0)
+        table = self._joiner.table()
+        step = max(self._step, ROWS_AT_ONCE // self._step * self._step)
+        for top in range(0, height, step):
+            if tick is not None:
+                tick()
+            rows = slice(top, min(top + step, height))
+            self._labels[rows] = table[np.asarray(self._labels[rows])]
+        return int(table.max())
+
+    def _write(self, bottom: int) -> None:
+        """Let go of the rows above ``bottom``: no other tile reaches them."""
+        rows, count = slice(self._top, bottom), bottom - self._top
+        blended = self._blend[:count]
+        foreground = blended > 0
+        self.foreground += int(np.count_nonzero(foreground))
+        if self._logits is not None:
+            self._logits[rows] = blended
+        if self._joiner is None:
+            labels = foreground.astype(np.int32)
+        elif self._numbers is None:
+            labels = self._components(foreground, self._joiner)
+        else:
+            labels = np.where(foreground, self._numbers[:count], 0)
+            self._joiner.use(labels)
+        self._labels[rows] = labels
+        for held in (self._blend, self._numbers):
+            if held is not None:
+                held[:-count] = held[count:]
+                held[-count:] = 0
+        self._top = bottom
+
+    def _components(self, foreground: np.ndarray, joiner: Joiner) -> np.ndarray:
+        """Number the components of a strip, and link them with the strip above."""
+        labels = joiner.number(ndimage.label(foreground)[0])
+        joiner.use(labels)
+        if self._last_row is not None:
+            both = (self._last_row > 0) & (labels[0] > 0)
+            joiner.link(self._last_row[both], labels[0][both])
+        self._last_row = labels[-1].copy()
+        return labels
+
+
+def chunk_rows(array: Any) -> int:
+    """How many rows of an array are stored together, 1 if it has no chunks."""
+    chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
+    return int(chunks[0]) if chunks and isinstance(chunks[0], int) else 1

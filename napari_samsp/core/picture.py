@@ -1,0 +1,161 @@
+"""Any image, however large, as the 8-bit RGB that SAM reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.intensities import Intensities, row_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.images import Scaling
+
+
+class Picture:
+    """An image of which a window at a time is read and brought to 8-bit RGB.
+
+    ``picture[rows, columns]`` gives ``(h, w, 3)`` uint8, contiguous. Gray fills all
+    three, two channels leave blue empty. The intensity limits are the whole image's:
+    it is read once for them, in blocks, unless the scaling tells them.
+
+    Parameters
+    ----------
+    image : array_like
+        ``(Y, X)``, or ``(Y, X, C)`` with one to four channels, or with
+        ``channel_axis`` any order of three axes. Any real dtype; numpy, dask, zarr or
+        the like, of which a window at a time is read. A fourth channel of an image
+        without ``channel_axis`` is alpha and is dropped.
+    channel_axis : int or None
+        Where the channels are; up to three.
+    scaling : Scaling
+        How intensities become 0 to 255.
+    tick : callable, optional
+        Called while the image is read; what it raises ends the work.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(Y, X, 3)``.
+
+    Raises
+    ------
+    InputError
+        If the image is empty, constant, not finite, not real, or of another shape.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        channel_axis: int | None,
+        scaling: Scaling,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
+        if not all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__")):
+            image = np.asarray(image)
+        self._image, self._dtype = image, np.dtype(image.dtype)
+        shape = tuple(int(side) for side in image.shape)
+        if 0 in shape:
+            raise InputError("The image is empty: it has no pixels.")
+        if self._dtype.kind not in "biuf":
+            raise InputError(
+                f"The image holds {self._dtype} values; convert it to real numbers "
+                "first."
+            )
+        self._channel_axis, self._channels = _channels(shape, channel_axis)
+        sides = [n for axis, n in enumerate(shape) if axis != self._channel_axis]
+        self.shape = (sides[0], sides[1], 3)
+        if sides[0] * sides[1] == 1:
+            raise InputError(
+                "The image is a single pixel: there is nothing to segment."
+            )
+        if scaling.kind == "none" and self._dtype not in (np.uint8, np.bool_):
+            raise InputError(
+                f"Unscaled input must be 8-bit, not {self._dtype}; choose a scaling."
+            )
+        found = Intensities.of(
+            lambda rows: self._read((rows, slice(None))),
+            (*sides, self._channels),
+            self._dtype,
+            tick,
+        )
+        if found.bad:
+            raise InputError(
+                f"The image has {found.bad} NaN or infinite values; replace them "
+                "first, for instance with numpy.nan_to_num."
+            )
+        if found.low == found.high:
+            value = found.low if self._dtype.kind == "f" else int(found.low)
+            raise InputError(
+                f"The image is constant (every value is {value}): "
+                "there is nothing to segment."
+            )
+        self._scaled = scaling.kind != "none"
+        self._limits = scaling.limits_from(found)
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        """``(h, w, 3)`` uint8 of ``(slice, slice)``, steps of 1."""
+        rows, columns = (
+            range(*part.indices(side))
+            for part, side in zip(window, self.shape, strict=False)
+        )
+        out = np.zeros((len(rows), len(columns), 3), np.uint8)
+        for block in row_blocks((len(rows), len(columns), self._channels), 8):
+            values = self._read(
+                (
+                    slice(rows.start + block.start, rows.start + block.stop),
+                    slice(columns.start, columns.stop),
+                )
+            )
+            out[block, :, : 3 if self._channels == 1 else self._channels] = (
+                self._to_8_bit(values)
+            )
+        return out
+
+    def _to_8_bit(self, values: np.ndarray) -> np.ndarray:
+        if not self._scaled:
+            return values.astype(np.uint8)
+        low, high = self._limits
+        # In single precision where that holds every value.
+        exact = np.float32 if values.dtype.itemsize <= 2 else np.float64
+        scaled = values.astype(exact)
+        scaled -= low
+        scaled *= 255.0 / (high - low)
+        np.clip(scaled, 0, 255, out=scaled)
+        scaled += 0.5
+        return scaled.astype(np.uint8)
+
+    def _read(self, window: tuple[slice, slice]) -> np.ndarray:
+        """``(h, w, C)`` of the image's own dtype."""
+        axis = self._channel_axis
+        if axis is None:
+            return np.asarray(self._image[window])[..., None]
+        index: list[slice] = list(window)
+        index.insert(axis, slice(0, self._channels))
+        return np.moveaxis(np.asarray(self._image[tuple(index)]), axis, -1)
+
+
+def _channels(
+    shape: tuple[int, ...], channel_axis: int | None
+) -> tuple[int | None, int]:
+    """Where the channels are, and how many are read."""
+    if len(shape) == 2:
+        return None, 1
+    if len(shape) != 3:
+        raise InputError(
+            f"The image has {len(shape)} axes (shape {shape}); "
+            "give one 2D image, gray or with channels."
+        )
+    if channel_axis is not None and not -3 <= channel_axis < 3:
+        raise InputError(f"The image has no axis {channel_axis}.")
+    most = 4 if channel_axis is None else 3
+    axis = 2 if channel_axis is None else channel_axis % 3
+    if not 1 <= shape[axis] <= most:
+        raise InputError(
+            f"The image has {shape[axis]} channels (shape {shape}); choose "
+            "up to three of them, or say which axis holds them."
+        )
+    return axis, min(shape[axis], 3)

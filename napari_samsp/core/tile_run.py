@@ -1,0 +1,224 @@
+"""Tiles of a picture in the model: their embeddings, iterations, full-size maps."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from napari_samsp.core.letterbox import logits_to_image, to_model_input
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    import numpy as np
+    from torch import Tensor
+
+    from napari_samsp.core.picture import Picture
+    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.tiles import Tile
+
+TOKENS_AT_ONCE = (2048, 65_536)
+"""Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""
+PIXELS_AT_ONCE = 2**22
+"""Of object maps that are brought to full size together; bounds the memory."""
+EMBEDDINGS_BYTES = 2**29
+"""Embeddings of so many tiles are kept until their last iteration."""
+
+
+class TileMaps(NamedTuple):
+    """What one iteration says about a tile, in the image's pixels.
+
+    Attributes
+    ----------
+    iteration : int
+        From 0.
+    tile : Tile
+        Where it is.
+    scores : list of float
+        SAM's predicted IoU of each of its maps.
+    logits : numpy.ndarray or None
+        ``(Y, X)`` float32, the largest of its maps; None if it was not asked for.
+    objects : numpy.ndarray or None
+        ``(Y, X)`` int32: 0 where nothing is, else the number of the map, from 1. None
+        unless there is a map an object.
+    """
+
+    iteration: int
+    tile: Tile
+    scores: list[float]
+    logits: np.ndarray | None
+    objects: np.ndarray | None
+
+
+class Encoder:
+    """Encodes tiles of a picture; what was encoded last is not encoded again."""
+
+    def __init__(self, model: SelfPrompting, picture: np.ndarray | Picture) -> None:
+        self.model, self.picture = model, picture
+        self.size = int(model.sam.image_encoder.img_size)
+        tokens = (self.size // self.patch) ** 2
+        most = TOKENS_AT_ONCE[model.device.type != "cpu"]
+        self.at_once = max(1, most // tokens)
+        self._tiles: list[Tile] = []
+        self._known: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in input pixels."""
+        return int(self.model.sam.image_encoder.patch_embed.proj.stride[0])
+
+    @property
+    def bytes_per_tile(self) -> int:
+        """Of an embedding."""
+        channels = self.model.sam.prompt_encoder.embed_dim
+        return int(channels * (self.size // self.patch) ** 2 * 4)
+
+    def __call__(self, tiles: list[Tile]) -> tuple[Tensor, Tensor]:
+        """The ``(B, C, h, w)`` embeddings and ``(B, 2)`` unpadded sides of B tiles."""
+        if self._known is None or tiles != self._tiles:
+            inputs = [to_model_input(self.picture, self.size, tile) for tile in tiles]
+            images, valid = (torch.stack(parts) for parts in zip(*inputs, strict=True))
+            device = self.model.device
+            self._known = self.model.encode(images.to(device)), valid.to(device)
+            self._tiles = tiles
+        return self._known
+
+
+def iterate_tiles(
+    model: SelfPrompting,
+    embed: Encoder,
+    tiles: list[Tile],
+    iterations: int,
+    one_by_one: bool,
+    wanted: Collection[int] | None = None,
+) -> Iterator[TileMaps]:
+    """Run every iteration of every tile.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    embed : Encoder
+        Of the picture.
+    tiles : list of Tile
+        Of equal size.
+    iterations : int
+        How many, the prompt-free one included.
+    one_by_one : bool
+        Iteration after iteration of all tiles, which keeps all their embeddings; else
+        a few tiles go to their last iteration before the next are read.
+    wanted : collection of int, optional
+        The iterations whose maps are brought to full size. Default: all.
+
+    Yields
+    ------
+    TileMaps
+        For each tile and iteration; of one iteration in the order of the tiles.
+    """
+    wanted = range(iterations) if wanted is None else wanted
+    batches = [
+        tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
+    ]
+    if one_by_one:
+        runs: list[_TileRun] = []
+        for t in range(iterations):
+            for n, batch in enumerate(batches):
+                if t == 0:
+                    runs.append(_TileRun(model, embed, batch, iterations))
+                yield from runs[n].next(t, t in wanted)
+    else:
+        for batch in batches:
+            run = _TileRun(model, embed, batch, iterations)
+            for t in range(iterations):
+                yield from run.next(t, t in wanted)
+
+
+class _TileRun:
+    """The iterations of tiles of one size, each on its own embedding."""
+
+    def __init__(
+        self,
+        model: SelfPrompting,
+        embed: Encoder,
+        tiles: list[Tile],
+        iterations: int,
+    ) -> None:
+        with inference(model.device):
+            embeddings, valid = embed(tiles)
+        self.model, self.tiles, self.size = model, tiles, embed.size
+        self.decodings = model.iterate(embeddings, valid, iterations)
+        self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
+
+    def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps]:
+        """Decode the next iteration and give it tile by tile."""
+        separate = self.model.objects and iteration > 0
+        with inference(self.model.device):
+            decoding = next(self.decodings)
+        for n, tile in enumerate(self.tiles):
+            with inference(self.model.device):
+                maps = self._one(decoding, n, tile, iteration, wanted, separate)
+            yield maps
+
+    def _one(
+        self,
+        decoding: Decoding,
+        n: int,
+        tile: Tile,
+        iteration: int,
+        wanted: bool,
+        separate: bool,
+    ) -> TileMaps:
+        mine = decoding.image_index == n
+        scores = decoding.scores[mine].float().tolist()
+        if not wanted:
+            return TileMaps(iteration, tile, scores, None, None)
+        logits, which = full_size(
+            decoding.logits[mine], self.size, self.valid, tile.shape
+        )
+        return TileMaps(
+            iteration,
+            tile,
+            scores,
+            logits.cpu().numpy(),
+            which.cpu().numpy() if separate else None,
+        )
+
+
+def full_size(
+    logits: Tensor, size: int, valid: tuple[int, int], shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Bring low-res maps of a tile to its pixels and merge them by largest logit.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, m, m)``.
+    size, valid, shape
+        As for `logits_to_image`.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(Y, X)`` float32 largest logit, -32 without a map, and ``(Y, X)`` int32: the
+        map that it is of, from 1, where it is above 0.
+    """
+    best = torch.full(shape, -32.0, device=logits.device)
+    which = torch.zeros(shape, dtype=torch.int32, device=logits.device)
+    step = max(1, PIXELS_AT_ONCE // (shape[0] * shape[1]))
+    for first in range(0, len(logits), step):
+        maps = logits_to_image(logits[first : first + step], size, valid, shape)
+        values, index = maps.max(0)
+        better = values > best
+        best = torch.where(better, values, best)
+        which = torch.where(better, (index + first + 1).int(), which)
+    return best, torch.where(best > 0, which, 0)
+
+
+@contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """No gradients; bf16 on a GPU that has it."""
+    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
+        yield
