@@ -106,16 +106,16 @@ def iterate_picture(
     # What does not fit goes tile by tile, and all iterations are ready at the end.
     fits = len(tiles) * embed.bytes_per_tile <= EMBEDDINGS_BYTES
     steps: dict[int, _Step] = {}
-    previous = np.empty(0)
-    start, done = time.perf_counter(), 0
-    for maps in iterate_tiles(model, embed, tiles, iterations, one_by_one=fits):
+    previous: np.ndarray = np.empty(0)
+    start = time.perf_counter()
+    work = iterate_tiles(
+        model, embed, tiles, iterations, one_by_one=fits, progress=progress
+    )
+    for maps in work:
         t = maps.iteration
         if t not in steps:
             steps[t] = _Step(grid, model.objects)
         steps[t].add(maps)
-        done += 1
-        if progress is not None:
-            progress(done / (iterations * len(tiles)))
         complete = maps.tile is tiles[-1]
         if complete:
             steps[t].mosaic.finish()

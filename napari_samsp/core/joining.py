@@ -91,6 +91,10 @@ class Joiner:
         numbers = slice(first, first + count)
         return np.where(self._cut[numbers], covered, self._areas[numbers])
 
+    def is_cut(self, numbers: np.ndarray) -> np.ndarray:
+        """Whether the tile that saw them cuts them, bool of any shape."""
+        return self._cut[numbers]
+
     def link(self, ones: np.ndarray, others: np.ndarray) -> None:
         """Say that numbers belong to the same objects, pair by pair.
 

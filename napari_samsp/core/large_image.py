@@ -114,24 +114,25 @@ def segment_picture_into(
     grid = Grid(shape, size)
     last = iterations - 1
     mosaic = Mosaic(grid, out, model.objects)
-    total, maps_seen, done = 0.0, 0, 0
-    work = iterate_tiles(
-        model, embed, grid.tiles, iterations, one_by_one=False, wanted=(last,)
-    )
-    for maps in work:
-        if maps.iteration == last:
-            mosaic.add(maps.tile, maps.logits, maps.objects)
-            total += sum(maps.scores)
-            maps_seen += len(maps.scores)
-        done += 1
-        if progress is not None:
-            progress(done / (iterations * len(grid.tiles)))
+    total, count = 0.0, 0
+    for maps in iterate_tiles(
+        model,
+        embed,
+        grid.tiles,
+        iterations,
+        one_by_one=False,
+        wanted=(last,),
+        progress=progress,
+    ):
+        mosaic.add(maps.tile, maps.logits, maps.objects)
+        total += sum(maps.scores)
+        count += len(maps.scores)
     objects = mosaic.finish(None if progress is None else lambda: progress(1.0))
     return Written(
         iteration=last,
         objects=objects,
         area_fraction=mosaic.foreground / (shape[0] * shape[1]),
-        score=total / maps_seen if maps_seen else 0.0,
+        score=total / count if count else 0.0,
         tiles=len(grid.tiles),
         tile=size or max(shape),
         seconds=time.perf_counter() - started,

@@ -84,11 +84,15 @@ class Mosaic:
         new = self._joiner.number(objects, self._grid.inner_borders(tile))
         covered = self._grid.covered_before(tile)
         self._joiner.compare(
-            *(np.concatenate([view[w].ravel() for w in covered]) for view in (seen, new))
+            *(
+                np.concatenate([view[w].ravel() for w in covered])
+                for view in (seen, new)
+            )
         )
+        better = seen == 0
         core = self._grid.core(tile)
-        seen[core] = np.where(new[core] > 0, new[core], seen[core])
-        np.copyto(seen, new, where=seen == 0)
+        better[core] |= self._joiner.is_cut(seen[core]) & (new[core] > 0)
+        np.copyto(seen, new, where=better)
 
     def finish(self, tick: Callable[[], None] | None = None) -> int:
         """Write what is left, and give the objects their final labels.

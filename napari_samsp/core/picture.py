@@ -121,7 +121,7 @@ class Picture:
         low, high = self._limits
         # In single precision where that holds every value.
         exact = np.float32 if values.dtype.itemsize <= 2 else np.float64
-        scaled = values.astype(exact)
+        scaled: np.ndarray[Any, np.dtype[np.floating]] = values.astype(exact)
         scaled -= low
         scaled *= 255.0 / (high - low)
         np.clip(scaled, 0, 255, out=scaled)

@@ -10,7 +10,7 @@ import torch
 from napari_samsp.core.letterbox import logits_to_image, to_model_input
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     import numpy as np
     from torch import Tensor
@@ -38,8 +38,8 @@ class TileMaps(NamedTuple):
         Where it is.
     scores : list of float
         SAM's predicted IoU of each of its maps.
-    logits : numpy.ndarray or None
-        ``(Y, X)`` float32, the largest of its maps; None if it was not asked for.
+    logits : numpy.ndarray
+        ``(Y, X)`` float32, the largest of its maps.
     objects : numpy.ndarray or None
         ``(Y, X)`` int32: 0 where nothing is, else the number of the map, from 1. None
         unless there is a map an object.
@@ -48,7 +48,7 @@ class TileMaps(NamedTuple):
     iteration: int
     tile: Tile
     scores: list[float]
-    logits: np.ndarray | None
+    logits: np.ndarray
     objects: np.ndarray | None
 
 
@@ -93,6 +93,7 @@ def iterate_tiles(
     iterations: int,
     one_by_one: bool,
     wanted: Collection[int] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[TileMaps]:
     """Run every iteration of every tile.
 
@@ -110,29 +111,34 @@ def iterate_tiles(
         Iteration after iteration of all tiles, which keeps all their embeddings; else
         a few tiles go to their last iteration before the next are read.
     wanted : collection of int, optional
-        The iterations whose maps are brought to full size. Default: all.
+        The iterations whose maps are brought to full size and given. Default: all.
+    progress : callable, optional
+        Called with the part that is done, 0 to 1, after every tile and iteration.
+        What it raises ends the work.
 
     Yields
     ------
     TileMaps
-        For each tile and iteration; of one iteration in the order of the tiles.
+        For each tile and wanted iteration; of one iteration in the order of the tiles.
     """
     wanted = range(iterations) if wanted is None else wanted
     batches = [
         tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
     ]
-    if one_by_one:
-        runs: list[_TileRun] = []
-        for t in range(iterations):
-            for n, batch in enumerate(batches):
-                if t == 0:
-                    runs.append(_TileRun(model, embed, batch, iterations))
-                yield from runs[n].next(t, t in wanted)
-    else:
-        for batch in batches:
-            run = _TileRun(model, embed, batch, iterations)
-            for t in range(iterations):
-                yield from run.next(t, t in wanted)
+    runs: list[_TileRun | None] = [None] * len(batches)
+    work = [(t, n) for t in range(iterations) for n in range(len(batches))]
+    if not one_by_one:
+        work.sort(key=lambda step: step[1])
+    done = 0
+    for t, n in work:
+        run = runs[n] or _TileRun(model, embed, batches[n], iterations)
+        runs[n] = run if t + 1 < iterations else None
+        for maps in run.next(t, t in wanted):
+            done += 1
+            if progress is not None:
+                progress(done / (iterations * len(tiles)))
+            if maps is not None:
+                yield maps
 
 
 class _TileRun:
@@ -151,36 +157,29 @@ class _TileRun:
         self.decodings = model.iterate(embeddings, valid, iterations)
         self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
 
-    def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps]:
-        """Decode the next iteration and give it tile by tile."""
+    def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps | None]:
+        """Decode the next iteration, and give it tile by tile if it is wanted."""
         separate = self.model.objects and iteration > 0
         with inference(self.model.device):
             decoding = next(self.decodings)
         for n, tile in enumerate(self.tiles):
-            with inference(self.model.device):
-                maps = self._one(decoding, n, tile, iteration, wanted, separate)
+            maps = None
+            if wanted:
+                with inference(self.model.device):
+                    maps = self._one(decoding, n, tile, iteration, separate)
             yield maps
 
     def _one(
-        self,
-        decoding: Decoding,
-        n: int,
-        tile: Tile,
-        iteration: int,
-        wanted: bool,
-        separate: bool,
+        self, decoding: Decoding, n: int, tile: Tile, iteration: int, separate: bool
     ) -> TileMaps:
         mine = decoding.image_index == n
-        scores = decoding.scores[mine].float().tolist()
-        if not wanted:
-            return TileMaps(iteration, tile, scores, None, None)
         logits, which = full_size(
             decoding.logits[mine], self.size, self.valid, tile.shape
         )
         return TileMaps(
             iteration,
             tile,
-            scores,
+            decoding.scores[mine].float().tolist(),
             logits.cpu().numpy(),
             which.cpu().numpy() if separate else None,
         )

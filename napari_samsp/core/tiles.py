@@ -69,9 +69,7 @@ class Grid:
         It fades towards the tile's border. In every pixel of the image the weights of
         all tiles add up to 1.
         """
-        return np.outer(
-            self._rows.weights[tile.top], self._columns.weights[tile.left]
-        )
+        return np.outer(self._rows.weights[tile.top], self._columns.weights[tile.left])
 
     def core(self, tile: Tile) -> tuple[slice, slice]:
         """Where in the tile it knows best: up to the middle of each overlap.

@@ -1,4 +1,4 @@
-"""Tiles cover an image, blend without a seam, and keep objects whole."""
+"""Tiles cover an image and divide it among them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.tiles import OVERLAP, blend, join_objects, tile_image
+from napari_samsp.core.tiles import OVERLAP, Grid
 
 sides = st.integers(1, 500)
 
 
 @given(sides, sides, st.integers(16, 200))
 def test_tiles_cover_and_overlap(height, width, size):
-    tiles = tile_image((height, width), size)
+    tiles = Grid((height, width), size).tiles
     seen = np.zeros((height, width), int)
     for tile in tiles:
         assert tile.shape == (min(size, height), min(size, width))
@@ -24,35 +24,26 @@ def test_tiles_cover_and_overlap(height, width, size):
     assert (steps <= np.ceil(size * (1 - OVERLAP)) + 1).all()
 
 
-@given(st.integers(40, 150), st.integers(40, 150))
-def test_blending_what_agrees_changes_nothing(height, width):
-    truth = np.add.outer(np.arange(height), 2 * np.arange(width)).astype(np.float32)
-    tiles = tile_image((height, width), 64)
-    joined = blend(tiles, [truth[tile.window] for tile in tiles], (height, width))
-    np.testing.assert_allclose(joined, truth, rtol=1e-5)
+@given(sides, sides, st.integers(16, 200))
+def test_weights_add_up_to_one_and_cores_divide_the_image(height, width, size):
+    grid = Grid((height, width), size)
+    weights, cores = np.zeros((height, width)), np.zeros((height, width), int)
+    covered = np.zeros((height, width), bool)
+    for tile in grid.tiles:
+        before = np.zeros(tile.shape, bool)
+        for part in grid.covered_before(tile):
+            before[part] = True
+        assert (covered[tile.window] == before).all()
+        covered[tile.window] = True
+        weights[tile.window] += grid.weight(tile)
+        cores[tile.window][grid.core(tile)] += 1
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+    assert (cores == 1).all()
 
 
-@given(st.integers(0, 10**6))
-def test_objects_smaller_than_the_overlap_are_joined_exactly(seed):
-    """Cutting labels into tiles that number their objects anew loses nothing."""
-    rng = np.random.default_rng(seed)
-    shape = (150, 220)
-    truth = np.zeros(shape, np.int32)
-    for n in range(12):
-        top, left = (
-            4 + 36 * (n // 4) + rng.integers(8),
-            4 + 52 * (n % 4) + rng.integers(8),
-        )
-        truth[top : top + 14, left : left + 12] = n + 1
-    tiles = tile_image(shape, 64)
-    parts = []
-    for tile in tiles:
-        part = truth[tile.window]
-        _, numbered = np.unique(part, return_inverse=True)
-        numbered = numbered.reshape(part.shape)
-        parts.append(numbered if (part == 0).any() else numbered + 1)
-    joined = join_objects(tiles, parts, shape)
-    assert ((joined > 0) == (truth > 0)).all()
-    pairs = np.unique(np.stack([truth.ravel(), joined.ravel()]), axis=1)
-    assert pairs.shape[1] == 13  # each object has one label, and no two share one
-    assert len(np.unique(pairs[1])) == 13
+def test_the_image_s_own_borders_cut_nothing():
+    grid = Grid((100, 250), 100)
+    first, *_, last = grid.tiles
+    assert grid.inner_borders(first) == [(slice(None), -1)]
+    assert grid.inner_borders(last) == [(slice(None), 0)]
+    assert Grid((100, 250), None).inner_borders(Grid((100, 250), None).tiles[0]) == []
