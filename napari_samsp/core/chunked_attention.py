@@ -102,7 +102,7 @@ def join_windows(x: Tensor, batch: int, h: int, w: int, rows: int, cols: int) ->
     """
     heads, d = x.shape[1], x.shape[3]
     down, across = -(-h // rows), -(-w // cols)
-    x = x.view(batch, down, across, heads, rows, cols, d)
+    x = x.reshape(batch, down, across, heads, rows, cols, d)
     x = x.permute(0, 1, 4, 2, 5, 3, 6)
     return x.reshape(batch, down * rows, across * cols, heads * d)[:, :h, :w]
 
@@ -154,20 +154,20 @@ def attention_weights(
     positions : tuple of Tensor
         Of these queries, from `relative_positions`.
     buffers : Buffers
-        Takes ``scores`` and ``weights`` of it.
+        Takes ``weights`` of it.
 
     Returns
     -------
     Tensor
         ``(n, heads, queries, rows * cols)``, in the buffer ``weights``.
     """
-    shape = (*q.shape[:3], keys.shape[-1])
-    scores = torch.matmul(q, keys, out=buffers.get("scores", q, *shape))
+    weights = buffers.get("weights", q, *q.shape[:3], keys.shape[-1])
     rows, cols = positions[0].shape[-2], positions[1].shape[-1]
-    grid = scores.view(*q.shape[:3], rows, cols)
-    for position in positions:
-        grid += position
-    return torch.softmax(scores, -1, out=buffers.get("weights", q, *shape))
+    # Each element is written once and changed in place: memory is slower than sums.
+    torch.add(*positions, out=weights.view(*q.shape[:3], rows, cols))
+    flat = weights.flatten(0, 1).baddbmm_(q.flatten(0, 1), keys.flatten(0, 1))
+    torch.softmax(flat, -1, out=flat)
+    return weights
 
 
 def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_samsp.core.chunked_attention import (
     Buffers,
@@ -23,6 +24,7 @@ from napari_samsp.core.chunked_attention import (
     relative_positions,
     windows,
 )
+from napari_samsp.core.device import likes_bfloat16
 
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
@@ -34,7 +36,9 @@ WORTH_IT_TOKENS = 1024
 TOKENS_AT_ONCE = 1024
 
 
-def encode(encoder: ImageEncoderViT, images: Tensor) -> Tensor:
+def encode(
+    encoder: ImageEncoderViT, images: Tensor, bfloat16: bool | None = None
+) -> Tensor:
     """Embed images as ``encoder(images)`` does.
 
     Parameters
@@ -43,23 +47,31 @@ def encode(encoder: ImageEncoderViT, images: Tensor) -> Tensor:
         With `SplitAttention`, adapted by PEFT or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
+    bfloat16 : bool, optional
+        Whether the blocks' products are made of bfloat16 numbers; sums, norms and what
+        is handed from block to block stay float32. Default: `device.likes_bfloat16`.
 
     Returns
     -------
     Tensor
-        ``(B, C, h, w)``, equal to the plain encoder's to rounding (1e-5).
+        ``(B, C, h, w)`` float32, equal to the plain encoder's to rounding: 1e-5, or a
+        hundredth of its spread with bfloat16.
     """
+    if bfloat16 is None:
+        bfloat16 = likes_bfloat16(images.device)
     buffers = Buffers()
     with torch.no_grad(), fast_products():
         x = encoder.patch_embed(images)
         if encoder.pos_embed is not None:
             x = x + encoder.pos_embed
         x = x.contiguous()
-        for block in encoder.blocks:
-            x += _attention(block, block.norm1(x), buffers)
-            tokens = x.view(-1, x.shape[-1])
-            for part in tokens.split(TOKENS_AT_ONCE):
-                part += block.mlp(block.norm2(part))
+        # Without its cache: that would hold a second copy of all weights.
+        with torch.autocast("cpu", torch.bfloat16, bfloat16, cache_enabled=False):
+            for block in encoder.blocks:
+                x += _attention(block, block.norm1(x), buffers)
+                tokens = x.view(-1, x.shape[-1])
+                for part in tokens.split(TOKENS_AT_ONCE):
+                    part += block.mlp(block.norm2(part))
         return encoder.neck(x.permute(0, 3, 1, 2))
 
 
@@ -69,11 +81,16 @@ def _attention(block: Any, x: Tensor, buffers: Buffers) -> Tensor:
     b, h, w, _ = x.shape
     side = block.window_size
     rows, cols = (side, side) if side else (h, w)
+    if torch.is_autocast_enabled("cpu"):
+        x = x.bfloat16()  # once, not in every projection
     q, k, v = (
         windows(projection(x), projection.bias, rows, cols, attention.num_heads)
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    out = _attend(attention, q, k, v, rows, cols, buffers)
+    if q.dtype == torch.bfloat16:
+        out = _attend_folded(attention, q, k, v, rows, cols)
+    else:
+        out = _attend(attention, q, k, v, rows, cols, buffers)
     return attention.proj(join_windows(out, b, h, w, rows, cols))
 
 
@@ -87,15 +104,49 @@ def _attend(
     buffers: Buffers,
 ) -> Tensor:
     """Attention with relative positions, a chunk of windows or of queries at a time."""
-    by_row, by_col = relative_positions(
-        q,
-        get_rel_pos(rows, rows, attention.rel_pos_h),
-        get_rel_pos(cols, cols, attention.rel_pos_w),
+    n, heads, tokens, dim = q.shape
+    # Of many tokens one head at a time: more queries make a better product.
+    by_row, by_col = (
+        position.flatten(0, 1)[:, None]
+        for position in _positions(attention, q, rows, cols)
     )
-    keys = (k * q.shape[-1] ** -0.5).mT
+    q, k, v = (x.reshape(n * heads, 1, tokens, dim) for x in (q, k, v))
+    keys = (k * dim**-0.5).mT
     out = torch.empty_like(q)
-    for some, queries in chunks(*q.shape[:3]):
+    for some, queries in chunks(n * heads, 1, tokens):
         positions = by_row[some, :, queries], by_col[some, :, queries]
         weights = attention_weights(q[some, :, queries], keys[some], positions, buffers)
-        out[some, :, queries] = weights @ v[some]
-    return out
+        torch.bmm(weights[:, 0], v[some, 0], out=out[some, 0, queries])
+    return out.view(n, heads, tokens, dim)
+
+
+def _attend_folded(
+    attention: SplitAttention, q: Tensor, k: Tensor, v: Tensor, rows: int, cols: int
+) -> Tensor:
+    """The same for bfloat16, by torch's flash kernel, which keeps scores in float32.
+
+    That kernel takes no positions, so they become part of the product: queries are
+    followed by their terms, keys by which row and which column they are.
+    """
+    n, heads, _, dim = q.shape
+    by_row, by_col = _positions(attention, q, rows, cols)
+    row = torch.eye(rows, dtype=q.dtype).repeat_interleave(cols, 0)
+    col = torch.eye(cols, dtype=q.dtype).repeat(rows, 1)
+    place = torch.cat([row, col], -1).expand(n, heads, -1, -1)
+    out = F.scaled_dot_product_attention(
+        torch.cat([q * dim**-0.5, by_row[..., 0], by_col[..., 0, :]], -1),
+        torch.cat([k, place], -1),
+        F.pad(v, (0, rows + cols)),
+        scale=1.0,
+    )
+    return out[..., :dim]
+
+
+def _positions(
+    attention: SplitAttention, q: Tensor, rows: int, cols: int
+) -> tuple[Tensor, Tensor]:
+    return relative_positions(
+        q,
+        get_rel_pos(rows, rows, attention.rel_pos_h).to(q.dtype),
+        get_rel_pos(cols, cols, attention.rel_pos_w).to(q.dtype),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,11 @@ from hypothesis import strategies as st
 
 from napari_samsp.core import chunked_attention, fast_encoder
 from napari_samsp.core.adapter import add_lora
+from napari_samsp.core.device import PRECISION_VARIABLE, likes_bfloat16
+from napari_samsp.core.image_files import read_image
+from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import Architecture, build_sam
+from napari_samsp.core.segmenter import Segmenter
 
 
 def encoder_of(architecture):
@@ -36,7 +41,7 @@ def test_chunks_windows_and_padding_change_nothing(grid, window, batch, scores, 
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(chunked_attention, "SCORES_AT_ONCE", scores)
         patch.setattr(fast_encoder, "TOKENS_AT_ONCE", 7)
-        fast = fast_encoder.encode(encoder, images)
+        fast = fast_encoder.encode(encoder, images, bfloat16=False)
         assert torch.allclose(fast, encoder(images), atol=1e-5)
         assert torch.get_float32_matmul_precision() == "highest"
 
@@ -51,7 +56,45 @@ def test_lora_is_not_lost_on_the_way():
     encoder = adapted.get_base_model().image_encoder
     images = torch.randn(1, 3, 256, 256)
     with torch.inference_mode():
-        fast = fast_encoder.encode(encoder, images)
+        fast = fast_encoder.encode(encoder, images, bfloat16=False)
         assert torch.allclose(fast, encoder(images), atol=1e-4)
         with adapted.disable_adapter():
             assert not torch.allclose(fast, encoder(images), atol=1e-2)
+
+
+def test_bfloat16_gives_the_same_masks(data, monkeypatch):
+    """Embeddings that are near prove nothing: what counts is what is segmented."""
+    monkeypatch.setattr(fast_encoder, "WORTH_IT_TOKENS", 0)
+    segmenter = Segmenter(device="cpu")
+    labels = {}
+    for bfloat16 in (False, True):
+        monkeypatch.setattr(fast_encoder, "likes_bfloat16", lambda _, b=bfloat16: b)
+        labels[bfloat16] = [
+            segmenter.segment(read_image(path), 2, tile="off")[-1].labels.ravel()
+            for name in ("dsb2018/images", "isic2017/images_test")
+            for path in sorted((data / name).iterdir())[:3]
+        ]
+    exact, near = (np.concatenate(labels[b]) for b in (False, True))
+    assert (exact != near).any()  # else it was not bfloat16
+    assert dice(near, exact) >= 0.995
+
+
+def test_lora_counts_in_bfloat16_too():
+    torch.manual_seed(0)
+    sam = build_sam("samsp_tiny")
+    adapted = add_lora(sam, 4, "samsp_tiny")
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    encoder = adapted.get_base_model().image_encoder
+    images = torch.randn(1, 3, 256, 256)
+    with torch.inference_mode():
+        exact = encoder(images)
+        near = fast_encoder.encode(encoder, images, bfloat16=True)
+    assert near.dtype == torch.float32
+    assert torch.linalg.norm(near - exact) < 0.02 * torch.linalg.norm(exact)
+
+
+def test_float32_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv(PRECISION_VARIABLE, "float32")
+    assert not likes_bfloat16(torch.device("cpu"))
