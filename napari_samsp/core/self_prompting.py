@@ -13,7 +13,7 @@ import torch
 from skimage import measure
 from torch import Tensor, nn
 
-from napari_samsp.core import fast_encoder
+from napari_samsp.core import fast_decoder, fast_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
@@ -159,16 +159,19 @@ class SelfPrompting(nn.Module):
         """
         prompt = prompt or Prompt()
         most = max(1, len(image_index))
+        decode = self._decode
         if not torch.is_grad_enabled():
             most = max(
                 1, TOKENS_AT_ONCE[self.device.type != "cpu"] // embeddings[0, 0].numel()
             )
+            decode = self._decode_fast
+        positions = self.sam.prompt_encoder.get_dense_pe()
         logits, scores = [], []
         for some in torch.arange(len(image_index), device=image_index.device).split(
             most
         ):
             part = prompt.select(some) if len(prompt) else prompt
-            said = self._decode(embeddings[image_index[some]], part)
+            said = decode(embeddings, image_index[some], part, positions)
             logits.append(said[0])
             scores.append(said[1])
         return Decoding(
@@ -179,23 +182,42 @@ class SelfPrompting(nn.Module):
             regions,
         )
 
-    def _decode(self, embeddings: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Low-res logits and predicted IoU of prompts, each with its embedding."""
-        encoder = self.sam.prompt_encoder
-        points = None
-        if prompt.points is not None:
-            labels = torch.ones(prompt.points.shape[:2], device=prompt.points.device)
-            points = (prompt.points, labels)
-        sparse, dense = encoder(points=points, boxes=prompt.boxes, masks=prompt.masks)
-        n = len(embeddings)
+    def _decode(
+        self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Low-res logits and predicted IoU of prompts, of the images at ``index``."""
+        sparse, dense = self._embed(prompt)
+        n = len(index)
         logits, scores = self.sam.mask_decoder(
-            image_embeddings=embeddings,
-            image_pe=encoder.get_dense_pe(),
+            image_embeddings=embeddings[index],
+            image_pe=positions,
             sparse_prompt_embeddings=sparse.expand(n, -1, -1),
             dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
             multimask_output=False,
         )
         return logits[:, 0], scores[:, 0]
+
+    def _decode_fast(
+        self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same without gradients."""
+        sparse, dense = self._embed(prompt)
+        if prompt.masks is None and bool((index == index[0]).all()):
+            images = embeddings[index[:1]] + dense[:1]
+        else:
+            images = embeddings[index] + dense
+        sparse = sparse.expand(len(index), -1, -1)
+        return fast_decoder.decode(self.sam.mask_decoder, images, positions, sparse)
+
+    def _embed(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Sparse and dense embeddings of prompts; of none, what stands for none."""
+        points = None
+        if prompt.points is not None:
+            labels = torch.ones(prompt.points.shape[:2], device=prompt.points.device)
+            points = (prompt.points, labels)
+        return self.sam.prompt_encoder(
+            points=points, boxes=prompt.boxes, masks=prompt.masks
+        )
 
     def next_prompt(
         self, previous: Decoding, valid: Tensor
