@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.torch_guard import wait_without_spinning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         Code 0 on success; 2, after one sentence on standard error, for what a user
         can mend (an `InputError`, a full disk, a missing permission); 130 on Ctrl-C.
     """
+    wait_without_spinning()
     try:
         code = main(None) or 0
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -109,3 +110,14 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
     with process.stderr as stream:
         assert stream.read() == b""
     assert process.wait(60) == 1
+
+
+def test_threads_of_torch_do_not_spin_while_others_work(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    with pytest.raises(SystemExit):
+        run(lambda argv: 0)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    with pytest.raises(SystemExit):
+        run(lambda argv: 0)
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

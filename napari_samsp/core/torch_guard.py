@@ -1,4 +1,4 @@
-"""Import torch into a process that may already show a napari window.
+"""Import torch into a process that may show a napari window and share its processor.
 
 On Linux with Mesa's OpenGL, a window maps Mesa's libLLVM with global visibility, and
 triton's library, which exports the same symbols, crashes the process when it is loaded
@@ -15,6 +15,17 @@ from pathlib import Path
 from types import ModuleType
 
 
+def wait_without_spinning() -> None:
+    """Let torch's threads sleep while they wait for each other.
+
+    Without it they turn in a loop instead, and wherever another program takes one of
+    the cores the others wait for a thread that cannot run: on two cores with other
+    work six times slower. Call this before torch is imported; what the user has set
+    stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def import_torch() -> ModuleType:
     """Import torch safely; call this before anything else that imports it.
 
@@ -23,6 +34,7 @@ def import_torch() -> ModuleType:
     module
         ``torch``.
     """
+    wait_without_spinning()
     if _triton_would_clash():
         flags = sys.getdlopenflags()
         sys.setdlopenflags(flags | os.RTLD_DEEPBIND)

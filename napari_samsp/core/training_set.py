@@ -144,30 +144,12 @@ class TrainingSet:
         return found
 
     def check(self) -> list[Sample]:
-        """The samples, if the set can be trained on.
+        """The samples, if images and masks belong together; reads none of them.
 
         Returns
         -------
         list of Sample
-            At least one, each readable, at least one with a labelled pixel.
-
-        Raises
-        ------
-        InputError
-            As `check_names`, or if a file is broken, sizes differ, or every mask is
-            empty.
-        """
-        self.check_names()
-        samples = self.samples()
-        labelled = [bool(sample.read()[1].any()) for sample in samples]
-        if not any(labelled):
-            raise InputError(
-                f"Every mask of {self.folder} is empty: label at least one object."
-            )
-        return samples
-
-    def check_names(self) -> None:
-        """Check, without reading a file, that each image has its mask.
+            At least one.
 
         Raises
         ------
@@ -195,6 +177,7 @@ class TrainingSet:
                 f"{_some(lonely)} in {self.folder / 'images'} without a mask of the "
                 "same name in masks/."
             )
+        return self.samples()
 
     def add(
         self,

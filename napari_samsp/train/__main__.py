@@ -150,7 +150,7 @@ def _train(
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> None:
     # Before torch is imported, which takes seconds.
-    TrainingSet(places["set"]).check_names()
+    TrainingSet(places["set"]).check()
 
     from napari_samsp.train.loop import train
 

@@ -139,6 +139,25 @@ def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
     return pictures
 
 
+def check_labelled(pictures: list[Picture]) -> None:
+    """Check that there is something to learn.
+
+    Parameters
+    ----------
+    pictures : list of Picture
+        The training images.
+
+    Raises
+    ------
+    InputError
+        If every mask is empty.
+    """
+    if not any(picture.labels.any() for picture in pictures):
+        raise InputError(
+            "Every mask that could be trained on is empty: label at least one object."
+        )
+
+
 def best_field(pictures: list[Picture], input_size: int, patch_size: int) -> int:
     """How much the model should see at once of images whose objects are known.
 

@@ -22,7 +22,14 @@ from napari_samsp.core.images import Scaling
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import stack_views
-from napari_samsp.train.data import Views, best_field, read_pictures, seed_epoch, split
+from napari_samsp.train.data import (
+    Views,
+    best_field,
+    check_labelled,
+    read_pictures,
+    seed_epoch,
+    split,
+)
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -156,6 +163,9 @@ class _Run:
             )
         else:
             self.peft = add_lora(loaded.sam, config.rank, loaded.name)
+        pictures = read_pictures(fitting, scaling)
+        check_labelled(pictures)
+        self.judged_by = read_pictures(held_out, scaling) or pictures
         # Only now is all input known to be good: nothing was written before.
         fingerprint = source.fingerprint()
         if self.main:
@@ -163,8 +173,6 @@ class _Run:
         self.accelerator.wait_for_everyone()
         encoder = loaded.sam.image_encoder
         size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
-        pictures = read_pictures(fitting, scaling)
-        self.judged_by = read_pictures(held_out, scaling) or pictures
         self.held_out = len(held_out)
         self.pictures = pictures
         self.field = config.field_of_view or best_field(pictures, size, patch)
@@ -340,7 +348,8 @@ class _Run:
         return progress
 
     def _judge(self) -> Figures:
-        return judge(self.model, self.judged_by, self.config.iterations, self.field)
+        with self.average.in_place():
+            return judge(self.model, self.judged_by, self.config.iterations, self.field)
 
     def _anyone(self, flag: bool) -> bool:
         """Whether the main process says so: all processes must take the same turn."""

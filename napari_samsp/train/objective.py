@@ -114,13 +114,14 @@ class _Batch:
         self.size = model.mask_size
         self.weight = valid_cells(valid, self.size, model.stride).float()
         self.whole = coverage(labels > 0, self.size)
-        self.apart = coverage(separated(labels), self.size)
+        # With objects, iteration 0 leaves the seams between them open.
+        self.apart = self.whole
+        if model.objects:
+            self.apart = coverage(separated(labels), self.size)
 
     def targets(self, decoding: Decoding, t: int, objects: bool) -> Tensor:
-        if not objects:
-            return self.whole[decoding.image_index]
-        if t == 0:
-            return self.apart
+        if not objects or t == 0:
+            return self.apart[decoding.image_index]
         assert decoding.regions is not None
         masks, _ = match_objects(decoding.regions, decoding.image_index, self.labels)
         return coverage(masks, self.size)

@@ -134,8 +134,7 @@ def read_training_set(folder: Path) -> list[LayerData]:
         If it is no training set, or a file of it is broken.
     """
     training_set = TrainingSet(folder)
-    training_set.check_names()
-    samples = training_set.samples()
+    samples = training_set.check()
     if len(samples) > MOST_SAMPLES:
         from napari.utils.notifications import show_info
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from napari_samsp.core import training_set as core_training_set
 from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.segmenter import Segmenter
@@ -62,7 +63,7 @@ def test_training_helps_on_held_out_images_and_its_adapter_works(stripes, tmp_pa
         _dice(tmp_path / "run", sample, config.iterations)
         for sample in TrainingSet(tmp_path / "judge").samples()
     ]
-    assert judged == [pytest.approx(finished.after.dice, abs=0.01)]
+    assert judged == [pytest.approx(finished.after.dice, abs=1e-6)]
     card = read_card(tmp_path / "run" / "adapter")
     assert card.base == "samsp_tiny"
     assert card.fingerprint == stripes.fingerprint()
@@ -185,3 +186,28 @@ def test_an_adapter_keeps_the_input_size_that_it_was_trained_at(stripes, tmp_pat
     assert Segmenter(adapter=folder).input_size == 128
     train(stripes.folder, tmp_path / "on", replace(quick, adapter=str(folder)))
     assert read_card(tmp_path / "on" / "adapter").image_size == 128
+
+
+def test_a_set_without_a_labelled_pixel_is_refused_and_nothing_is_written(
+    nuclei, tmp_path
+):
+    training_set = TrainingSet(tmp_path / "set")
+    for name in "ab":
+        training_set.add(nuclei[0], nuclei[1] * 0, name=name)
+    with pytest.raises(InputError, match=r"Every mask .* is empty"):
+        train(training_set.folder, tmp_path / "run", QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_file_of_the_set_is_decoded_once(stripes, tmp_path, monkeypatch):
+    read = []
+    for reader in ("read_image", "read_labels"):
+        real = getattr(core_training_set, reader)
+
+        def noting(path, real=real):
+            read.append(path)
+            return real(path)
+
+        monkeypatch.setattr(core_training_set, reader, noting)
+    train(stripes.folder, tmp_path / "run", replace(QUICK, epochs=1))
+    assert len(read) == len(set(read)) == 8
