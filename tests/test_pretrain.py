@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[1] / "training" / "pretrain.py"
 
 def test_it_trains_saves_and_resumes(tmp_path, nuclei):
     names = (
-        "dsb2018", "gpr_tunnel", "nasa_ebc", "nasa_instances", "nasa_superalloy",
+        "dsb2018", "isic2017", "gpr_tunnel", "nasa_ebc", "nasa_instances", "nasa_superalloy",
         "pyimsegm_bio",
     )  # fmt: skip
     for name in names:

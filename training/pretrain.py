@@ -42,6 +42,7 @@ from napari_samsp.train.losses import (
     separated,
 )
 from napari_samsp.train.objective import jitter
+from napari_samsp.train.symmetry import symmetry_of
 
 # Sets and their share of the real images; chase_db1's licence is not verified. What
 # fine-tuning does on a domain that the model never saw is measured from a model that
@@ -69,9 +70,10 @@ class Mixture(Dataset):
 
     def __init__(self, data: Path, sets: dict[str, float], seed: int, size: int):
         self.seed = seed
-        self.augment = Augmentation(size)
+        self.every_way = Augmentation(size)
         self.pairs: list[list[tuple[np.ndarray, np.ndarray]]] = []
         self.shares: list[np.ndarray] = []
+        self.augmentations: list[Augmentation] = []
         self.closest = [CLOSEST.get(name) for name in sets]
         self.weights = np.array(list(sets.values()))
         self.weights /= self.weights.sum()
@@ -84,6 +86,8 @@ class Mixture(Dataset):
                 ]
             )
             self.shares.append(shares([pair.kind for pair in pairs]))
+            symmetry = symmetry_of([labels for _, labels in self.pairs[-1]])
+            self.augmentations.append(Augmentation(size, symmetry=symmetry))
 
     def __len__(self) -> int:
         return 10**9
@@ -94,15 +98,17 @@ class Mixture(Dataset):
         clear = True
         if rng.random() < GENERATED:
             image, labels, clear = generate(int(rng.integers(2**31)))
+            augment = self.every_way
         else:
             n = rng.choice(len(self.pairs), p=self.weights)
+            augment = self.augmentations[n]
             image, labels = self.pairs[n][
                 rng.choice(len(self.pairs[n]), p=self.shares[n])
             ]
             image, labels = zoom(rng, image, labels, self.closest[n])
             if rng.random() < 0.1:
                 image = 255 - image
-        view = self.augment(image, labels)
+        view = augment(image, labels)
         # Objects are what is connected: a class map's regions get labels of their own.
         apart = measure.label(view.labels.numpy(), background=0, connectivity=1)
         return View(view.image, torch.from_numpy(apart), view.valid), clear

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F2
 
 from napari_samsp.core.letterbox import fit, normalise_and_pad
+from napari_samsp.train.symmetry import Symmetry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,8 @@ class Augmentation:
     field : int, optional
         Side in image pixels of what the model sees at once at inference: views are
         about as large. Default: the whole image.
+    symmetry : Symmetry, optional
+        How views may be mirrored and turned. Default: every way.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Augmentation:
         smallest_crop: float = 0.6,
         enabled: bool = True,
         field: int | None = None,
+        symmetry: Symmetry | None = None,
     ) -> None:
         self.size = size
         self.smallest_crop = smallest_crop
@@ -82,7 +86,13 @@ class Augmentation:
                 v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.15),
             ]
         )
-        self._mirror = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()])
+        self.symmetry = symmetry = symmetry or Symmetry()
+        self._mirror = v2.Compose(
+            [
+                v2.RandomHorizontalFlip(0.5 * symmetry.left_right),
+                v2.RandomVerticalFlip(0.5 * symmetry.up_down),
+            ]
+        )
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> View:
         """Make one view.
@@ -106,7 +116,7 @@ class Augmentation:
         shape = fit(tuple(mask.shape), self.size)
         picture, mask = F2.resize(picture, shape), F2.resize(mask, shape)
         if self.enabled:
-            if torch.rand(()) < 0.5:
+            if self.symmetry.turn and torch.rand(()) < 0.5:
                 picture, mask = picture.mT, mask.mT
             picture = tv_tensors.Image(picture)
             picture, mask = self._mirror(picture, tv_tensors.Mask(mask))

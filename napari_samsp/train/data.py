@@ -15,6 +15,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.train.augment import Augmentation, View
+from napari_samsp.train.symmetry import symmetry_of
 
 HELD_OUT_FRACTION = 0.2
 LEAST_TO_HOLD_OUT = 3
@@ -206,7 +207,10 @@ class Views(Dataset[View]):
         field: int | None,
     ) -> None:
         self.pictures = pictures
-        self.augmentation = Augmentation(size, enabled=augment, field=field)
+        symmetry = symmetry_of([picture.labels for picture in pictures])
+        self.augmentation = Augmentation(
+            size, enabled=augment, field=field, symmetry=symmetry
+        )
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
     def __len__(self) -> int:
