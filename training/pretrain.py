@@ -314,7 +314,8 @@ def main() -> None:
         step += 1
         for key, value in losses.items():
             seen.setdefault(key, []).append(float(value.detach()))
-        if step % 20 == 0:
+        done = progress >= 1
+        if done or step % 20 == 0:
             line = {"step": step, "minutes": (time.monotonic() - begun) / 60}
             line |= {k: float(np.mean(v)) for k, v in seen.items()}
             with (args.output / "log.jsonl").open("a") as stream:
@@ -322,7 +323,6 @@ def main() -> None:
                     json.dumps({k: round(v, 4) for k, v in line.items()}) + "\n"
                 )
             seen = {}
-        done = progress >= 1
         if done or time.monotonic() - saved > 240:
             saved = time.monotonic()
             torch.save(
