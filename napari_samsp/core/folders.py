@@ -38,6 +38,13 @@ def runs_folder() -> Path:
     return home() / "runs"
 
 
+def embeddings_folder() -> Path:
+    """Image embeddings that the widget computed; may be deleted at any time."""
+    moved = os.environ.get(HOME_VARIABLE)
+    cache = Path(moved) if moved else Path(platformdirs.user_cache_dir("napari-samsp"))
+    return cache / "embeddings"
+
+
 def widget_file() -> Path:
     """What the widget remembers from session to session."""
     return home() / "widget.json"

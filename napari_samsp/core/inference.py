@@ -23,6 +23,7 @@ from napari_samsp.core.tiles import Grid, Tile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_samsp.core.embedding_cache import ModelCache
     from napari_samsp.core.picture import Picture
     from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.core.tile_run import TileMaps
@@ -74,6 +75,7 @@ def iterate_picture(
     iterations: int,
     tile: Tiling = "auto",
     progress: Callable[[float], None] | None = None,
+    cache: ModelCache | None = None,
 ) -> Iterator[Iteration]:
     """Segment a picture in memory, iteration by iteration.
 
@@ -92,6 +94,8 @@ def iterate_picture(
     progress : callable, optional
         Called with the part that is done, 0 to 1, after every tile. What it raises
         ends the work.
+    cache : ModelCache, optional
+        Where the embeddings of the tiles are looked up, and kept.
 
     Yields
     ------
@@ -100,11 +104,12 @@ def iterate_picture(
         tiles all of them at the end.
     """
     shape = picture.shape[:2]
-    embed = Encoder(model, picture)
+    embed = Encoder(model, picture, cache)
     grid = Grid(shape, field_of_view(model, embed, shape, tile))
     tiles = grid.tiles
     # What does not fit goes tile by tile, and all iterations are ready at the end.
     fits = len(tiles) * embed.bytes_per_tile <= EMBEDDINGS_BYTES
+    embed.cache = cache if fits else None
     steps: dict[int, _Step] = {}
     previous: np.ndarray = np.empty(0)
     start = time.perf_counter()

@@ -159,3 +159,29 @@ def logits_to_image(
     maps = F.interpolate(logits[:, None].float(), (size, size), mode="bilinear")
     maps = maps[..., : valid[0], : valid[1]]
     return F.interpolate(maps, shape, mode="bilinear")[:, 0]
+
+
+def stretch(side: int, size: int, valid: int, length: int) -> Tensor:
+    """What each low-res cell adds to each of the image's pixels, in one direction.
+
+    With a matrix for the rows and one for the columns, ``rows @ logits @ columns.mT``
+    is what `logits_to_image` gives, and its parts are those of the matrices.
+
+    Parameters
+    ----------
+    side : int
+        Of the low-res grid.
+    size : int
+        Side of the model's input.
+    valid : int
+        Unpadded height or width in the model's input.
+    length : int
+        Height or width of the image.
+
+    Returns
+    -------
+    Tensor
+        ``(length, side)`` float32.
+    """
+    cells = F.interpolate(torch.eye(side)[None], size, mode="linear")[..., :valid]
+    return F.interpolate(cells, length, mode="linear")[0].mT.contiguous()

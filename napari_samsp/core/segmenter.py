@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samsp.core.adapter_card import adapter_name, read_card
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
+from napari_samsp.core.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.inference import Iteration, iterate_picture
@@ -40,6 +41,9 @@ class Segmenter:
     input_size : int, optional
         Side of the model's input in pixels, a multiple of 16; smaller is faster and
         sees less. Default: the adapter's, or else the model's own.
+    cache : EmbeddingCache, optional
+        Keeps what the model made of an image, so that the same image with other
+        settings is segmented at once. Default: one in memory.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class Segmenter:
         device: str = "auto",
         scaling: Scaling | None = None,
         input_size: int | None = None,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         self.device = choose_device(device)
         if adapter is not None and input_size is None:
@@ -81,6 +86,7 @@ class Segmenter:
         self.scaling = scaling or Scaling()
         self.kind = kind
         self.sam = sam.to(self.device).eval()
+        self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
 
     @property
     def input_size(self) -> int:
@@ -162,7 +168,7 @@ class Segmenter:
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
         picture = to_rgb8(image, channel_axis, self.scaling)
-        return iterate_picture(model, picture, iterations, tile, progress)
+        return iterate_picture(model, picture, iterations, tile, progress, self._cache)
 
     def segment_into(
         self,

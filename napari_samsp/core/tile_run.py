@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
+from napari_samsp.core.device import likes_bfloat16
+from napari_samsp.core.letterbox import logits_to_image, stretch, to_model_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from napari_samsp.core.embedding_cache import ModelCache
     from napari_samsp.core.picture import Picture
     from napari_samsp.core.self_prompting import Decoding, SelfPrompting
     from napari_samsp.core.tiles import Tile
 
 TOKENS_AT_ONCE = (2048, 65_536)
 """Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""
-PIXELS_AT_ONCE = 2**22
-"""Of object maps that are brought to full size together; bounds the memory."""
 EMBEDDINGS_BYTES = 2**29
 """Embeddings of so many tiles are kept until their last iteration."""
 
@@ -53,10 +53,25 @@ class TileMaps(NamedTuple):
 
 
 class Encoder:
-    """Encodes tiles of a picture; what was encoded last is not encoded again."""
+    """Encodes tiles of a picture; what was encoded last is not encoded again.
 
-    def __init__(self, model: SelfPrompting, picture: np.ndarray | Picture) -> None:
-        self.model, self.picture = model, picture
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    picture : numpy.ndarray or Picture
+        ``(Y, X, 3)`` uint8.
+    cache : ModelCache, optional
+        Where embeddings are looked up, and kept.
+    """
+
+    def __init__(
+        self,
+        model: SelfPrompting,
+        picture: np.ndarray | Picture,
+        cache: ModelCache | None = None,
+    ) -> None:
+        self.model, self.picture, self.cache = model, picture, cache
         self.size = int(model.sam.image_encoder.img_size)
         tokens = (self.size // self.patch) ** 2
         most = TOKENS_AT_ONCE[model.device.type != "cpu"]
@@ -79,11 +94,24 @@ class Encoder:
         """The ``(B, C, h, w)`` embeddings and ``(B, 2)`` unpadded sides of B tiles."""
         if self._known is None or tiles != self._tiles:
             inputs = [to_model_input(self.picture, self.size, tile) for tile in tiles]
-            images, valid = (torch.stack(parts) for parts in zip(*inputs, strict=True))
-            device = self.model.device
-            self._known = self.model.encode(images.to(device)), valid.to(device)
+            images, valid = (list(parts) for parts in zip(*inputs, strict=True))
+            embeddings = torch.stack(self._encode(images))
+            self._known = embeddings, torch.stack(valid).to(self.model.device)
             self._tiles = tiles
         return self._known
+
+    def _encode(self, images: list[Tensor]) -> list[Tensor]:
+        device, cache = self.model.device, self.cache
+        if cache is None:
+            return list(self.model.encode(torch.stack(images).to(device)))
+        found = [cache.get(image) for image in images]
+        missing = [n for n, known in enumerate(found) if known is None]
+        if missing:
+            stack = torch.stack([images[n] for n in missing]).to(device)
+            for n, new in zip(missing, self.model.encode(stack), strict=True):
+                found[n] = new
+                cache.put(images[n], new)
+        return [known.to(device) for known in found if known is not None]
 
 
 def iterate_tiles(
@@ -201,23 +229,75 @@ def full_size(
     -------
     tuple of Tensor
         ``(Y, X)`` float32 largest logit, -32 without a map, and ``(Y, X)`` int32: the
-        map that it is of, from 1, where it is above 0.
+        map that it is of, from 1, where it is above 0. Of several maps the logits that
+        are not above 0 are those of the low-res maximum.
     """
     best = torch.full(shape, -32.0, device=logits.device)
     which = torch.zeros(shape, dtype=torch.int32, device=logits.device)
-    step = max(1, PIXELS_AT_ONCE // (shape[0] * shape[1]))
-    for first in range(0, len(logits), step):
-        maps = logits_to_image(logits[first : first + step], size, valid, shape)
-        values, index = maps.max(0)
-        better = values > best
-        best = torch.where(better, values, best)
-        which = torch.where(better, (index + first + 1).int(), which)
-    return best, torch.where(best > 0, which, 0)
+    if len(logits) <= 1:
+        if len(logits):
+            best = logits_to_image(logits, size, valid, shape)[0]
+        return best, (best > 0).int()
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        side = logits.shape[-1]
+        rows, cols = (
+            stretch(side, size, *sides).to(logits.device)
+            for sides in zip(valid, shape, strict=True)
+        )
+        # Where no map is positive, that of the largest is near enough.
+        best = (rows @ logits.amax(0) @ cols.mT).clamp_(max=0)
+        down, across = _Reach(rows), _Reach(cols)
+        positive = logits > 0
+        seen_rows, seen_cols = (_spans(positive.any(axis)) for axis in (2, 1))
+        for n, (y, x) in enumerate(zip(seen_rows, seen_cols, strict=True)):
+            if y[0] == y[1]:
+                continue
+            # Only there can the map be positive, and only these cells tell.
+            (top, bottom), (left, right) = down.pixels(*y), across.pixels(*x)
+            (a, b), (c, d) = down.cells(top, bottom), across.cells(left, right)
+            values = rows[top:bottom, a:b] @ logits[n, a:b, c:d]
+            values = values @ cols[left:right, c:d].mT
+            here = (slice(top, bottom), slice(left, right))
+            better = values > best[here].clamp(min=0)
+            best[here] = torch.where(better, values, best[here])
+            which[here] = torch.where(better, n + 1, which[here])
+    return best, which
+
+
+class _Reach:
+    """Which pixels a span of cells reaches in one direction, and the other way."""
+
+    def __init__(self, weights: Tensor) -> None:
+        # Both ends only grow along the side.
+        self._by_cell = _spans(weights.mT != 0)
+        self._by_pixel = _spans(weights != 0)
+
+    def pixels(self, first: int, end: int) -> tuple[int, int]:
+        """From the first to behind the last pixel that the cells have a part in."""
+        reached = [span for span in self._by_cell[first:end] if span[0] < span[1]]
+        return (reached[0][0], reached[-1][1]) if reached else (0, 0)
+
+    def cells(self, first: int, end: int) -> tuple[int, int]:
+        """From the first to behind the last cell that has a part in the pixels."""
+        if first == end:
+            return 0, 0
+        return self._by_pixel[first][0], self._by_pixel[end - 1][1]
+
+
+def _spans(occupied: Tensor) -> list[tuple[int, int]]:
+    """The first and behind the last that is True of each row, (0, 0) of none."""
+    length = occupied.shape[-1]
+    places = torch.arange(length, device=occupied.device)
+    first = torch.where(occupied, places, length).amin(-1)
+    end = torch.where(occupied, places + 1, 0).amax(-1)
+    first = torch.minimum(first, end)
+    return list(zip(first.tolist(), end.tolist(), strict=True))
 
 
 @contextmanager
 def inference(device: torch.device) -> Iterator[None]:
     """No gradients; bf16 on a GPU that has it."""
-    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    bf16 = device.type == "cuda" and likes_bfloat16(device)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
         yield

@@ -17,6 +17,7 @@ from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.folders import embeddings_folder
 from napari_samsp.core.torch_guard import import_torch
 from napari_samsp.ui.warm_up import (
     load_labels_support,
@@ -282,9 +283,11 @@ def _load(request: SegmentRequest) -> Segmenter:
         load_torch_libraries()
         import_torch()
         load_labels_support()
+        from napari_samsp.core.embedding_cache import EmbeddingCache
         from napari_samsp.core.segmenter import Segmenter
 
-        return Segmenter(model=request.model, adapter=request.adapter)
+        cache = EmbeddingCache(embeddings_folder())
+        return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
 
 
 def _explain(error: Exception) -> str:
