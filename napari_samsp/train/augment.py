@@ -32,20 +32,19 @@ class View(NamedTuple):
         ``(..., S, S)`` int64, 0 = background and padding.
     valid : Tensor
         ``(..., 2)`` int64, unpadded height and width.
+    seed : Tensor
+        ``(...)`` int64, of what the objective draws at random for this view.
     """
 
     image: Tensor
     labels: Tensor
     valid: Tensor
+    seed: Tensor = torch.tensor(0)
 
 
 def stack_views(views: list[View]) -> View:
     """Collate single views to a batch."""
-    return View(
-        torch.stack([v.image for v in views]),
-        torch.stack([v.labels for v in views]),
-        torch.stack([v.valid for v in views]),
-    )
+    return View(*(torch.stack(parts) for parts in zip(*views, strict=True)))
 
 
 class Augmentation:

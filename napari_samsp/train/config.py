@@ -50,7 +50,7 @@ class TrainConfig:
     rank: int = _option(4, "rank of the LoRA matrices")
     rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
-    batch: int = _option(4, "images a step")
+    batch: int = _option(4, "images a step, over all processes")
     input_size: int = _option(
         0,
         "side in pixels of the model's input, a multiple of 16; smaller is faster; "

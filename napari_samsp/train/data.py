@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from napari_samsp.core.closer_look import field_for, typical_width
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
-from napari_samsp.train.augment import Augmentation, View
+from napari_samsp.train.augment import Augmentation, View, stack_views
 from napari_samsp.train.symmetry import symmetry_of
 
 HELD_OUT_FRACTION = 0.2
@@ -216,14 +217,60 @@ class Views(Dataset[View]):
     def __len__(self) -> int:
         return len(self.pictures) * self.repeats
 
-    def __getitem__(self, index: int) -> View:
+    def __getitem__(self, drawn: tuple[int, int]) -> View:
+        """The view of a number and a seed, which are all that it depends on."""
+        index, seed = drawn
         picture = self.pictures[index % len(self.pictures)]
-        return self.augmentation(picture.image, picture.labels)
+        torch.manual_seed(seed)
+        view = self.augmentation(picture.image, picture.labels)
+        return view._replace(seed=torch.tensor(seed))
+
+    def batch(self, views: list[View]) -> View:
+        """Collate views; of none, a batch of none."""
+        if views:
+            return stack_views(views)
+        size = self.augmentation.size
+        return View(
+            torch.zeros(0, 3, size, size),
+            torch.zeros(0, size, size, dtype=torch.int64),
+            torch.zeros(0, 2, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.int64),
+        )
 
 
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Make an epoch's randomness depend on nothing but its number.
+class Batches(Sampler[list[tuple[int, int]]]):
+    """What a process sees at each step, and the seed of each view.
 
-    A resumed run repeats the interrupted epoch exactly, without stored states.
+    The steps of all processes together depend on nothing but the epoch's number and
+    the seed: neither on how many processes there are, nor on when a run was resumed.
+
+    Parameters
+    ----------
+    count : int
+        Views an epoch.
+    batch : int
+        Views a step, over all processes.
+    seed : int
+        Of the run.
+    process, processes : int
+        Which share is ours, from 0, of how many. A share of a short last step may be
+        empty.
     """
-    torch.manual_seed(seed * 100_003 + epoch)
+
+    def __init__(
+        self, count: int, batch: int, seed: int, process: int = 0, processes: int = 1
+    ) -> None:
+        self.count, self.size, self.seed = count, batch, seed
+        self.process, self.processes = process, processes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        order = torch.randperm(self.count, generator=generator)
+        seeds = torch.randint(2**31, (self.count,), generator=generator)
+        drawn = list(zip(order.tolist(), seeds.tolist(), strict=True))
+        for first in range(0, self.count, self.size):
+            yield drawn[first : first + self.size][self.process :: self.processes]

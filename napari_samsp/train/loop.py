@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import InitProcessGroupKwargs
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from torch.utils.data import DataLoader
 
@@ -18,16 +18,17 @@ from napari_samsp.core.adapter import add_lora, load_adapter, save_adapter
 from napari_samsp.core.adapter_card import AdapterCard, read_card
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
+from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.augment import stack_views
+from napari_samsp.train.augment import View
 from napari_samsp.train.data import (
+    Batches,
     Views,
     best_field,
     check_labelled,
     read_pictures,
-    seed_epoch,
     split,
 )
 from napari_samsp.train.events import (
@@ -40,6 +41,7 @@ from napari_samsp.train.events import (
 )
 from napari_samsp.train.judge import judge, merit
 from napari_samsp.train.objective import Objective
+from napari_samsp.train.processes import Processes
 from napari_samsp.train.run_folder import Progress, RunFolder
 from napari_samsp.train.running_mean import RunningMean
 
@@ -54,6 +56,8 @@ RATE_FALLS_FROM = 0.5
 """The part of a run after which the learning rate falls."""
 LEAST_GAIN = 1e-4
 """A smaller rise of the merit is noise, and no improvement."""
+LONGEST_SILENCE = timedelta(hours=6)
+"""While the main process judges, the others wait; then they take it for dead."""
 LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
 
 
@@ -143,13 +147,17 @@ class _Run:
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision=_precision(device),
-            kwargs_handlers=[
-                DistributedDataParallelKwargs(find_unused_parameters=True)
-            ],
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
         )
+        self.processes = Processes(self.accelerator)
+        if config.batch < self.processes.count:
+            raise InputError(
+                f"A step of {config.batch} images cannot be shared by "
+                f"{self.processes.count} processes; raise --batch."
+            )
         if device.type == "cpu":
-            torch.set_num_threads(max(1, threads // self.accelerator.num_processes))
-        self.main = self.accelerator.is_main_process
+            torch.set_num_threads(max(1, threads // self.processes.count))
+        self.main = self.processes.main
         self.report = report if self.main else lambda event: None
         self.folder = RunFolder(output)
         earlier = read_card(config.adapter) if config.adapter else None
@@ -181,10 +189,19 @@ class _Run:
             self.peft.get_base_model(), config.prompt, config.objects
         )
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=0.01)
-        loader = DataLoader(views, config.batch, shuffle=True, collate_fn=stack_views)
-        self.objective, self.optimizer, self.loader = self.accelerator.prepare(
-            Objective(self.model, config), self.optimizer, loader
+        self.batches = Batches(
+            len(views),
+            config.batch,
+            config.seed,
+            self.processes.number,
+            self.processes.count,
         )
+        self.loader = DataLoader(
+            views, batch_sampler=self.batches, collate_fn=views.batch
+        )
+        self.objective = Objective(
+            self.model, config, self.processes.total, self.processes.count
+        ).to(self.accelerator.device)
         self.average = RunningMean(self.peft)
         self.card = AdapterCard(
             base=loaded.name,
@@ -257,39 +274,48 @@ class _Run:
 
     def _epoch(self, epoch: int, clock: _Clock) -> tuple[float, bool]:
         """One pass; returns the mean loss and whether it was cut short on request."""
-        seed_epoch(self.config.seed, epoch)
+        self.batches.epoch = epoch
         self.objective.train()
         losses: list[float] = []
         steps = len(self.loader)
+        device = self.accelerator.device
+        trained = [p for p in self.peft.parameters() if p.requires_grad]
         for step, batch in enumerate(self.loader, start=1):
             part = epoch - 1 + (step - 1) / steps
             done = (epoch - 1) * steps + step
-            factor = min(1.0, done / WARM_UP_STEPS) * _fall(clock.part_done(part))
+            (time_done,) = self.processes.told(clock.part_done(part))
+            factor = min(1.0, done / WARM_UP_STEPS) * _fall(time_done)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             with self.accelerator.autocast():
-                loss = self.objective(batch.image, batch.labels, batch.valid)
+                loss = self.objective(View(*(t.to(device) for t in batch)))
             self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(self.peft.parameters(), 1.0)
+            if loss.requires_grad:
+                loss.backward()
+            self.processes.sum_gradients(trained)
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
             self.optimizer.step()
             self.average.update()
-            losses.append(float(loss.detach()))
+            losses.append(float(self.processes.total(loss)))
             left = clock.left(part + 1 / steps)
             self.report(Stepped(epoch, step, steps, losses[-1], left))
-            if self._anyone(self.stop_requested()):
+            stop, time_up = self.processes.told(self.stop_requested(), clock.is_up())
+            if stop:
                 return sum(losses) / len(losses), True
-            if self._anyone(clock.is_up()):
+            if time_up:
                 break
         return sum(losses) / len(losses), False
 
     def _why_end(self, progress: Progress, clock: _Clock, stopped: bool) -> str:
         if stopped:
             return "stopped"
-        if self._anyone(clock.is_up()):
+        time_up, part = self.processes.told(
+            clock.is_up(), clock.part_done(progress.epoch)
+        )
+        if time_up:
             return "minutes"
         # Not before the learning rate falls: until then figures go up and down.
-        falling = clock.part_done(progress.epoch) >= RATE_FALLS_FROM
+        falling = part >= RATE_FALLS_FROM
         patience = self.config.patience
         if falling and patience and progress.since_best >= patience:
             return "early stop"
@@ -348,15 +374,11 @@ class _Run:
         return progress
 
     def _judge(self) -> Figures:
-        with self.average.in_place():
+        def work() -> Figures:
             return judge(self.model, self.judged_by, self.config.iterations, self.field)
 
-    def _anyone(self, flag: bool) -> bool:
-        """Whether the main process says so: all processes must take the same turn."""
-        if self.accelerator.num_processes == 1:
-            return flag
-        value = torch.tensor(float(flag and self.main), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(value, "sum") > 0)
+        with self.average.in_place():
+            return self.processes.done_by_main(work)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         lora: list[torch.nn.Parameter] = []

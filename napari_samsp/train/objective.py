@@ -18,7 +18,10 @@ from napari_samsp.train.losses import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.train.augment import View
     from napari_samsp.train.config import TrainConfig
 
 OBJECTS_PER_STEP = 32
@@ -40,26 +43,55 @@ class Objective(nn.Module):
         Being trained.
     config : TrainConfig
         Weights and number of iterations.
+    total : callable, optional
+        Sums a tensor over the processes that share a batch.
+    processes : int
+        How many these are.
     """
 
-    def __init__(self, model: SelfPrompting, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        model: SelfPrompting,
+        config: TrainConfig,
+        total: Callable[[Tensor], Tensor] = Tensor.detach,
+        processes: int = 1,
+    ) -> None:
         super().__init__()
         self.model = model
         self.config = config
+        self.total = total
+        self.objects_per_step = -(-OBJECTS_PER_STEP // processes)
 
-    def forward(self, image: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-        """The batch's loss.
+    def forward(self, views: View) -> Tensor:
+        """The loss of this process's share of a batch.
 
         Parameters
         ----------
-        image, labels, valid : Tensor
-            The fields of a batch of `View`.
+        views : View
+            A batch, which may be of none.
 
         Returns
         -------
         Tensor
-            Scalar, a mean over images.
+            Scalar; the sum of all shares is the loss of the whole batch, a mean over
+            its images and objects.
         """
+        terms = self._terms(views) if len(views.image) else []
+        # One of each iteration, of distillation and of the true prompts: those that
+        # do not exist here may exist elsewhere.
+        none = views.image.new_zeros(0)
+        terms += [(0.0, none)] * (self.config.iterations + 2 - len(terms))
+        counts = [len(values) for _, values in terms]
+        counts = self.total(torch.tensor(counts, device=none.device)).tolist()
+        loss = none.sum()
+        for (weight, values), count in zip(terms, counts, strict=True):
+            if len(values):
+                loss = loss + weight * values.sum() / count
+        return loss
+
+    def _terms(self, views: View) -> list[tuple[float, Tensor]]:
+        """Weights, and losses of each of the images or objects that are averaged."""
+        image, labels, valid, seeds = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
         decodings = list(
@@ -67,24 +99,29 @@ class Objective(nn.Module):
                 embeddings,
                 valid,
                 self.config.iterations,
-                OBJECTS_PER_STEP if self.model.objects else None,
+                self.objects_per_step if self.model.objects else None,
             )
         )
-        total = embeddings.new_zeros(())
+        none = embeddings.new_zeros(0)
+        terms: list[tuple[float, Tensor]] = []
         for t, decoding in enumerate(decodings):
+            losses = none
             if len(decoding.image_index):
                 target = batch.targets(decoding, t, self.model.objects)
-                total = total + batch.loss(decoding, target)
+                losses = batch.loss(decoding, target)
+            terms.append((1.0, losses))
+        losses = none
         if self.config.distill and len(decodings) > 1 and len(decodings[-1].logits):
-            first, last = decodings[0], decodings[-1]
-            total = total + self.config.distill * self._distillation(first, last, batch)
+            losses = self._distillation(decodings[0], decodings[-1], batch)
+        terms.append((self.config.distill, losses))
+        losses = none
         if self.config.true_prompts:
-            prompt, masks, index = true_boxes(labels, valid)
+            prompt, masks, index = true_boxes(labels, valid, seeds)
             if len(index):
                 decoding = self.model.decode(embeddings, index, prompt)
-                loss = batch.loss(decoding, coverage(masks, batch.size))
-                total = total + self.config.true_prompts * loss
-        return total
+                losses = batch.loss(decoding, coverage(masks, batch.size))
+        terms.append((self.config.true_prompts, losses))
+        return terms
 
     def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
         student = first.logits
@@ -101,9 +138,7 @@ class Objective(nn.Module):
             weight = (batch.weight * (batch.whole == batch.apart))[taught]
         else:
             teacher, weight = last.logits, batch.weight
-        return distillation_loss(
-            student, teacher, weight, self.config.temperature
-        ).mean()
+        return distillation_loss(student, teacher, weight, self.config.temperature)
 
 
 class _Batch:
@@ -128,10 +163,12 @@ class _Batch:
 
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]
-        return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0].mean()
+        return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
 
 
-def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
+def true_boxes(
+    labels: Tensor, valid: Tensor, seeds: Tensor
+) -> tuple[Prompt, Tensor, Tensor]:
     """Jittered boxes of two random objects an image.
 
     Parameters
@@ -140,35 +177,43 @@ def true_boxes(labels: Tensor, valid: Tensor) -> tuple[Prompt, Tensor, Tensor]:
         ``(B, S, S)`` int64.
     valid : Tensor
         ``(B, 2)`` unpadded height and width.
+    seeds : Tensor
+        ``(B,)`` int64: an image's objects and jitter depend on its own alone.
 
     Returns
     -------
     tuple
         A `Prompt` of N boxes, their ``(N, S, S)`` bool masks and image index.
     """
-    masks, index = [], []
+    masks, index, noise = [], [], []
     for b, image in enumerate(labels):
+        generator = torch.Generator().manual_seed(int(seeds[b]))
         present = image.unique()
         present = present[present > 0]
-        for label in present[torch.randperm(len(present))[:2].to(present.device)]:
+        drawn = torch.randperm(len(present), generator=generator)[:2]
+        for label in present[drawn.to(present.device)]:
             masks.append(image == label)
             index.append(b)
+            noise.append(torch.randn(4, generator=generator))
     if not masks:
         none = torch.zeros(0, dtype=torch.int64, device=labels.device)
         return Prompt(), labels[:0] > 0, none
     targets = torch.stack(masks)
     image_index = torch.tensor(index, device=labels.device)
-    boxes = jitter(boxes_of(targets, 1, valid[image_index]), labels.shape[-1])
+    boxes = boxes_of(targets, 1, valid[image_index])
+    boxes = jitter(boxes, torch.stack(noise).to(boxes.device), labels.shape[-1])
     return Prompt(boxes=boxes), targets, image_index
 
 
-def jitter(boxes: Tensor, size: int) -> Tensor:
+def jitter(boxes: Tensor, noise: Tensor, size: int) -> Tensor:
     """Boxes as a hurried user draws them, or a model from its own mask.
 
     Parameters
     ----------
     boxes : Tensor
         ``(N, 4)`` x and y of two corners, in input pixels.
+    noise : Tensor
+        ``(N, 4)`` standard normal.
     size : int
         Side of the model's input.
 
@@ -179,5 +224,4 @@ def jitter(boxes: Tensor, size: int) -> Tensor:
         pixels, as in SAM's own training.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    noise = torch.randn_like(boxes) * (sides / 12 + 1).clamp(max=20)
-    return (boxes + noise).clamp(0, size)
+    return (boxes + noise * (sides / 12 + 1).clamp(max=20)).clamp(0, size)
