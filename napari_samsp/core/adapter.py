@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 # The mask decoder's attention has projections of the same names: not those.
-TARGETS = r"image_encoder\..*\.(q_proj|v_proj)"
+TARGETS = r"image_encoder\.blocks\.({blocks})\.attn\.(q_proj|v_proj)"
 FULLY_TRAINED = ["prompt_encoder", "mask_decoder"]
 
 
-def add_lora(sam: Sam, rank: int, base: str) -> PeftModel:
+def add_lora(
+    sam: Sam, rank: int, base: str, frozen_blocks: int | None = 0
+) -> PeftModel:
     """Give a SAM a fresh adapter, which changes nothing yet.
 
     Parameters
@@ -47,20 +50,43 @@ def add_lora(sam: Sam, rank: int, base: str) -> PeftModel:
         Of the LoRA matrices.
     base : str
         The model's name, for the adapter's configuration.
+    frozen_blocks : int or None
+        The first blocks of the image encoder, which get no LoRA; None: all of them.
 
     Returns
     -------
     peft.PeftModel
         ``get_base_model()`` gives the wrapped SAM.
     """
+    targets = DUMMY_TARGET_MODULES
+    if frozen_blocks is not None:
+        adapted = range(frozen_blocks, len(sam.image_encoder.blocks))
+        targets = TARGETS.format(blocks="|".join(map(str, adapted)))
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
-        target_modules=TARGETS,
+        target_modules=targets,
         modules_to_save=FULLY_TRAINED,
     )
     sam.name_or_path = base  # where PEFT looks for the base model's name
     return get_peft_model(sam, config)
+
+
+def freeze_blocks(model: PeftModel, count: int | None) -> None:
+    """Stop LoRA from learning in the first blocks of the image encoder.
+
+    Parameters
+    ----------
+    model : peft.PeftModel
+        From `add_lora` or `load_adapter`.
+    count : int or None
+        Blocks; None for all.
+    """
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            block = int(name.split(".blocks.")[1].split(".")[0])
+            if count is None or block < count:
+                parameter.requires_grad_(False)
 
 
 def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:

@@ -38,6 +38,8 @@ class AdapterCard:
         Iterations trained.
     objects : bool
         One prompt per object.
+    speed : str
+        Which part was trained: a key of `napari_samsp.train.config.SPEEDS`.
     field_of_view : int or None
         Side in image pixels of what the model saw at once in training; larger images
         are tiled. None leaves it to a first look.
@@ -65,6 +67,7 @@ class AdapterCard:
     prompt: str = "box+mask"
     iterations: int = 2
     objects: bool = False
+    speed: str = "everywhere"
     field_of_view: int | None = None
     fingerprint: str = ""
     images: int = 0
@@ -111,7 +114,7 @@ class AdapterCard:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "base": str, "base_sha256": str, "image_size": int, "channels": str,
-    "prompt": str, "iterations": int, "objects": bool,
+    "prompt": str, "iterations": int, "objects": bool, "speed": str,
     "field_of_view": (int, type(None)), "fingerprint": str,
     "images": int, "held_out": bool, "before": (dict, type(None)),
     "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,

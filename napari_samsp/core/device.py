@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+import psutil
 import torch
 
 from napari_samsp.core.errors import InputError
 
 PRECISION_VARIABLE = "NAPARI_SAMSP_PRECISION"
+MOMENT = 0.3
+"""Seconds to look at other programs' work."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -67,3 +70,23 @@ def likes_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and (
         torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     )
+
+
+def free_cores() -> int:
+    """Count the cores that nobody else uses at the moment.
+
+    Two threads on one free core are slower than one: each waits for the other at every
+    product.
+
+    Returns
+    -------
+    int
+        At least 1, at most the threads that torch would take by itself. Programs of
+        low priority do not count.
+    """
+    most = torch.get_num_threads()
+    if most == 1:
+        return 1
+    use = psutil.cpu_times_percent(interval=MOMENT)
+    free = (use.idle + getattr(use, "nice", 0.0) + getattr(use, "iowait", 0.0)) / 100
+    return max(1, min(most, round(free * (psutil.cpu_count() or most))))

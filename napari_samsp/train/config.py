@@ -8,6 +8,16 @@ from typing import Any
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.prompt_kind import parse_kind
 
+SPEEDS = {
+    "decoder": "prompt encoder and mask decoder only: quickest, for large models on a "
+    "computer without a GPU",
+    "last-blocks": "these, and LoRA in the last quarter of the image encoder",
+    "everywhere": "these, and LoRA in all of the image encoder, as in the paper: "
+    "slowest, adapts most",
+}
+"""What a run trains, and the line that explains it. What it does not train runs once
+an image."""
+
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -47,6 +57,11 @@ class TrainConfig:
         "in the second half of the run, epochs without improvement before it stops; "
         "0: never",
     )
+    speed: str = _option(
+        "auto",
+        f"what is trained: {', '.join(SPEEDS)}; auto: the last of these that the time "
+        "allows on this device",
+    )
     rank: int = _option(4, "rank of the LoRA matrices")
     rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
@@ -68,10 +83,17 @@ class TrainConfig:
     augment: bool = _option(True, "crop, turn, mirror and recolour at random")
     seed: int = _option(0, "seed of everything random")
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
-    threads: int = _option(0, "CPU threads; 0: all cores, -1: all but one, ...")
+    checkpointing: bool = _option(
+        False, "a third of the memory for a third more time: compute the encoder twice"
+    )
+    threads: int = _option(
+        0, "CPU threads, at most the free cores; 0: all of them, -1: all but one, ..."
+    )
 
     def __post_init__(self) -> None:
         parse_kind(self.prompt)
+        if self.speed not in ("auto", *SPEEDS):
+            raise InputError(f"speed must be auto, {', '.join(SPEEDS)}.")
         least = {
             "iterations": 1,
             "epochs": 0,

@@ -197,6 +197,11 @@ class Views(Dataset[View]):
         Off gives each image as it is.
     field : int or None
         Side in image pixels of a view; None for about the whole image.
+    kept : int or None
+        Draw from so many views of each image, always the same, of which a frozen part
+        of the model has to see each once. None: every view is a new one.
+    seed : int
+        Of those.
     """
 
     def __init__(
@@ -206,12 +211,15 @@ class Views(Dataset[View]):
         least: int,
         augment: bool,
         field: int | None,
+        kept: int | None = None,
+        seed: int = 0,
     ) -> None:
         self.pictures = pictures
         symmetry = symmetry_of([picture.labels for picture in pictures])
         self.augmentation = Augmentation(
             size, enabled=augment, field=field, symmetry=symmetry
         )
+        self.kept, self.seed = kept, seed
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
     def __len__(self) -> int:
@@ -220,8 +228,12 @@ class Views(Dataset[View]):
     def __getitem__(self, drawn: tuple[int, int]) -> View:
         """The view of a number and a seed, which are all that it depends on."""
         index, seed = drawn
-        picture = self.pictures[index % len(self.pictures)]
-        torch.manual_seed(seed)
+        number = index % len(self.pictures)
+        picture = self.pictures[number]
+        of_view = seed
+        if self.kept is not None:
+            of_view = hash((self.seed, number, seed % self.kept))
+        torch.manual_seed(of_view)
         view = self.augmentation(picture.image, picture.labels)
         return view._replace(seed=torch.tensor(seed))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,19 @@ from accelerate.utils import InitProcessGroupKwargs
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from torch.utils.data import DataLoader
 
-from napari_samsp.core.adapter import add_lora, load_adapter, save_adapter
+from napari_samsp.core.adapter import (
+    add_lora,
+    freeze_blocks,
+    load_adapter,
+    save_adapter,
+)
 from napari_samsp.core.adapter_card import AdapterCard, read_card
 from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.device import choose_device
+from napari_samsp.core.chunked_attention import fast_products
+from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import View
 from napari_samsp.train.data import (
@@ -40,14 +46,23 @@ from napari_samsp.train.events import (
     Stepped,
 )
 from napari_samsp.train.judge import judge, merit
+from napari_samsp.train.model import ModelInTraining
 from napari_samsp.train.objective import Objective
 from napari_samsp.train.processes import Processes
 from napari_samsp.train.run_folder import Progress, RunFolder
 from napari_samsp.train.running_mean import RunningMean
+from napari_samsp.train.speed import (
+    choose_speed,
+    frozen_blocks,
+    kept_views,
+    operations_per_second,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from segment_anything.modeling import ImageEncoderViT
 
     from napari_samsp.train.config import TrainConfig
 
@@ -136,17 +151,19 @@ class _Run:
         report: Callable[[Event], None],
         stop_requested: Callable[[], bool],
     ) -> None:
-        self.config, self.stop_requested = config, stop_requested
+        self.stop_requested = stop_requested
         source = TrainingSet(training_set)
         samples = source.check()
         fitting, held_out = split(samples, config.validation, config.seed)
         device = choose_device(config.device)
-        threads = config.threads
-        if threads <= 0:
-            threads = max(1, torch.get_num_threads() + threads)
+        if device.type == "cpu":
+            torch.set_num_threads(
+                config.threads
+                if config.threads > 0
+                else max(1, free_cores() + config.threads)
+            )
         self.accelerator = Accelerator(
             cpu=device.type == "cpu",
-            mixed_precision=_precision(device),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
         )
         self.processes = Processes(self.accelerator)
@@ -156,7 +173,9 @@ class _Run:
                 f"{self.processes.count} processes; raise --batch."
             )
         if device.type == "cpu":
-            torch.set_num_threads(max(1, threads // self.processes.count))
+            torch.set_num_threads(
+                max(1, torch.get_num_threads() // self.processes.count)
+            )
         self.main = self.processes.main
         self.report = report if self.main else lambda event: None
         self.folder = RunFolder(output)
@@ -164,13 +183,21 @@ class _Run:
         scaling = earlier.scaling if earlier else Scaling()
         size = config.input_size or (earlier.image_size if earlier else None)
         loaded = load_sam(config.model, size)
+        encoder = loaded.sam.image_encoder
+        size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
+        large = (size // patch) ** 2 > WORTH_IT_TOKENS
+        self.bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
+        config = replace(config, speed=self._speed(config, encoder, len(fitting)))
+        self.config = config
+        frozen = frozen_blocks(config.speed, encoder)
         torch.manual_seed(config.seed)
         if config.adapter:
             self.peft, _ = load_adapter(
                 loaded.sam, config.adapter, loaded.sha256, trainable=True
             )
         else:
-            self.peft = add_lora(loaded.sam, config.rank, loaded.name)
+            self.peft = add_lora(loaded.sam, config.rank, loaded.name, frozen)
+        freeze_blocks(self.peft, frozen)
         pictures = read_pictures(fitting, scaling)
         check_labelled(pictures)
         self.judged_by = read_pictures(held_out, scaling) or pictures
@@ -179,14 +206,24 @@ class _Run:
         if self.main:
             self.folder.start(config, training_set, fingerprint, resume)
         self.accelerator.wait_for_everyone()
-        encoder = loaded.sam.image_encoder
-        size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
         self.held_out = len(held_out)
         self.pictures = pictures
         self.field = config.field_of_view or best_field(pictures, size, patch)
-        views = Views(pictures, size, config.views, config.augment, self.field)
-        self.model = SelfPrompting(
-            self.peft.get_base_model(), config.prompt, config.objects
+        views = Views(
+            pictures,
+            size,
+            config.views,
+            config.augment,
+            self.field,
+            kept_views(encoder) if frozen != 0 else None,
+            config.seed,
+        )
+        self.model = ModelInTraining(
+            self.peft.get_base_model(),
+            config.prompt,
+            config.objects,
+            frozen,
+            config.checkpointing,
         )
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=0.01)
         self.batches = Batches(
@@ -212,6 +249,7 @@ class _Run:
             prompt=config.prompt,
             iterations=config.iterations,
             objects=config.objects,
+            speed=config.speed,
             fingerprint=fingerprint,
             images=len(pictures),
             held_out=bool(held_out),
@@ -239,7 +277,8 @@ class _Run:
         reason = "epochs"
         while progress.epoch < config.most_epochs or progress.best is None:
             begun = clock.elapsed()
-            loss, stopped = self._epoch(progress.epoch + 1, clock)
+            with fast_products():
+                loss, stopped = self._epoch(progress.epoch + 1, clock)
             figures = self._judge()
             progress.epoch += 1
             best = (
@@ -287,7 +326,7 @@ class _Run:
             factor = min(1.0, done / WARM_UP_STEPS) * _fall(time_done)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-            with self.accelerator.autocast():
+            with torch.autocast(device.type, torch.bfloat16, self.bfloat16):
                 loss = self.objective(View(*(t.to(device) for t in batch)))
             self.optimizer.zero_grad()
             if loss.requires_grad:
@@ -380,6 +419,20 @@ class _Run:
         with self.average.in_place():
             return self.processes.done_by_main(work)
 
+    def _speed(self, config: TrainConfig, encoder: ImageEncoderViT, images: int) -> str:
+        """The speed that was asked for, or else begun with, or else fits the time."""
+        if config.speed != "auto":
+            return config.speed
+
+        def work() -> str:
+            if begun := self.folder.begun_with("speed"):
+                return str(begun)
+            dtype = torch.bfloat16 if self.bfloat16 else torch.float32
+            possible = operations_per_second(self.accelerator.device, dtype)
+            return choose_speed(encoder, images, config.minutes, possible)
+
+        return self.processes.done_by_main(work)
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
         lora: list[torch.nn.Parameter] = []
         decoder: list[torch.nn.Parameter] = []
@@ -396,11 +449,6 @@ class _Run:
 def _fall(part: float) -> float:
     """Constant, then linear to a fiftieth."""
     return max(0.02, min(1.0, (1 - part) / (1 - RATE_FALLS_FROM)))
-
-
-def _precision(device: torch.device) -> str:
-    bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return "bf16" if bf16 else "no"
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

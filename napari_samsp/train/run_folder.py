@@ -106,6 +106,25 @@ class RunFolder:
         text = yaml.safe_dump(content, sort_keys=False)
         write_atomically(self._config, text.encode())
 
+    def begun_with(self, name: str) -> Any:
+        """A setting of the run in the folder.
+
+        Parameters
+        ----------
+        name : str
+            A field of `TrainConfig`.
+
+        Returns
+        -------
+        object
+            None if there is no run, or its settings are broken.
+        """
+        try:
+            stored = yaml.safe_load(self._config.read_text(encoding="utf-8"))
+            return stored.get(name)
+        except (OSError, yaml.YAMLError, AttributeError, ValueError):
+            return None
+
     def _check_same(self, content: dict[str, Any]) -> None:
         try:
             stored = yaml.safe_load(self._config.read_text(encoding="utf-8"))

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from peft import PeftModel
+from safetensors.torch import load_file
 
 from napari_samsp.core import training_set as core_training_set
 from napari_samsp.core.adapter_card import read_card
+from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.segmenter import Segmenter
 from napari_samsp.core.training_set import TrainingSet
@@ -211,3 +214,46 @@ def test_every_file_of_the_set_is_decoded_once(stripes, tmp_path, monkeypatch):
         monkeypatch.setattr(core_training_set, reader, noting)
     train(stripes.folder, tmp_path / "run", replace(QUICK, epochs=1))
     assert len(read) == len(set(read)) == 8
+
+
+@pytest.mark.parametrize(
+    ("speed", "blocks"), [("decoder", []), ("last-blocks", [4, 5])]
+)
+def test_each_speed_makes_an_adapter_that_stock_peft_reads(
+    stripes, tmp_path, speed, blocks
+):
+    config = replace(QUICK, speed=speed, epochs=6, views=8, augment=True)
+    finished = train(stripes.folder, tmp_path / "run", config)
+    assert finished.better
+    folder = tmp_path / "run" / "adapter"
+    assert read_card(folder).speed == speed
+    trained = load_file(folder / "adapter_model.safetensors")
+    found = {int(n.split(".blocks.")[1][0]) for n in trained if "lora" in n}
+    assert sorted(found) == blocks
+
+    # Stock PEFT, and merged, the same as ours.
+    image = torch.randn(1, 3, 256, 256)
+    peft = PeftModel.from_pretrained(load_sam("samsp_tiny").sam, str(folder)).eval()
+    ours = Segmenter(adapter=folder)
+    with torch.inference_mode():
+        embedding = ours.sam.image_encoder(image)
+        expected = peft.get_base_model().image_encoder(image)
+        assert torch.allclose(embedding, expected, atol=1e-4)
+    merged = peft.merge_and_unload().mask_decoder.state_dict()
+    for name, value in ours.sam.mask_decoder.state_dict().items():
+        assert torch.equal(value, merged[name])
+    judged = _dice(tmp_path / "run", stripes.samples()[0], 2)
+    assert len(judged) == 2
+
+
+def test_a_resumed_run_keeps_the_speed_that_was_chosen(stripes, tmp_path):
+    config = replace(QUICK, epochs=1)
+    train(stripes.folder, tmp_path / "run", config)
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert settings["speed"] == "everywhere"
+    with pytest.raises(InputError, match="another value of speed"):
+        train(
+            stripes.folder, tmp_path / "run",
+            replace(config, speed="decoder"), resume=True,
+        )  # fmt: skip
+    train(stripes.folder, tmp_path / "run", replace(config, epochs=2), resume=True)

@@ -1,0 +1,167 @@
+"""The three speeds of training: which part of the model learns.
+
+Placement matters more than the kind of adapter (Teuber et al., arXiv 2502.00418), and
+what does not learn has to run only once an image.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_samsp.train.config import SPEEDS
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import ImageEncoderViT
+
+LEAST_VIEWS = 400
+"""Views that a run should see; fewer hardly move the model."""
+VIEWS_AN_IMAGE = 4
+"""The same for each image, where there are many."""
+NO_LIMIT = 3600.0
+"""Seconds that a run may take to which no limit was given."""
+EFFICIENCY = 0.5
+"""Of the encoder, beside the speed of its matrix products alone."""
+BACKWARD = 1.3
+"""Times the forward pass: frozen weights need no gradient."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations of the image encoder.
+
+    Attributes
+    ----------
+    once : float
+        For the frozen part of a view, which runs once.
+    every : float
+        For a view at each of its steps.
+    """
+
+    once: float
+    every: float
+
+
+def frozen_blocks(speed: str, encoder: ImageEncoderViT) -> int | None:
+    """How many of the encoder's first blocks do not learn.
+
+    Parameters
+    ----------
+    speed : str
+        A key of `SPEEDS`.
+    encoder : ImageEncoderViT
+        Of the model.
+
+    Returns
+    -------
+    int or None
+        None: the whole encoder, its neck included.
+    """
+    if speed == "decoder":
+        return None
+    depth = len(encoder.blocks)
+    return 0 if speed == "everywhere" else depth - max(1, round(depth / 4))
+
+
+def cost(speed: str, encoder: ImageEncoderViT) -> Cost:
+    """Count what a view costs, without the decoder, which is small.
+
+    Parameters
+    ----------
+    speed : str
+        A key of `SPEEDS`.
+    encoder : ImageEncoderViT
+        Of the model.
+
+    Returns
+    -------
+    Cost
+        Multiplications and additions are counted apart.
+    """
+    patch = encoder.patch_embed.proj
+    tokens = (encoder.img_size // patch.stride[0]) ** 2
+    width = patch.out_channels
+    blocks = []
+    for block in encoder.blocks:
+        seen = block.window_size**2 or tokens
+        blocks.append(tokens * (24.0 * width**2 + 4.0 * seen * width))
+    count = frozen_blocks(speed, encoder)
+    first = len(blocks) if count is None else count
+    return Cost(sum(blocks[:first]), (1 + BACKWARD) * sum(blocks[first:]))
+
+
+def kept_views(encoder: ImageEncoderViT) -> int:
+    """Views of each image that a run with a frozen part draws from.
+
+    Parameters
+    ----------
+    encoder : ImageEncoderViT
+        Of the model.
+
+    Returns
+    -------
+    int
+        Fewer where each costs seconds.
+    """
+    large = encoder.img_size // encoder.patch_embed.proj.stride[0] > 32
+    return 4 if large else 16
+
+
+def choose_speed(
+    encoder: ImageEncoderViT, images: int, minutes: float, per_second: float
+) -> str:
+    """The speed that learns in most of the model and still sees enough views.
+
+    Parameters
+    ----------
+    encoder : ImageEncoderViT
+        Of the model.
+    images : int
+        In the training set.
+    minutes : float
+        Time limit; 0 for none.
+    per_second : float
+        Floating-point operations, from `operations_per_second`.
+
+    Returns
+    -------
+    str
+        A key of `SPEEDS`.
+    """
+    views = max(LEAST_VIEWS, VIEWS_AN_IMAGE * images)
+    distinct = images * kept_views(encoder)
+    seconds = 60 * minutes or NO_LIMIT
+    for speed in reversed(SPEEDS):
+        one = cost(speed, encoder)
+        needed = views * one.every + distinct * one.once
+        if needed <= seconds * per_second * EFFICIENCY:
+            return speed
+    return "decoder"
+
+
+def operations_per_second(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure, in a moment, how fast a device multiplies matrices.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the run trains.
+    dtype : torch.dtype
+        What it computes in.
+
+    Returns
+    -------
+    float
+        Floating-point operations a second.
+    """
+    side = 1024
+    a = torch.ones(side, side, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(3):
+        begun = time.perf_counter()
+        float((a @ a)[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - begun)
+    return 2.0 * side**3 / best
