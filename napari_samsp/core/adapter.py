@@ -7,9 +7,11 @@ encoder and the mask decoder are trained fully and saved with it (SAM-SP, sectio
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from napari_samsp.core.adapter_card import (
+    CONFIG_FILE,
     WEIGHTS_FILE,
     AdapterCard,
     adapter_name,
@@ -28,8 +31,11 @@ from napari_samsp.core.adapter_card import (
 from napari_samsp.core.atomic_files import replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
+from napari_samsp.core.peft_config import check_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from segment_anything.modeling import Sam
 
 # The mask decoder's attention has projections of the same names: not those.
@@ -106,7 +112,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     try:
         os.chmod(fresh, 0o755)
         # "auto" would look the base model up on a hub.
-        model.save_pretrained(str(fresh), save_embedding_layers=False)
+        with _system_errors(folder):
+            model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
         # In place of PEFT's own, which knows none of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
@@ -115,6 +122,19 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+@contextmanager
+def _system_errors(folder: Path) -> Iterator[None]:
+    """Raise what the disk said, which safetensors hides in a text, as an `OSError`."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        raise OSError(code, os.strerror(code), str(folder)) from error
 
 
 def load_adapter(
@@ -151,12 +171,15 @@ def load_adapter(
             f"({card.base_sha256[:8]}), not for this one ({base_sha256[:8]}): choose "
             "that model."
         )
+    check_config(folder / CONFIG_FILE)
     try:
         saved = load_file(folder / WEIGHTS_FILE)
         with warnings.catch_warnings(action="ignore"):  # what it misses is said below
             model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
-    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "?"
+    except MemoryError:
+        raise
+    except Exception as error:  # PEFT and safetensors raise many kinds
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     wrong = sorted(
@@ -171,6 +194,11 @@ def load_adapter(
         raise InputError(
             f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
             f"are missing, extra or misshapen, the first is {wrong[0]}."
+        )
+    if broken := sorted(k for k, v in saved.items() if not v.isfinite().all()):
+        raise InputError(
+            f"The adapter {folder} is broken: {len(broken)} of its tensors hold NaN or "
+            f"infinite values, the first is {broken[0]}."
         )
     return model, card
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.known_files import find
+from napari_samsp.core.prompt_kind import parse_kind
 
 CARD_FILE = "samsp.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -119,6 +121,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "images": int, "held_out": bool, "before": (dict, type(None)),
     "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,
 }  # fmt: skip
+_RANGES = {
+    "image_size": (1, 16_384),
+    "iterations": (1, 1000),
+    "field_of_view": (1, 1_000_000),
+    "images": (0, 1_000_000_000),
+}
+MOST_BYTES = 1_000_000
+"""A card is a page of text."""
 
 
 def read_card(folder: str | Path) -> AdapterCard:
@@ -145,17 +155,57 @@ def read_card(folder: str | Path) -> AdapterCard:
             raise InputError(f"{folder} is not an adapter: it has no {name}.")
     path = folder / CARD_FILE
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is too large")
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("it is no object")
         known = {f.name for f in fields(AdapterCard)}
         values = {k: v for k, v in content.items() if k in known}
         if "scaling" in values:
-            values["scaling"] = Scaling(**values["scaling"])
+            values["scaling"] = _scaling(values["scaling"])
         for name, kind in _TYPES.items():
-            if name in values and not isinstance(values[name], kind):
-                raise TypeError(f"{name} is {values[name]!r}")
+            if name in values:
+                _check_value(name, values[name], kind)
         return AdapterCard(**values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"The adapter's {path} is broken: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"The adapter's {path} is broken: nested too deep.") from error
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        reason = str(error).removesuffix(".")
+        raise InputError(f"The adapter's {path} is broken: {reason}.") from error
+
+
+def _check_value(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    """Whether it is of its kind, in its range and, of figures, of numbers."""
+    wrong = TypeError(f"{name} is {reprlib.repr(value)}")
+    fits = isinstance(value, kind)  # kept apart, or mypy takes the value for an object
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise wrong
+    if name in _RANGES and value is not None:
+        low, high = _RANGES[name]
+        if not low <= value <= high:
+            raise wrong
+    elif name == "prompt":
+        parse_kind(value)
+    elif name in ("before", "after") and value is not None:
+        for figures in ("dice", "iou", "ap50"):
+            numbers = value.get(figures, [])
+            if not isinstance(numbers, list) or not all(map(_is_number, numbers)):
+                raise wrong
+    elif name == "versions" and not all(isinstance(v, str) for v in value.values()):
+        raise wrong
+
+
+def _scaling(value: Any) -> Scaling:
+    if not isinstance(value, dict) or not all(
+        _is_number(value[name]) for name in ("low", "high") if name in value
+    ):
+        raise TypeError(f"scaling is {reprlib.repr(value)}")
+    return Scaling(**value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # not NaN, not infinite
 
 
 def adapter_name(folder: Path) -> str:

@@ -39,9 +39,9 @@ def known_files() -> list[KnownFile]:
     try:
         content = json.loads(_list_file().read_text(encoding="utf-8"))
         known = [KnownFile(str(one["path"]), str(one["sha256"])) for one in content]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []  # a convenience: what is lost can be opened again
-    return [one for one in known if Path(one.path).is_file()]
+    return [one for one in known[:MOST] if _is_file(one.path)]
 
 
 def remember(path: str | Path, sha256: str = "") -> None:
@@ -93,6 +93,13 @@ def find(name: str, sha256: str) -> Path | None:
         if not one.sha256 and Path(one.path).name == name:
             return Path(one.path)
     return None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name that no disk takes
+        return False
 
 
 def _list_file() -> Path:

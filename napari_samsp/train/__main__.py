@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import reprlib
 import sys
 import threading
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import yaml
-
 from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, in_words, is_disk_error
 from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import Event, Failed, to_json
 
@@ -80,27 +80,21 @@ def read_recipe(path: Path) -> dict[str, Any]:
         If it cannot be read, has an unknown key (the nearest right one is named), or
         a value of the wrong type.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"The settings {path} cannot be read: {reason}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"The settings {path} must be a list of NAME: VALUE lines.")
+    content = read_mapping(path)
     hints = get_type_hints(TrainConfig)
     for name, value in content.items():
         if name not in hints:
-            near = difflib.get_close_matches(str(name), hints, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{path} has an unknown setting {name!r}{hint}")
-        if hints[name] is float and type(value) is int:
+            near = difflib.get_close_matches(name[:100], hints, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise InputError(f"{path} has an unknown setting {name[:100]!r}{hint}")
+        if hints[name] is float and type(value) is int and abs(value) < 1e15:
             content[name] = float(value)
         elif name == "validation" and type(value) in (int, float):
             content[name] = str(value)
         elif not isinstance(value, hints[name]) or (
             hints[name] is int and isinstance(value, bool)
         ):
-            raise InputError(f"{path}: {name} cannot be {value!r}.")
+            raise InputError(f"{path}: {name} cannot be {reprlib.repr(value)}.")
     return content
 
 
@@ -138,9 +132,25 @@ def _train_with_events(places: dict[str, Any], config: TrainConfig) -> None:
 
     try:
         _train(places, config, report, stop.is_set)
-    except InputError as error:
-        report(Failed(str(error)))
+    except Exception as error:
+        report(Failed(_in_words(error)))
         raise
+
+
+def _in_words(error: Exception) -> str:
+    """Why a run cannot go on, for the widget; the traceback is in the log."""
+    if isinstance(error, InputError) or (
+        isinstance(error, OSError) and is_disk_error(error)
+    ):
+        return in_words(error)
+    if isinstance(error, MemoryError) or "memory" in str(error):  # torch's have no kind
+        return (
+            "The memory ran out: close other programs, or train with fewer images, a "
+            "smaller input size or a smaller model."
+        )
+    return (
+        f"The trainer failed ({type(error).__name__}): please report it with its log."
+    )
 
 
 def _train(

@@ -110,6 +110,24 @@ class TrainConfig:
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
                 raise InputError(f"{name} must be at least {bound}.")
+        most = {
+            "iterations": 100,
+            "epochs": 1_000_000,
+            "rank": 1024,
+            "batch": 4096,
+            "views": 1_000_000,
+            "minutes": 1_000_000,
+            "input_size": 8192,
+            "field_of_view": 1_000_000,
+            "patience": 1_000_000,
+            "distill": 1000,
+            "true_prompts": 1000,
+            "seed": 2**31,
+            "threads": 4096,
+        }
+        for name, bound in most.items():
+            if not abs(getattr(self, name)) <= bound:
+                raise InputError(f"{name} must be at most {bound}.")
         for name in ("rate", "decoder_rate", "temperature"):
             if not 0 < getattr(self, name) < 100:
                 raise InputError(f"{name} must be above 0.")

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
-from napari_samsp.core.atomic_files import recover_folder, write_atomically
+from napari_samsp.core.atomic_files import (
+    recover_folder,
+    remove_leftovers,
+    write_atomically,
+)
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 
 if TYPE_CHECKING:
@@ -59,6 +65,7 @@ class RunFolder:
         self._state = self.folder / "last" / "state.pt"
         self._config = self.folder / "config.yaml"
         self._metrics = self.folder / "metrics.jsonl"
+        self._report = self.folder / "report.json"
 
     def start(
         self, config: TrainConfig, training_set: Path, fingerprint: str, resume: bool
@@ -88,21 +95,26 @@ class RunFolder:
             **config.as_dict(),
         }
         if resume:
-            if not self._state.is_file() or not self._config.is_file():
-                if self._metrics.is_file():
-                    raise InputError(
-                        f"{self.folder} cannot be resumed: its last/ is gone. "
-                        "Choose a new output folder."
-                    )
-            else:
+            if self._state.is_file() and self._config.is_file():
                 self._check_same(content)
+            elif len(self._lines()) > 1:
+                # One may be there: its state is written a moment later.
+                raise InputError(
+                    f"{self.folder} cannot be resumed: its last/ is gone. "
+                    "Choose a new output folder."
+                )
         elif self._metrics.is_file() or self.adapter.exists():
             raise InputError(
                 f"{self.folder} already holds a run: add --resume to continue it, or "
                 "choose another output folder."
             )
         self._state.parent.mkdir(parents=True, exist_ok=True)
+        self._lock()
         recover_folder(self.adapter)
+        # What a trainer was writing when it was killed.
+        written = (self.adapter, self._config, self._metrics, self._report)
+        remove_leftovers(self.folder, tuple(path.name for path in written))
+        remove_leftovers(self._state.parent, (self._state.name,))
         text = yaml.safe_dump(content, sort_keys=False)
         write_atomically(self._config, text.encode())
 
@@ -120,17 +132,23 @@ class RunFolder:
             None if there is no run, or its settings are broken.
         """
         try:
-            stored = yaml.safe_load(self._config.read_text(encoding="utf-8"))
-            return stored.get(name)
-        except (OSError, yaml.YAMLError, AttributeError, ValueError):
+            return read_mapping(self._config).get(name)
+        except InputError:
             return None
 
-    def _check_same(self, content: dict[str, Any]) -> None:
+    def _lock(self) -> None:
+        # The system lets go of it when the process ends, however that ends.
+        self._held = FileLock(self.folder / ".lock", timeout=0, is_singleton=True)
         try:
-            stored = yaml.safe_load(self._config.read_text(encoding="utf-8"))
-            stored = dict(stored)
-        except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise InputError(f"{self._config} is broken: {error}") from error
+            self._held.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"Another process is training into {self.folder}: wait for its end, or "
+                "choose another output folder."
+            ) from error
+
+    def _check_same(self, content: dict[str, Any]) -> None:
+        stored = read_mapping(self._config)
         free = {"epochs", "minutes", "patience", "device", "threads", "training_set"}
         for name, value in content.items():
             if name not in free and stored.get(name) != value:
@@ -178,14 +196,7 @@ class RunFolder:
 
     def append_metrics(self, event: EpochEnded) -> None:
         """Add an epoch's line, in place of any from an interrupted try at it."""
-        lines = []
-        if self._metrics.is_file():
-            for text in self._metrics.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(text)["epoch"] < event.epoch:
-                        lines.append(text)
-                except (ValueError, KeyError, TypeError):
-                    continue
+        lines = [text for epoch, text in self._lines() if epoch < event.epoch]
         line = {
             "epoch": event.epoch,
             "loss": event.loss,
@@ -196,8 +207,18 @@ class RunFolder:
         text = "\n".join([*lines, json.dumps(line)]) + "\n"
         write_atomically(self._metrics, text.encode())
 
+    def _lines(self) -> list[tuple[float, str]]:
+        """The epochs that ``metrics.jsonl`` tells of, each with its line."""
+        lines = []
+        if self._metrics.is_file():
+            content = self._metrics.read_text(encoding="utf-8", errors="replace")
+            for text in content.split("\n"):
+                try:
+                    lines.append((float(json.loads(text)["epoch"]), text))
+                except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                    continue  # a broken line must not stop a run
+        return lines
+
     def write_report(self, event: Finished) -> None:
         """Write the figures before and after."""
-        write_atomically(
-            self.folder / "report.json", json.dumps(asdict(event), indent=2).encode()
-        )
+        write_atomically(self._report, json.dumps(asdict(event), indent=2).encode())

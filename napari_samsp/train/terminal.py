@@ -37,7 +37,8 @@ class Terminal:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:  # else it would print an empty line
+            self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Draw an event."""

@@ -173,6 +173,13 @@ class CorrectPanel(QWidget):
         if image.ndim == 3 and not rgb:
             self._tell(f"{sample.name} has {image.shape[-1]} channels.", failed=True)
             return
+        if image.dtype.kind not in "biuf" or not image.size:
+            self._tell(
+                f"{sample.name} has {image.size} values of {image.dtype}, which cannot "
+                "be shown.",
+                failed=True,
+            )
+            return
         image_layer = self._viewer.add_image(image, name=sample.name, rgb=rgb)
         source = Source(image_layer.unique_id, (None, None), prediction)
         layer = self._viewer.add_labels(labels, name=f"{sample.name} correction")
@@ -243,7 +250,7 @@ class CorrectPanel(QWidget):
             self._tell(in_words(error))
         for sample in samples:
             item = QTreeWidgetItem(
-                [sample.name, str(sample.info.get("layer", "")), _local_time(sample)]
+                [sample.name, str(sample.info.get("layer", "")), local_time(sample)]
             )
             item.setToolTip(0, str(sample.mask))
             self.list.addTopLevelItem(item)
@@ -328,9 +335,10 @@ class CorrectPanel(QWidget):
         layout.addLayout(folder_row)
 
 
-def _local_time(sample: Sample) -> str:
+def local_time(sample: Sample) -> str:
+    """When a sample was kept, for the list; empty if that is not known."""
     try:
         time = datetime.fromisoformat(sample.info["time"]).astimezone()
-    except (KeyError, ValueError, TypeError):
+        return f"{time:%b %d %H:%M}"
+    except (KeyError, ValueError, TypeError, OverflowError, OSError):
         return ""
-    return f"{time:%b %d %H:%M}"

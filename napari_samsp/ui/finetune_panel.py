@@ -13,6 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import runs_folder
 from napari_samsp.train.events import EpochEnded, Event, Finished, Started, Stepped
 from napari_samsp.ui.curves import Curves
@@ -60,6 +61,8 @@ class FinetunePanel(QWidget):
         super().__init__()
         self._training_set, self._model, self._adapter = training_set, model, adapter
         self._run: Path | None = None
+        self._arguments: list[str] = []
+        self._epoch = 0
         self._result: Path | None = None
         self._started_at = 0.0
         self._activity: progress | None = None
@@ -91,24 +94,33 @@ class FinetunePanel(QWidget):
         self.figures = FiguresTable()
         self.use_button = QPushButton("Use it anyway")
         self.use_button.setObjectName("samsp_use_anyway")
+        self.resume_button = QPushButton()
+        self.resume_button.setObjectName("samsp_resume")
+        self.resume_button.setToolTip(
+            "Goes on with the same run, from what it had written after its last epoch"
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
             self.count, self.collapsible, self.button, self.bar, self.curves,
-            self.message, self.figures, self.use_button,
+            self.message, self.figures, self.use_button, self.resume_button,
         ):  # fmt: skip
             layout.addWidget(widget)
-        for hidden in (
-            self.bar, self.curves, self.message, self.figures, self.use_button
-        ):  # fmt: skip
+        for hidden in (self.bar, self.curves, *self.outcome()):
             hidden.hide()
         self.button.clicked.connect(self.start)
         self.use_button.clicked.connect(self._use_anyway)
+        self.resume_button.clicked.connect(self.resume)
         self.refresh()
 
     def refresh(self) -> None:
         """Count the corrections again."""
-        n = len(self._training_set().samples())
+        try:
+            n = len(self._training_set().samples())
+        except (InputError, OSError) as error:
+            self.count.setText(in_words(error))
+            self.button.setEnabled(False)
+            return
         if n == 0:
             text = "No corrections yet: keep at least one."
         elif n < LEAST_TO_HOLD_OUT:
@@ -131,21 +143,33 @@ class FinetunePanel(QWidget):
         try:
             run.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._tell(f"The folder for training runs cannot be made: {error}.")
+            self._tell(
+                f"The folder for training runs cannot be made: {in_words(error)}"
+            )
             return
-        self._run, self._result = run, None
+        self._run, self._epoch = run, 0
+        self._arguments = self.settings.arguments(
+            self._training_set().folder.resolve(), run, self._model(), self._adapter()
+        )
         self.curves.clear()
+        self._launch(self._arguments)
+
+    def resume(self) -> None:
+        """Go on with the run whose trainer died."""
+        if self._epoch and not self.process.running:
+            self._launch([*self._arguments, "--resume"])
+
+    def _launch(self, arguments: list[str]) -> None:
+        assert self._run is not None
+        self._result = None
         self.curves.show()
         self.bar.setRange(0, 0)
         self.bar.setFormat("Loading…")
         self.bar.show()
-        for old in (self.message, self.figures, self.use_button):
+        for old in self.outcome():
             old.hide()
         self._activity = progress(total=FULL, desc="SAM-SP: fine-tuning")
-        arguments = self.settings.arguments(
-            self._training_set().folder.resolve(), run, self._model(), self._adapter()
-        )
-        self.process.start(arguments, run.parent)
+        self.process.start(arguments, self._run.parent)
         self.refresh()
         self.busy.emit(True)
         self.status.emit("Loading the model and the corrections…")
@@ -165,6 +189,8 @@ class FinetunePanel(QWidget):
                 f"Training on {event.images} on {event.device}; {held_out} held out."
             )
         elif isinstance(event, Stepped | EpochEnded):
+            if isinstance(event, EpochEnded):
+                self._epoch = event.epoch  # from here the run can go on
             self._advance(event.epoch, event.seconds_left)
 
     def _advance(self, epoch: int, seconds_left: float) -> None:
@@ -215,10 +241,17 @@ class FinetunePanel(QWidget):
         text = ending.reason
         if self._run is not None and (self._run / "adapter" / "samsp.json").is_file():
             text += " The best adapter until then is kept and can be chosen in step 1."
+        if self._epoch:
+            self.resume_button.setText(f"Continue after epoch {self._epoch}")
+            self.resume_button.show()
         self._tell(text)
         show_error(text)
         if ending.log:
             self.message.setText(f"{text}\n\n{ending.log}")
+
+    def outcome(self) -> tuple[QWidget, ...]:
+        """The parts that show how a run ended; each may be hidden."""
+        return self.message, self.figures, self.use_button, self.resume_button
 
     def _use_anyway(self) -> None:
         if self._result is not None:

@@ -11,7 +11,6 @@ from qtpy.QtCore import QTimer
 
 from napari_samsp.core import models
 from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import widget_file
 
 if TYPE_CHECKING:
@@ -83,10 +82,11 @@ class Memory:
     def _restore(self, state: dict[str, Any]) -> None:
         segmenting = self._widget.segmenting
         model = state.get("model", "")
-        if model in models.names() or Path(model).is_file():
-            segmenting.model.choose(model)
+        with suppress(OSError, ValueError):  # a name that no disk takes
+            if model in models.names() or Path(model).is_file():
+                segmenting.model.choose(model)
         if state.get("adapter"):
-            with suppress(InputError, OSError):  # moved or removed since
+            with suppress(OSError, ValueError):  # moved or removed since
                 segmenting.adapter.choose(Path(state["adapter"]))
         # After the adapter, which brings its own mode.
         if "iterations" in state:
@@ -108,14 +108,17 @@ def read_state() -> dict[str, Any]:
     """
     try:
         content = json.loads(widget_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(content, dict):
         return {}
     return {
         name: content[name]
         for name, kinds in _TYPES.items()
-        if name in content and type(content[name]) in kinds
+        if name in content
+        and type(content[name]) in kinds
+        # Qt's numbers are of 32 bits.
+        and (type(content[name]) not in (int, float) or abs(content[name]) < 2**31)
     }
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from napari_samsp.core.adapter_card import CARD_FILE
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.ui.menu import opened_widget
 from napari_samsp.ui.result_layers import SAMPLE_KEY
 
@@ -105,12 +104,10 @@ def read_run(folder: Path) -> list[LayerData]:
         If the run does not say where its training set is, or that is gone or broken.
     """
     path = folder / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        place = Path(config["training_set"])
-    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        raise InputError(f"{path} does not say where the training set is.") from error
-    return read_training_set(place)
+    place = read_mapping(path).get("training_set")
+    if not isinstance(place, str):
+        raise InputError(f"{path} does not say where the training set is.")
+    return read_training_set(Path(place))
 
 
 def read_training_set(folder: Path) -> list[LayerData]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -19,6 +20,18 @@ GRACE_MS = 20_000
 QUIT_MS = 3_000
 """The same when the application quits: the best adapter is on disk already."""
 LOG_LINES = 12
+_DEATHS = {
+    signal.SIGKILL.value if hasattr(signal, "SIGKILL") else 9: (
+        "The training process was killed, most likely because the memory ran out: "
+        "close other programs, or use fewer or smaller images."
+    ),
+    signal.SIGSEGV.value: (
+        "The training process crashed within one of its libraries (segmentation fault)."
+    ),
+    signal.SIGABRT.value: (
+        "The training process crashed: one of its libraries gave up."
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -194,14 +207,9 @@ class TrainerProcess(QObject):
                 Ending(None, "Training was stopped before its first result.", log)
             )
         elif status == QProcess.ExitStatus.CrashExit:
-            self._end(
-                Ending(
-                    None,
-                    "The training process was killed, perhaps because the memory ran "
-                    "out: close other programs or use fewer, smaller images.",
-                    log,
-                )
-            )
+            # On Windows there are no signals, and the code is another number.
+            ended = f"The training process was ended from outside (code {code})."
+            self._end(Ending(None, _DEATHS.get(code, ended), log))
         else:
             self._end(Ending(None, f"Training failed (exit code {code}).", log))
 

@@ -179,8 +179,7 @@ class SamSpWidget(QWidget):
         self._scroll.ensureWidgetVisible(self.finetuning.curves)
 
     def _show_outcome(self) -> None:
-        panel = self.finetuning
-        for part in (panel.message, panel.figures, panel.use_button):
+        for part in self.finetuning.outcome():
             if not part.isHidden():
                 self._scroll.ensureWidgetVisible(part)
 

@@ -21,3 +21,11 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
         terminalreporter.section("reliability")
         for what, number in sorted(counted.items()):
             terminalreporter.write_line(f"{what}: {number:,}")
+
+
+@pytest.fixture
+def viewer_model():
+    """A viewer without a window."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()

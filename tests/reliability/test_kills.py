@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 
@@ -113,3 +116,73 @@ def test_two_programs_keep_in_one_set_and_no_line_is_lost(tmp_path, tally):
     layers = {sample.info["layer"] for sample in samples}
     assert layers == {f"{mine}.{n}" for mine in range(2) for n in range(10)}
     tally["corrections kept by two programs at once"] += len(samples)
+
+
+TRAINER = Path(__file__).with_name("train_until_killed.py")
+EPOCHS = 15
+TRAINER_KILLS = 20
+
+
+def metrics(run: Path) -> list[dict]:
+    """The run's lines, but for their times."""
+    path = run / "metrics.jsonl"
+    text = path.read_text() if path.is_file() else ""
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+@forks
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
+    tmp_path, nuclei, tally
+):
+    corrections = TrainingSet(tmp_path / "set")
+    for n in range(2):
+        corrections.add(nuclei[0][:, 60 * n :][:, :64], nuclei[1][:, 60 * n :][:, :64])
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    with trainer(corrections.folder, whole) as uninterrupted:
+        assert go_on(uninterrupted, "") == 0
+        uninterrupted.stdin.close()
+    moments = random.Random(1)
+    epochs = [0]
+    with trainer(corrections.folder, run) as killed:
+        while len(epochs) <= TRAINER_KILLS:
+            moment = f"{moments.choice((0, 1, 2, 3))} {moments.uniform(0, 0.4)}"
+            assert go_on(killed, moment) in (-9, 0)
+            lines = metrics(run)
+            assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+            assert len(lines) >= epochs[-1]
+            epochs.append(len(lines))
+            if any(line["best"] for line in lines):
+                read_card(run / "adapter")
+                load_file(run / "adapter" / "adapter_model.safetensors")
+        assert go_on(killed, "") == 0
+        killed.stdin.close()
+    assert len(set(epochs)) > 3, f"the kills came at epochs {epochs}"
+    assert metrics(run) == metrics(whole)
+    saved, expected = (
+        load_file(place / "adapter" / "adapter_model.safetensors")
+        for place in (run, whole)
+    )
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(saved[name], expected[name]) for name in saved)
+    left = sorted(p.name for place in (run, run / "last") for p in place.iterdir())
+    assert left == [
+        ".lock", "adapter", "config.yaml", "last", "metrics.jsonl", "report.json",
+        "state.pt",
+    ]  # fmt: skip
+    tally["kills of the trainer"] += TRAINER_KILLS
+    tally["epochs lost or different after them"] += 0
+
+
+def trainer(training_set: Path, run: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, TRAINER, training_set, run, str(EPOCHS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def go_on(process: subprocess.Popen, moment: str) -> int:
+    """Let it train until then, or to its end; the exit code."""
+    process.stdin.write(f"{moment}\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())

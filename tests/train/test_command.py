@@ -138,8 +138,8 @@ def test_a_recipe_is_read_and_the_command_line_wins(training_set, tmp_path, caps
         ("rnk: 4", "did you mean rank"),
         ("rank: four", "rank cannot be 'four'"),
         ("objects: 1", "objects cannot be 1"),
-        ("- rank", "list of NAME: VALUE"),
-        ("rank: [", "cannot be read"),
+        ("- rank", "lines of NAME: VALUE"),
+        ("rank: [", "no valid YAML, line 1"),
     ],
 )
 def test_bad_recipes_are_named(tmp_path, text, words):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.core.folders import corrections_folder, runs_folder
-from napari_samsp.train.events import Figures, Finished
+from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.ui.trainer_process import Ending
 
 
@@ -96,6 +97,44 @@ def test_a_killed_trainer_is_reported(widget, click, qtbot, nuclei):
         os.kill(process.pid, 9)
     assert "was killed" in widget.finetuning.message.text()
     assert widget.findChild(QPushButton, "samsp_finetune").isEnabled()
+    # Before the first epoch there is nothing to go on from.
+    assert widget.finetuning.resume_button.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("death", "words"), [("SIGKILL", "memory ran out"), ("SIGSEGV", "crashed")]
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
+def test_a_run_whose_trainer_died_goes_on(widget, click, qtbot, nuclei, death, words):
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    panel = widget.finetuning
+    panel.settings.epochs.setValue(1000)
+    heard = []
+    panel.process.heard.connect(heard.append)
+
+    def epochs() -> list[int]:
+        return [e.epoch for e in heard if isinstance(e, EpochEnded)]
+
+    click("samsp_finetune")
+    qtbot.waitUntil(lambda: bool(epochs()), timeout=300_000)
+    with qtbot.waitSignal(panel.run_ended, timeout=60_000):
+        os.kill(panel.process.pid, getattr(signal, death))
+    message = panel.message.text()
+    assert words in message
+    assert "The best adapter until then is kept" in message
+    last = epochs()[-1]
+    assert panel.resume_button.text() == f"Continue after epoch {last}"
+    click("samsp_resume")
+    qtbot.waitUntil(lambda: epochs()[-1] > last, timeout=300_000)
+    with qtbot.waitSignal(panel.run_ended, timeout=120_000):
+        click("samsp_stop")
+    assert epochs() == list(range(1, epochs()[-1] + 1))
+    assert isinstance(heard[-1], Finished)
+    assert panel.resume_button.isHidden()
+    (run,) = runs_folder().iterdir()
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == epochs()
 
 
 def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):

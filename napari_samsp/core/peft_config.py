@@ -1,0 +1,90 @@
+"""An adapter's ``adapter_config.json``, read with care: PEFT believes every word of it.
+
+It would allocate any rank, match any regular expression, which can take for ever, and
+start other ways of training than LoRA.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig
+
+from napari_samsp.core.errors import InputError
+
+MOST_RANK = 1024
+MOST_BYTES = 1_000_000
+_MOST_PATTERN = 500
+_FREE = {
+    "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode",
+    "layers_pattern", "layers_to_transform", "lora_dropout", "modules_to_save",
+    "peft_version", "revision", "task_type", "use_rslora",
+}  # fmt: skip
+"""Settings whose value does no harm."""
+
+
+def check_config(path: Path) -> None:
+    """Check that a configuration is plain LoRA of a sane size.
+
+    Parameters
+    ----------
+    path : Path
+        ``adapter_config.json``.
+
+    Raises
+    ------
+    InputError
+        If it is broken, or asks for something else.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("it is no object")
+        _check(content)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(f"The adapter's {path} is broken: {error}.") from error
+
+
+def _check(content: dict[str, Any]) -> None:
+    usual = json.loads(json.dumps(LoraConfig().to_dict(), default=str))
+    for name, value in content.items():
+        wrong = ValueError(f"{name[:100]} is {reprlib.repr(value)}")
+        if name in _FREE:
+            continue
+        if name in ("r", "lora_alpha"):
+            if type(value) not in (int, float) or not 0 < value <= MOST_RANK:
+                raise wrong
+        elif name in ("rank_pattern", "alpha_pattern"):
+            if not isinstance(value, dict):
+                raise wrong
+            for pattern, number in value.items():
+                _check_pattern(pattern)
+                if type(number) not in (int, float) or not 0 < number <= MOST_RANK:
+                    raise wrong
+        elif name in ("target_modules", "exclude_modules"):
+            patterns = [value] if isinstance(value, str) else value or []
+            if not isinstance(patterns, list):
+                raise wrong
+            for pattern in patterns:
+                _check_pattern(pattern)
+        elif name == "peft_type":
+            if value != "LORA":
+                raise wrong
+        elif value and value != usual.get(name):
+            raise wrong
+    if not {"peft_type", "r", "target_modules"} <= content.keys():
+        raise ValueError("it lacks peft_type, r or target_modules")
+
+
+def _check_pattern(pattern: Any) -> None:
+    """Refuse what takes a regular expression for ever."""
+    if not isinstance(pattern, str) or len(pattern) > _MOST_PATTERN:
+        raise ValueError(f"a pattern is {reprlib.repr(pattern)}")
+    if re.search(r"\)[*+?{]", pattern) or len(re.findall(r"[*+{]", pattern)) > 4:
+        raise ValueError(f"the pattern {pattern!r} is too involved")

@@ -1,0 +1,361 @@
+"""Broken and hostile files, each made by a function that takes a folder.
+
+Whatever a case makes lies within that folder; nothing may appear beside it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+import torch
+import zarr
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RAMP = np.arange(40 * 56, dtype=np.uint8).reshape(40, 56)
+ONES = np.pad(np.ones((20, 30), np.uint8), 10)[:40, :56]
+
+
+class Plant:
+    """Makes a folder when it is unpickled without care."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.target),)
+
+
+def planted(folder: Path) -> Path:
+    """What must never appear."""
+    return folder / "planted"
+
+
+def tiff(array: np.ndarray = RAMP, **kwargs: Any) -> bytes:
+    """A TIFF's content."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **kwargs)
+    return buffer.getvalue()
+
+
+def picture(kind: str) -> bytes:
+    """A PNG's or JPEG's content."""
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def png_bomb(side: int = 200_000) -> bytes:
+    """A small PNG whose header says that it is huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        code = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", code)
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    data = zlib.compress(bytes(10_000_000), 9)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", data), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def tiff_claiming(width: int, height: int) -> bytes:
+    """A TIFF of a few hundred bytes whose header claims a size."""
+    content = bytearray(tiff())
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        tags = file.pages[0].tags
+        order = file.byteorder
+        for name, value in (("ImageWidth", width), ("ImageLength", height)):
+            tag = tags[name]
+            # As a 32-bit number in place of whatever it was.
+            content[tag.offset + 2 : tag.offset + 12] = struct.pack(
+                f"{order}HII", 4, 1, value
+            )
+    return bytes(content)
+
+
+def zarr_claiming(place: Path, shape: tuple, chunks: tuple) -> None:
+    """An OME-Zarr without a single chunk that claims a shape."""
+    group = zarr.open_group(str(place), mode="w", zarr_format=2)
+    group.create_array("0", shape=shape, chunks=chunks, dtype="uint8")
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": name} for name in "yx"],
+            "datasets": [{"path": "0"}],
+        }
+    ]
+
+
+def _loop(place: Path) -> None:
+    place.symlink_to(place.name)
+
+
+def _text(content: str | bytes) -> Callable[[Path], None]:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda place: Path(place).write_bytes(data) and None
+
+
+def _zarr_without(name: str) -> Callable[[Path], None]:
+    def make(place: Path) -> None:
+        zarr_claiming(place, (40, 56), (40, 56))
+        (place / name).unlink()
+
+    return make
+
+
+def _zarr_chunk(place: Path) -> None:
+    zarr_claiming(place, (40, 56), (40, 56))
+    chunk = next(p for p in place.rglob("*") if p.name == ".zarray").parent / "0.0"
+    chunk.write_bytes(b"not a compressed chunk")
+
+
+IMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "an empty TIFF": ("a.tif", _text(b"")),
+    "a TIFF cut after its header": ("a.tif", _text(tiff()[:20])),
+    "a TIFF cut in its pixels": ("a.tif", _text(tiff(compression="zlib")[:-400])),
+    "a TIFF that is text": ("a.tif", _text("<html>404</html>")),
+    "a TIFF of noise": (
+        "a.tif", _text(b"II*\0" + np.random.default_rng(0).bytes(4000))
+    ),
+    "a TIFF of NaN": ("a.tif", _text(tiff(np.full((9, 9), np.nan, np.float32)))),
+    "a TIFF of infinite values": (
+        "a.tif", _text(tiff(np.where(ONES > 0, np.inf, 0).astype(np.float32)))
+    ),
+    "a TIFF of complex numbers": ("a.tif", _text(tiff(RAMP.astype(np.complex64)))),
+    "a TIFF of a million by a million": (
+        "a.tif", _text(tiff_claiming(1_000_000, 1_000_000))
+    ),
+    "a TIFF of no width": ("a.tif", _text(tiff_claiming(0, 40))),
+    "a folder named .tif": ("a.tif", lambda place: place.mkdir()),
+    "a link to itself": ("a.tif", _loop),
+    "a link to nothing": ("a.tif", lambda place: place.symlink_to("gone.tif")),
+    "an empty PNG": ("a.png", _text(b"")),
+    "a PNG cut in its pixels": ("a.png", _text(picture("PNG")[:-100])),
+    "a PNG that unfolds to 40 gigabytes": ("a.png", _text(png_bomb())),
+    "a PNG that is PostScript": (
+        "a.png", _text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    ),
+    "an empty JPEG": ("a.jpg", _text(b"")),
+    "a JPEG cut in its pixels": ("a.jpg", _text(picture("JPEG")[:200])),
+    "a JPEG of noise": ("a.jpg", _text(b"\xff\xd8\xff\xe0" + bytes(300))),
+    "a file of another kind": ("a.xyz", _text("x")),
+    "no file": ("a.tif", lambda place: None),
+    "a zarr group of nothing": ("a.zarr", lambda p: zarr.open_group(str(p), mode="w")),
+    "a zarr of 10^12 by 10^12": (
+        "a.zarr", lambda p: zarr_claiming(p, (10**12, 10**12), (1000, 1000))
+    ),
+    "a zarr with a chunk of 10^12": (
+        "a.zarr", lambda p: zarr_claiming(p, (40, 56), (10**6, 10**6))
+    ),
+    "a zarr whose array is gone": ("a.zarr", _zarr_without("0/.zarray")),
+    "a zarr without axes": ("a.zarr", _zarr_without(".zattrs")),
+    "a zarr with a broken chunk": ("a.zarr", _zarr_chunk),
+}  # fmt: skip
+
+MASKS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "a mask of fractions": ("a.tif", _text(tiff(RAMP / np.float32(7)))),
+    "a mask of negative labels": ("a.tif", _text(tiff(-ONES.astype(np.int16)))),
+    "a mask of NaN": ("a.tif", _text(tiff(np.full((40, 56), np.nan, np.float32)))),
+    "a mask of labels above 2^31": (
+        "a.tif", _text(tiff(ONES.astype(np.uint64) * 2**40))
+    ),
+    "a mask of colours": ("a.tif", _text(tiff(np.stack([RAMP] * 3, axis=-1)))),
+    "a mask of another size": ("a.tif", _text(tiff(RAMP[:, :50]))),
+    "a mask of a million by a million": (
+        "a.tif", _text(tiff_claiming(1_000_000, 1_000_000))
+    ),
+    "a mask that is cut short": ("a.tif", _text(tiff()[:200])),
+    "an empty mask file": ("a.png", _text(b"")),
+    "a mask without a label": ("a.tif", _text(tiff(RAMP * 0))),
+    "a mask that is a folder": ("a.tif", lambda place: place.mkdir()),
+    "a mask that links to itself": ("a.tif", _loop),
+}  # fmt: skip
+
+
+def _zip_of(names: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in names.items():
+            file.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _lying_header(place: Path) -> None:
+    header = json.dumps(
+        {
+            "x": {
+                "dtype": "F32",
+                "shape": [10**6, 10**6],
+                "data_offsets": [0, 4 * 10**12],
+            }
+        }
+    ).encode()
+    place.write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
+
+
+def _huge_header(place: Path) -> None:
+    place.write_bytes(struct.pack("<Q", 2**60) + b"{}")
+
+
+CHECKPOINTS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "a pickle that runs code": (
+        "a.pth", lambda p: p.write_bytes(pickle.dumps(Plant(planted(p.parent))))
+    ),
+    "a checkpoint that runs code": (
+        "a.pt", lambda p: torch.save({"model": Plant(planted(p.parent))}, p)
+    ),
+    "a checkpoint that runs code, old format": (
+        "a.pt",
+        lambda p: torch.save(
+            Plant(planted(p.parent)), p, _use_new_zipfile_serialization=False
+        ),
+    ),
+    "a zip that leaves its folder": (
+        "a.pth", _text(_zip_of({"../planted/data.pkl": b"", "../planted/version": b""}))
+    ),
+    "a checkpoint of nothing": ("a.pth", lambda p: torch.save({}, p)),
+    "a checkpoint of another model": (
+        "a.pth", lambda p: torch.save({"fc.weight": torch.ones(3)}, p)
+    ),
+    "an empty checkpoint": ("a.pth", _text(b"")),
+    "safetensors whose header lies": ("a.safetensors", _lying_header),
+    "safetensors with a header of 2^60 bytes": ("a.safetensors", _huge_header),
+    "safetensors that are text": ("a.safetensors", _text("[]")),
+    "a folder as a checkpoint": ("a.pth", lambda place: place.mkdir()),
+    "a checkpoint that links to itself": ("a.pth", _loop),
+}  # fmt: skip
+
+
+def _card(**changes: Any) -> Callable[[Path], None]:
+    def change(adapter: Path) -> None:
+        path = adapter / "samsp.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def _config(**changes: Any) -> Callable[[Path], None]:
+    def change(adapter: Path) -> None:
+        path = adapter / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def _tensors(change: Callable[[dict[str, torch.Tensor]], None]) -> Callable:
+    def apply(adapter: Path) -> None:
+        path = adapter / "adapter_model.safetensors"
+        tensors = load_file(path)
+        change(tensors)
+        save_file(tensors, path)
+
+    return apply
+
+
+def _first(tensors: dict, part: str) -> str:
+    return next(name for name in sorted(tensors) if part in name)
+
+
+def _nan(tensors: dict) -> None:
+    tensors[_first(tensors, "lora_A")].fill_(float("nan"))
+
+
+def _misshapen(tensors: dict) -> None:
+    name = _first(tensors, "lora_B")
+    tensors[name] = tensors[name][:-1].contiguous()
+
+
+def _write(name: str, content: str | bytes) -> Callable[[Path], None]:
+    return lambda adapter: _text(content)(adapter / name)
+
+
+ADAPTERS: dict[str, Callable[[Path], None]] = {
+    "an adapter without its card": lambda a: (a / "samsp.json").unlink(),
+    "an adapter without tensors": lambda a: (a / "adapter_model.safetensors").unlink(),
+    "a card that is a list": _write("samsp.json", "[]"),
+    "a card that is cut short": _write("samsp.json", '{"base": "samsp_ti'),
+    "a card of bytes": _write("samsp.json", b"\xff\xfe\x00"),
+    "a card nested 100,000 deep": _write("samsp.json", "[" * 100_000),
+    "a card with a number for a name": _card(base=3),
+    "a card of an unknown prompt": _card(prompt="../box"),
+    "a card of size true": _card(image_size=True),
+    "a card of size 10^30": _card(image_size=10**30),
+    "a card of a field of no pixels": _card(field_of_view=0),
+    "a card with words for figures": _card(before={"dice": "good"}, after={"dice": 3}),
+    "a card with a scaling of words": _card(scaling={"low": "a", "high": "b"}),
+    "a card with an unknown scaling": _card(scaling={"kind": "../x"}),
+    "a card of another base": _card(base_sha256="0" * 64),
+    "a card of a base outside": _card(base="../../../etc/passwd", base_sha256="0"),
+    "a configuration of rank 10^9": _config(r=10**9),
+    "a configuration of no LoRA": _config(peft_type="PREFIX_TUNING"),
+    "a configuration that never ends": _config(target_modules="(a+)+$"),
+    "a configuration with other code": _config(
+        auto_mapping={"parent_library": "os", "base_model_class": "system"}
+    ),
+    "a configuration of text": _write("adapter_config.json", "hello"),
+    "an adapter of NaN": _tensors(_nan),
+    "an adapter that lacks a tensor": _tensors(
+        lambda t: t.__delitem__(_first(t, "lora_A"))
+    ),
+    "an adapter with one tensor more": _tensors(
+        lambda t: t.update({"base_model.model.spare": torch.zeros(2)})
+    ),
+    "an adapter with a misshapen tensor": _tensors(_misshapen),
+    "tensors that are cut short": lambda a: os.truncate(
+        a / "adapter_model.safetensors", 1000
+    ),
+    "tensors whose header lies": lambda a: _lying_header(
+        a / "adapter_model.safetensors"
+    ),
+    "tensors that are a pickle": lambda a: (
+        a / "adapter_model.safetensors"
+    ).write_bytes(pickle.dumps(Plant(planted(a.parent)))),
+}
+
+RECIPES: dict[str, tuple[str | bytes, str]] = {
+    "an unknown key": ("epoch: 3", "did you mean epochs"),
+    "an unknown key like none": ("zzzzzz: 3", "unknown setting"),
+    "a Python tag": ("rank: !!python/object/apply:os.mkdir [planted]", "YAML"),
+    "a Python name": ("model: !!python/name:os.system", "YAML"),
+    "a list": ("- rank", "NAME: VALUE"),
+    "keys that are numbers": ("1: 2", "NAME: VALUE"),
+    "bytes": (b"\xff\xfe\x00\x01", "YAML"),
+    "nested too deep": ("[" * 50_000, "YAML"),
+    "a billion laughs": (
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(
+            f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+            for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        "unknown setting",
+    ),
+    "a laughing value": (
+        "a: &a [x,x]\nrank: [*a,*a,*a]".replace("a: &a", "model: &a", 1),
+        "cannot be",
+    ),
+    "a negative number": ("rank: -4", "at least 1"),
+    "a huge number": ("rank: 1000000000000", "at most"),
+    "a number of 5,000 digits": ("rank: " + "9" * 5000, "YAML"),
+    "no number": ("minutes: .nan", "minutes must be"),
+    "an infinite number": ("minutes: .inf", "at most"),
+    "an infinite rate": ("rate: .inf", "rate must be"),
+    "a word for a number": ("epochs: many", "cannot be"),
+    "yes for a number": ("epochs: yes", "cannot be"),
+    "a seed of 10^30": (f"seed: {10**30}", "at most"),
+    "a prompt unknown": ("prompt: circle", "Unknown prompt kind"),
+    "a model that leaves the folder": ("model: ../../../etc/passwd", "etc/passwd"),
+    "a device unknown": ("device: tpu", "tpu"),
+}
