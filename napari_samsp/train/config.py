@@ -9,11 +9,11 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.prompt_kind import parse_kind
 
 SPEEDS = {
-    "decoder": "prompt encoder and mask decoder only: quickest, for large models on a "
-    "computer without a GPU",
-    "last-blocks": "these, and LoRA in the last quarter of the image encoder",
-    "everywhere": "these, and LoRA in all of the image encoder, as in the paper: "
-    "slowest, adapts most",
+    "decoder": "Quickest: prompt encoder and mask decoder; for large models on a "
+    "computer without a GPU.",
+    "last-blocks": "These, and LoRA in the last quarter of the image encoder.",
+    "everywhere": "These, and LoRA in all of the image encoder, as in the paper: "
+    "slowest, adapts most.",
 }
 """What a run trains, and the line that explains it. What it does not train runs once
 an image."""

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QSpinBox,
+    QWidget,
+)
 
-from napari_samsp.train.config import TrainConfig, option_help
+from napari_samsp.train.config import SPEEDS, TrainConfig, option_help
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_MINUTES = 5.0
+SPEED_CHOICES = {
+    "auto": ("What fits the time", "As much of the model as can learn in the time."),
+    "decoder": ("Decoder only", SPEEDS["decoder"]),
+    "last-blocks": ("Decoder and last blocks", SPEEDS["last-blocks"]),
+    "everywhere": ("Decoder and all blocks", SPEEDS["everywhere"]),
+}
+"""What is trained: a setting's value, its name in the list, and the line below it."""
 
 
 class TrainingSettings(QWidget):
-    """Epochs, minutes, mode, and where to start from.
+    """Epochs, minutes, what is trained, mode, and where to start from.
 
     Parameters
     ----------
@@ -38,6 +53,16 @@ class TrainingSettings(QWidget):
         self.epochs.setSpecialValueText("what fits")
         self.epochs.setValue(TrainConfig().epochs)
         self.epochs.setToolTip(option_help("epochs"))
+        self.speed = QComboBox()
+        self.speed.setObjectName("samsp_speed")
+        for value, (name, _) in SPEED_CHOICES.items():
+            self.speed.addItem(name, value)
+        self.speed.setToolTip(option_help("speed"))
+        self.speed_line = QLabel()
+        self.speed_line.setObjectName("samsp_speed_line")
+        self.speed_line.setWordWrap(True)
+        self.speed.currentIndexChanged.connect(self._explain_speed)
+        self._explain_speed()
         self.objects = QCheckBox("One prompt per object")
         self.objects.setObjectName("samsp_train_objects")
         self.objects.setToolTip(option_help("objects") + "; follows step 1")
@@ -51,8 +76,13 @@ class TrainingSettings(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Minutes", self.minutes)
         form.addRow("Epochs", self.epochs)
+        form.addRow("Train", self.speed)
+        form.addRow(self.speed_line)
         form.addRow(self.objects)
         form.addRow(self.continuing)
+
+    def _explain_speed(self) -> None:
+        self.speed_line.setText(SPEED_CHOICES[self.speed.currentData()][1])
 
     def arguments(
         self, training_set: Path, run: Path, model: str, adapter: Path | None
@@ -78,6 +108,7 @@ class TrainingSettings(QWidget):
         arguments += ["--threads=-1"]
         arguments += ["--epochs", str(self.epochs.value())]
         arguments += ["--minutes", f"{self.minutes.value():g}"]
+        arguments += ["--speed", self.speed.currentData()]
         arguments += ["--objects" if self.objects.isChecked() else "--no-objects"]
         if self.continuing.isChecked() and adapter is not None:
             arguments += ["--adapter", str(adapter)]
