@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State
+from napari_samsp.batch.segment_file import Job, Settings
 from napari_samsp.cli import Parser, run
-from napari_samsp.core.adapter_card import read_card
+from napari_samsp.core import models
+from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
+from napari_samsp.core.atomic_files import remove_leftovers
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import (
-    IMAGE_SUFFIXES,
-    is_ome_zarr,
-    read_image,
-    read_ome_zarr,
-    write_labels,
-)
+from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
 
 if TYPE_CHECKING:
-    from napari_samsp.core.segmenter import Segmenter
+    from collections.abc import Generator, Iterator
+
+    from napari_samsp.batch.segment_file import Outcome
 
 EXAMPLES = """
 python -m napari_samsp.predict images --output masks
 python -m napari_samsp.predict a.tif b.png --output masks --objects --all-iterations
 python -m napari_samsp.predict images --output masks --adapter run/adapter
+python -m napari_samsp.predict "plate/**/*_dapi.tif" --output masks --workers 8
+python -m napari_samsp.predict plate --recursive --output masks --channel 0
+python -m napari_samsp.predict images --output masks --scheduler tcp://node1:8786
 """
 
 
@@ -32,11 +38,16 @@ def parser() -> Parser:
     """The command line."""
     made = Parser(
         prog="python -m napari_samsp.predict",
-        description="Segment images without a prompt; writes NAME.tif, integer labels.",
+        description="Segment images without a prompt; writes NAME.tif, integer labels. "
+        f"The output folder's {MANIFEST_FILE} lists what is done: a second call "
+        "continues.",
         examples=EXAMPLES,
     )
     made.add_argument(
-        "input", nargs="+", type=Path, help="files or folders: tif, png, jpg, ome-zarr"
+        "input",
+        nargs="+",
+        help="files, folders or patterns such as 'a/*.tif': tif, png, jpg, ome-zarr; "
+        "of stacks and time series every plane is segmented",
     )
     made.add_argument("--output", type=Path, required=True, help="folder for the masks")
     made.add_argument(
@@ -67,6 +78,47 @@ def parser() -> Parser:
         help="side of the model's input, a multiple of 16; smaller is faster (the "
         "adapter's, or the model's own)",
     )
+    made.add_argument(
+        "--recursive",
+        action="store_true",
+        help="also look into the folders in a folder; the output has the same folders",
+    )
+    choice = made.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--channel", type=_channels, metavar="N", help="one channel, counted from 0"
+    )
+    choice.add_argument(
+        "--channels",
+        type=_channels,
+        metavar="R,G,B",
+        help="the channels, up to three, that become red, green and blue",
+    )
+    made.add_argument(
+        "--axes",
+        metavar="LETTERS",
+        help="what the axes longer than 1 are, such as TZCYX, if the file is wrong",
+    )
+    made.add_argument(
+        "--format",
+        choices=("auto", "tif", "ome-zarr"),
+        default="auto",
+        help="of the labels: auto takes ome-zarr for OME-Zarr images of more than 33 "
+        "million pixels a plane, and tif for all others (auto)",
+    )
+    made.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="segment again what is done already",
+    )
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="processes that share the cores (1)"
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="use a dask.distributed cluster; its workers must see the same folders",
+    )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     made.add_argument(
         "--all-iterations",
@@ -84,18 +136,31 @@ def _tiling(text: str) -> str | int:
     return int(text)
 
 
-def find_images(inputs: list[Path]) -> dict[str, Path]:
+def _channels(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts) or len(parts) > 3:
+        raise argparse.ArgumentTypeError("it must be up to three numbers from 0")
+    return tuple(map(int, parts))
+
+
+def find_images(
+    inputs: list[str], output: Path, recursive: bool = False
+) -> dict[str, Path]:
     """The images that the arguments name.
 
     Parameters
     ----------
-    inputs : list of Path
-        Files and folders.
+    inputs : list of str
+        Files, folders, and patterns as `glob.glob` takes them.
+    output : Path
+        The output folder; what is in it is no input.
+    recursive : bool
+        Look into folders in folders.
 
     Returns
     -------
     dict
-        Output name to file, in order.
+        Output name, with the folders of a recursive search, to file, in order.
 
     Raises
     ------
@@ -103,81 +168,197 @@ def find_images(inputs: list[Path]) -> dict[str, Path]:
         If one is missing, a folder holds no image, or two images have one name.
     """
     found: dict[str, Path] = {}
-    for place in inputs:
-        if not place.exists():
-            raise InputError(f"There is no file or folder {place}.")
-        if place.is_file() or is_ome_zarr(place):
-            paths = [place]
-        else:
-            paths = [
-                path
-                for path in sorted(place.iterdir())
-                if not path.name.startswith(".")
-                and (path.suffix.lower() in IMAGE_SUFFIXES or is_ome_zarr(path))
-            ]
-            if not paths:
-                raise InputError(
-                    f"The folder {place} holds no image ({', '.join(IMAGE_SUFFIXES)} "
-                    "or ome-zarr)."
-                )
-        for path in paths:
-            name = path.name.removesuffix(path.suffix).removesuffix(".ome")
-            if name in found:
+    for place in map(Path, inputs):
+        for path, name in _images_at(place, output, recursive):
+            if found.setdefault(name, path) != path:
                 raise InputError(
                     f"{found[name]} and {path} would both become {name}.tif: use two "
                     "output folders."
                 )
-            found[name] = path
     return found
+
+
+def _images_at(place: Path, output: Path, recursive: bool) -> list[tuple[Path, str]]:
+    if place.is_file() or is_ome_zarr(place):
+        return [(place, _name(place.name))]
+    if place.is_dir():
+        paths = list(_walk(place, recursive, output.resolve()))
+        if not paths:
+            raise InputError(
+                f"The folder {place} holds no image ({', '.join(IMAGE_SUFFIXES)} or "
+                f"ome-zarr){'' if recursive else '; look deeper with --recursive'}."
+            )
+        return [(path, _name(path.relative_to(place).as_posix())) for path in paths]
+    if glob.has_magic(str(place)):
+        matched = map(Path, sorted(glob.glob(str(place), recursive=True)))
+        paths = [path for path in matched if _is_image(path)]
+        if not paths:
+            raise InputError(f"No image matches {place}.")
+        return [(path, _name(path.name)) for path in paths]
+    raise InputError(f"There is no file or folder {place}.")
+
+
+def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if _is_image(path):
+            yield path
+        elif recursive and path.is_dir() and path.resolve() != output:
+            yield from _walk(path, recursive, output)
+
+
+def _is_image(path: Path) -> bool:
+    return is_ome_zarr(path) or (
+        path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
+
+
+def _name(path: str) -> str:
+    return path.removesuffix(Path(path).suffix).removesuffix(".ome")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    images = find_images(args.input)
+    images = find_images(args.input, args.output, args.recursive)
     if args.iterations < 1:
         raise InputError("--iterations must be at least 1.")
-    card = read_card(args.adapter) if args.adapter else None
-    objects = args.objects if args.objects is not None else bool(card and card.objects)
+    settings, fingerprint = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
-
-    from rich.progress import track
-
-    from napari_samsp.core.segmenter import Segmenter
-
-    model = card.base_to_load(args.model) if card else args.model or "samsp_tiny"
-    segmenter = Segmenter(model, args.adapter, args.device, input_size=args.input_size)
+    output = args.output.resolve()
+    manifest = Manifest(output, fingerprint)
+    todo = {
+        name: path
+        for name, path in images.items()
+        if args.overwrite or not manifest.is_done(name, path)
+    }
+    jobs = [Job(path.resolve(), output / name) for name, path in todo.items()]
     failed: list[str] = []
-    for name, path in track(
-        images.items(), description="segmenting", disable=not sys.stderr.isatty()
-    ):
-        try:
-            _segment(segmenter, name, path, args, objects)
-        except InputError as error:
-            sentence = str(error)
-            failed.append(sentence if str(path) in sentence else f"{path}: {sentence}")
+    states = {name: _state(path) for name, path in todo.items()}
+    try:
+        for outcome in _watched(jobs, settings, args):
+            name = outcome.job.labels.relative_to(output).as_posix()
+            manifest.add(name, outcome, states[name])
+            if outcome.error:
+                failed.append(outcome.error)
+    finally:
+        _remove_leftovers(output, todo, args.iterations)
     if failed:
         done = len(images) - len(failed)
         rest = f" ({done} of {len(images)} images are done)" if len(images) > 1 else ""
         raise InputError(" ".join(failed) + rest)
+    if len(todo) < len(images):
+        print(
+            f"{len(images) - len(todo)} of {len(images)} images were done before; "
+            "--overwrite does them again.",
+            file=sys.stderr,
+        )
     return 0
 
 
-def _segment(
-    segmenter: Segmenter, name: str, path: Path, args: Any, objects: bool
-) -> None:
-    channel_axis = None
-    if is_ome_zarr(path):
-        image, channel_axis = read_ome_zarr(path)
-    else:
-        image = read_image(path)
-    iterations = segmenter.iterate(
-        image, args.iterations, objects, channel_axis, args.prompt, args.tile
+def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
+    """The settings, and all of them that the labels depend on, with hashes."""
+    card = read_card(args.adapter) if args.adapter else None
+    model = card.base_to_load(args.model) if card else args.model or "samsp_tiny"
+    file = models.path(model) if model in models.names() else Path(model)
+    if not file.exists():
+        raise InputError(
+            f"There is no model and no file {model}; models known by name are "
+            f"{', '.join(models.names())}."
+        )
+    settings = Settings(
+        model=model if model in models.names() else str(file.resolve()),
+        adapter=str(args.adapter.resolve()) if args.adapter else None,
+        device=args.device,
+        input_size=args.input_size,
+        iterations=args.iterations,
+        objects=args.objects
+        if args.objects is not None
+        else bool(card and card.objects),
+        prompt=args.prompt,
+        tile=args.tile,
+        all_iterations=args.all_iterations,
+        channels=args.channel if args.channel is not None else args.channels,
+        axes=args.axes.upper() if args.axes else None,
+        output_format=args.format,
     )
-    for step in iterations:
-        if args.all_iterations:
-            write_labels(args.output / f"{name}.iter{step.iteration}.tif", step.labels)
-    write_labels(args.output / f"{name}.tif", step.labels)
+    fingerprint = asdict(settings)
+    for name in ("device", "threads", "model", "adapter"):
+        del fingerprint[name]
+    fingerprint["model"] = models.file_sha256(file)
+    fingerprint["adapter"] = (
+        models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None
+    )
+    if settings.channels is not None:
+        fingerprint["channels"] = list(settings.channels)
+    return settings, fingerprint
+
+
+def _watched(
+    jobs: list[Job], settings: Settings, args: argparse.Namespace
+) -> Iterator[Outcome]:
+    """What becomes of the files, with a bar that tells the time left."""
+    if not jobs:
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from napari_samsp.batch import workers
+
+    with Progress(
+        TextColumn("segmenting"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}/{task.fields[all]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        speed_estimate_period=3600,
+    ) as bar:
+        task = bar.add_task("", total=len(jobs), count=0, all=len(jobs))
+
+        def within(part: float) -> None:
+            bar.update(task, completed=done + part)
+
+        outcomes: Generator[Outcome]
+        if args.scheduler:
+            outcomes = workers.on_cluster(jobs, settings, args.scheduler)
+        elif args.workers is not None:
+            outcomes = workers.in_processes(jobs, settings, args.workers)
+        else:
+            outcomes = workers.in_this_process(jobs, settings, within)
+        done = 0
+        with closing(outcomes):  # whatever happens, no worker goes on
+            for count, outcome in enumerate(outcomes, start=1):
+                done = count
+                bar.update(task, completed=done, count=done)
+                yield outcome
+
+
+def _state(path: Path) -> State | None:
+    try:
+        return State.of(path)
+    except OSError:
+        return None
+
+
+def _remove_leftovers(output: Path, todo: dict[str, Path], iterations: int) -> None:
+    """Remove what workers that were ended had begun to write."""
+    for name in todo:
+        place = output / name
+        names = [place.name, *(f"{place.name}.iter{t}" for t in range(iterations))]
+        endings = ("tif", "ome.zarr", "labels")
+        remove_leftovers(
+            place.parent, tuple(f"{n}.{e}" for n in names for e in endings)
+        )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -128,7 +131,7 @@ def test_the_command_writes_labels_of_every_iteration(tmp_path, nuclei):
     main([
         str(folder), "--output", str(out), "--iterations", "2", "--all-iterations",
     ])  # fmt: skip
-    assert sorted(f.name for f in out.iterdir()) == sorted(
+    assert sorted(f.name for f in out.glob("*.tif")) == sorted(
         f"{name}{kind}.tif"
         for name in ("one", "two", "three")
         for kind in ("", ".iter0", ".iter1")
@@ -169,7 +172,8 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path, nuclei):
     io.imsave(tmp_path / "c.png", nuclei[0])
     with pytest.raises(InputError, match=r"a\.png.*constant.*b\.tif.*1 of 3 images"):
         main([str(tmp_path), "--output", str(tmp_path / "out"), "--iterations", "1"])
-    assert [f.name for f in (tmp_path / "out").iterdir()] == ["c.tif"]
+    out = tmp_path / "out"
+    assert sorted(f.name for f in out.iterdir()) == ["c.tif", "manifest.jsonl"]
 
 
 def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
@@ -181,6 +185,8 @@ def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
         (["gone.png"], "no file or folder gone.png"),
         (["p", "q"], "would both become a.tif"),
         (["empty"], "holds no image"),
+        (["p/*.jpg"], "No image matches p/*.jpg"),
+        (["p", "--channel", "x"], "numbers from 0"),
         (["p", "--iterations", "0"], "at least 1"),
         (["p", "--adapter", "q"], "is not an adapter"),
     ):
@@ -201,3 +207,62 @@ def test_the_command_can_use_another_input_size(tmp_path, nuclei):
     assert np.array_equal(tifffile.imread(tmp_path / "out/a.tif"), expected.labels)
     with pytest.raises(InputError, match="multiple of 16, such as 496, not 500"):
         main([*arguments, "--output", str(tmp_path / "o"), "--input-size", "500"])
+
+
+def test_a_second_call_does_what_is_new_or_changed(tmp_path, nuclei, capsys):
+    """And finds files by patterns, and in folders in folders."""
+    image, out = nuclei[0], tmp_path / "out"
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("a", "b", "deep/a"):
+        io.imsave(tmp_path / "in" / f"{name}.png", image)
+    quick = ["--iterations", "1", "--tile", "off", "--output", str(out)]
+
+    def written(*arguments):
+        before = {p: p.stat().st_mtime_ns for p in out.rglob("*.tif")}
+        main([*arguments, *quick])
+        now = {p: p.stat().st_mtime_ns for p in out.rglob("*.tif")}
+        return sorted(
+            p.relative_to(out).as_posix() for p in now if now[p] != before.get(p)
+        )
+
+    folder = str(tmp_path / "in")
+    assert written(f"{folder}/[b]*.png") == ["b.tif"]
+    assert written(folder) == ["a.tif"]
+    assert "1 of 2 images were done before" in capsys.readouterr().err
+    assert written(folder, "--recursive") == ["deep/a.tif"]
+    io.imsave(tmp_path / "in" / "a.png", image[::-1])
+    assert written(folder) == ["a.tif"]
+    assert written(folder) == []
+    assert written(folder, "--overwrite") == ["a.tif", "b.tif"]
+    assert written(folder, "--input-size", "128") == ["a.tif", "b.tif"]
+    lines = (out / "manifest.jsonl").read_text().splitlines()
+    assert len(lines) == 8
+    assert all(json.loads(line)["status"] == "done" for line in lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_keeps_what_is_done_and_leaves_no_part(tmp_path, nuclei):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for n in range(40):
+        io.imsave(folder / f"{n:02}.png", np.roll(nuclei[0], n, 1))
+    command = [
+        sys.executable, "-m", "napari_samsp.predict", str(folder), "--output",
+        str(out), "--iterations", "1", "--tile", "off",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        manifest = out / "manifest.jsonl"
+        while child.poll() is None and not manifest.is_file():
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert said == "Interrupted.\n"
+    lines = manifest.read_text().splitlines()
+    done = [json.loads(line)["name"] for line in lines]
+    assert 0 < len(done) < 40
+    names = sorted(path.name for path in out.iterdir())
+    assert set(names) >= {"manifest.jsonl", *(f"{name}.tif" for name in done)}
+    assert len(names) <= len(done) + 2  # one may be whole and not yet listed
+    for path in out.glob("*.tif"):
+        assert tifffile.imread(path).shape == nuclei[0].shape

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
 import shutil
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HERE = -100  # AT_FDCWD: relative paths are those of the process
@@ -31,12 +33,35 @@ def write_atomically(path: Path, data: bytes) -> None:
     OSError
         As the file system says; no partial file is left.
     """
+    with written_beside(path) as place:
+        place.write_bytes(data)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Let a file be written under another name, and take its place when it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder must exist.
+
+    Yields
+    ------
+    Path
+        An empty file in the same folder, to be written and closed.
+
+    Raises
+    ------
+    OSError
+        As `write_atomically`.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
+            yield Path(name)
+            with Path(name).open("rb+") as stream:
                 os.fsync(stream.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
@@ -146,7 +171,7 @@ def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
         The files and folders that are written there.
     """
     for name in names:
-        for leftover in folder.glob(f".{name}.*"):
+        for leftover in folder.glob(f".{glob.escape(name)}.*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -105,53 +105,6 @@ def is_ome_zarr(path: Path) -> bool:
         True for Zarr format 2 and 3.
     """
     return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
-
-
-def read_ome_zarr(path: Path) -> tuple[np.ndarray, int | None]:
-    """Read the full-resolution 2D image of an OME-Zarr group.
-
-    Parameters
-    ----------
-    path : Path
-        The group, OME-Zarr 0.4 or 0.5.
-
-    Returns
-    -------
-    tuple
-        The array without axes of length 1, and the channel axis or None.
-
-    Raises
-    ------
-    InputError
-        If it is no OME-Zarr image, or is a stack or time series.
-    """
-    import zarr
-
-    try:
-        group = zarr.open_group(str(path), mode="r")
-        attributes: dict[str, Any] = dict(group.attrs)
-        scales = attributes.get("ome", attributes)["multiscales"][0]
-        names = [
-            axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]
-        ]
-        stored = group[scales["datasets"][0]["path"]]
-        if not isinstance(stored, zarr.Array):
-            raise InputError(f"{path} cannot be read: its first scale is no array.")
-        check_size(path, stored.shape)
-        check_size(path, stored.chunks)  # a chunk is decoded as a whole
-        array = np.asarray(stored)
-    except InputError:
-        raise
-    except Exception as error:  # zarr and its codecs raise many kinds
-        raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
-    kept = [n for n, side in enumerate(array.shape) if side > 1 or names[n] in "yx"]
-    array = array.reshape([array.shape[n] for n in kept])
-    names = [names[n] for n in kept]
-    if long := [name for name in names if name not in ("c", "y", "x")]:
-        raise InputError(
-            f"{path} is no single 2D image: it has axes {', '.join(long)}."
-        )
-    return array, names.index("c") if "c" in names else None
 
 
 def read_labels(path: Path) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -14,10 +13,8 @@ from PIL import Image
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import (
     as_labels,
-    is_ome_zarr,
     read_image,
     read_labels,
-    read_ome_zarr,
     write_labels,
 )
 
@@ -71,27 +68,6 @@ def test_a_palette_is_colours_in_an_image_and_labels_in_a_mask(tmp_path):
     picture.save(path)
     assert read_image(path).shape == (20, 30, 3)
     assert (read_labels(path) == indices).all()
-
-
-@pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_ome_zarr_is_read(tmp_path, version):
-    path = tmp_path / "image.ome.zarr"
-    group = zarr.open_group(
-        str(path), mode="w", zarr_format=2 if version == "0.4" else 3
-    )
-    data = np.stack([RAMP, RAMP[::-1]])[None].astype(np.uint16)
-    group.create_array("0", data=data)
-    axes = [{"name": n} for n in "tcyx"]
-    multiscales = [{"version": version, "axes": axes, "datasets": [{"path": "0"}]}]
-    group.attrs.update(
-        {"multiscales": multiscales}
-        if version == "0.4"
-        else {"ome": {"version": version, "multiscales": multiscales}}
-    )
-    assert is_ome_zarr(path)
-    image, channel_axis = read_ome_zarr(path)
-    assert channel_axis == 0
-    assert (image == data[0]).all()
 
 
 def test_a_header_that_claims_too_much_is_not_believed(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Many images: what is done with each, where, and which are done."""

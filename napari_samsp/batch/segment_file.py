@@ -1,0 +1,281 @@
+"""One file: opened, segmented plane by plane, and its labels written.
+
+This is all that a worker does, in this process, another one, or on another machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.image_files import is_ome_zarr
+from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.core.stored_image import StoredImage, is_large, open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.segmenter import Segmenter
+
+_one_at_a_time = threading.RLock()
+"""A scheduler's worker runs tasks in threads, and they would fight for the cores."""
+
+# What no other file would fare better with.
+_FOR_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are segmented.
+
+    Attributes
+    ----------
+    model, adapter, device, input_size
+        As for `napari_samsp.core.segmenter.Segmenter`.
+    iterations, objects, prompt, tile
+        As for its `segment`.
+    all_iterations : bool
+        Whether each iteration's labels are written too.
+    channels : tuple of int or None
+        The channels that are red, green and blue, or one that is gray.
+    axes : str or None
+        Instead of what the files say.
+    output_format : {"auto", "tif", "ome-zarr"}
+        ``auto``: OME-Zarr for large OME-Zarr images, TIFF for all others.
+    threads : int
+        Of torch; 0 leaves them as they are.
+    """
+
+    model: str
+    adapter: str | None = None
+    device: str = "auto"
+    input_size: int | None = None
+    iterations: int = 3
+    objects: bool = False
+    prompt: str | None = None
+    tile: Literal["auto", "on", "off"] | int = "auto"
+    all_iterations: bool = False
+    channels: tuple[int, ...] | None = None
+    axes: str | None = None
+    output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image file, and the path of its labels without their ending."""
+
+    image: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file.
+
+    Attributes
+    ----------
+    job : Job
+        Which.
+    files : tuple of Path
+        Written; the last iteration's labels first.
+    seconds : float
+        It took so long.
+    error : str
+        One sentence if it could not be segmented, else empty.
+    """
+
+    job: Job
+    files: tuple[Path, ...]
+    seconds: float
+    error: str = ""
+
+
+def segment_file(
+    job: Job,
+    settings: Settings,
+    progress: Callable[[float], None] | None = None,
+) -> Outcome:
+    """Segment an image file and write its labels.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    settings : Settings
+        How.
+    progress : callable, optional
+        Called with the part that is done, 0 to 1.
+
+    Returns
+    -------
+    Outcome
+        With an error if the file, not the settings, is to blame.
+    """
+    start = time.perf_counter()
+    files: tuple[Path, ...] = ()
+    error = ""
+    with _one_at_a_time:
+        segmenter = load(settings)
+        try:
+            files = _segment(segmenter, job, settings, progress)
+        except (InputError, OSError) as reason:
+            if isinstance(reason, OSError) and (
+                reason.errno in _FOR_ALL or not is_disk_error(reason)
+            ):
+                raise
+            error = in_words(reason)
+            if str(job.image) not in error:
+                error = f"{job.image}: {error}"
+        except (MemoryError, RuntimeError) as reason:
+            if not _is_out_of_memory(reason):
+                raise
+            error = (
+                f"{job.image} needs more memory than there is; use fewer --workers, "
+                "or a smaller --tile."
+            )
+    return Outcome(job, files, time.perf_counter() - start, error)
+
+
+def load(settings: Settings) -> Segmenter:
+    """The model, loaded once in a process.
+
+    Raises
+    ------
+    InputError
+        If the model, the adapter or the device cannot be used.
+    """
+    return _load(
+        settings.model,
+        settings.adapter,
+        settings.device,
+        settings.input_size,
+        settings.threads,
+    )
+
+
+@lru_cache(maxsize=1)
+def _load(
+    model: str, adapter: str | None, device: str, size: int | None, threads: int
+) -> Segmenter:
+    import torch
+
+    from napari_samsp.core.segmenter import Segmenter
+
+    if threads:
+        torch.set_num_threads(threads)
+    return Segmenter(model, adapter, device, input_size=size)
+
+
+def _segment(
+    segmenter: Segmenter,
+    job: Job,
+    settings: Settings,
+    progress: Callable[[float], None] | None,
+) -> tuple[Path, ...]:
+    with open_image(job.image, settings.axes) as image, ExitStack() as stack:
+        shape = image.labels_shape
+        large = is_large(shape[-2:])
+        if large and settings.all_iterations:
+            raise InputError(
+                f"{job.image} is too large for --all-iterations: only the last "
+                "iteration's labels are written."
+            )
+        names = [job.labels.name]
+        if settings.all_iterations:
+            names += [f"{names[0]}.iter{t}" for t in range(settings.iterations)]
+        job.labels.parent.mkdir(parents=True, exist_ok=True)
+        arrays = [
+            stack.enter_context(collected(shape, job.labels.parent, f"{name}.labels"))
+            for name in names
+        ]
+        planes = image.planes()
+        for n, index in enumerate(planes):
+            report = None
+            if progress is not None:
+                report = _part(progress, n, len(planes))
+            plane, channel_axis = image.plane(index, settings.channels)
+            outputs = [_Plane(array, index) for array in arrays]
+            if large:
+                segmenter.segment_into(
+                    plane, outputs[0], settings.iterations, settings.objects,
+                    channel_axis, settings.prompt, settings.tile, report,
+                )  # fmt: skip
+            elif len(planes) == 1 or plane.min() < plane.max():
+                # What is blank in a stack has no objects.
+                for step in segmenter.iterate(
+                    plane, settings.iterations, settings.objects, channel_axis,
+                    settings.prompt, settings.tile, report,
+                ):  # fmt: skip
+                    if settings.all_iterations:
+                        outputs[1 + step.iteration][...] = step.labels
+                outputs[0][...] = step.labels
+        # The last iteration's at the end: where they are, all are.
+        files = [
+            _write(job.labels.with_name(name), array, image, job, settings, large)
+            for name, array in reversed(list(zip(names, arrays, strict=True)))
+        ]
+    return tuple(reversed(files))
+
+
+class _Plane:
+    """One plane of an array of labels, which takes and gives windows."""
+
+    def __init__(self, array: Any, index: tuple[int, ...]) -> None:
+        self._array, self._index = array, index
+        self.shape = tuple(array.shape[-2:])
+        self.dtype = array.dtype
+        chunks = getattr(array, "chunks", None)
+        if chunks is not None:
+            self.chunks = tuple(chunks[-2:])
+
+    def __getitem__(self, window: Any) -> Any:
+        return self._array[self._at(window)]
+
+    def __setitem__(self, window: Any, values: Any) -> None:
+        self._array[self._at(window)] = values
+
+    def _at(self, window: Any) -> tuple[Any, ...]:
+        return (*self._index, *(window if isinstance(window, tuple) else (window,)))
+
+
+def _write(
+    place: Path,
+    labels: Any,
+    image: StoredImage,
+    job: Job,
+    settings: Settings,
+    large: bool,
+) -> Path:
+    kind = settings.output_format
+    if kind == "auto":
+        kind = "ome-zarr" if large and is_ome_zarr(job.image) else "tif"
+    if kind == "ome-zarr":
+        path = place.with_name(f"{place.name}.ome.zarr")
+        write_ome_zarr(path, labels, image.labels_axes, image.voxels)
+    else:
+        path = place.with_name(f"{place.name}.tif")
+        write_tiff(path, labels, image.labels_axes, image.voxels)
+    return path
+
+
+def _part(
+    progress: Callable[[float], None], number: int, count: int
+) -> Callable[[float], None]:
+    return lambda done: progress((number + done) / count)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or "out of memory" in text
+        or ("not enough memory" in text)
+    )

@@ -1,0 +1,272 @@
+"""An image file of any number of axes, as the 2D planes that are segmented."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import is_ome_zarr, read_image
+from napari_samsp.core.size_limit import check_size
+from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LARGE_PIXELS = 2**25
+"""A plane or a stack of more is never held as a whole."""
+MOST_COLOURS = 4
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as its file holds it.
+
+    Attributes
+    ----------
+    array : array_like
+        numpy, or dask of what is read only when it is asked for.
+    axes : str
+        A letter an axis: Y and X, C or S for channels (S: the colours of a pixel), Z,
+        T and others for stacks.
+    voxels : VoxelSize
+        As the file tells it.
+    """
+
+    array: Any
+    axes: str
+    voxels: VoxelSize = field(default_factory=VoxelSize)
+
+    @property
+    def channel_axis(self) -> str:
+        """C, else S, or nothing."""
+        return next((axis for axis in "CS" if axis in self.axes), "")
+
+    @property
+    def plane_axes(self) -> str:
+        """The axes of a stack, in order."""
+        left_out = "YX" + self.channel_axis
+        return "".join(axis for axis in self.axes if axis not in left_out)
+
+    @property
+    def labels_axes(self) -> str:
+        """The axes of its labels: those of the stack, then Y and X."""
+        return self.plane_axes + "YX"
+
+    @property
+    def labels_shape(self) -> tuple[int, ...]:
+        """In the order of `labels_axes`."""
+        return tuple(self._side(axis) for axis in self.labels_axes)
+
+    def planes(self) -> list[tuple[int, ...]]:
+        """The indices of all planes along `plane_axes`."""
+        return list(product(*(range(self._side(axis)) for axis in self.plane_axes)))
+
+    def plane(
+        self, index: tuple[int, ...], channels: Sequence[int] | None = None
+    ) -> tuple[Any, int | None]:
+        """One plane.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Of `planes`.
+        channels : sequence of int, optional
+            Up to three, from 0, that become red, green and blue; default: all.
+
+        Returns
+        -------
+        tuple
+            ``(Y, X)`` or ``(Y, X, C)``, read when it is used if it is dask, and the
+            channel axis or None.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel, or too many to show as RGB.
+        """
+        where = dict(zip(self.plane_axes, index, strict=True))
+        part = self.array[tuple(where.get(axis, slice(None)) for axis in self.axes)]
+        left = [axis for axis in self.axes if axis not in where]
+        part = part.transpose([left.index(a) for a in "YX" + self.channel_axis])
+        if not self.channel_axis:
+            if channels is not None and any(channels):
+                raise InputError("The image has no channels to choose from.")
+            return part, None
+        count = part.shape[-1]
+        if channels is None:
+            if self.channel_axis == "S" and count == MOST_COLOURS:
+                count = 3  # the fourth is alpha
+            if count > 3:
+                raise InputError(
+                    f"The image has {count} channels: choose one with --channel N, or "
+                    "three with --channels R,G,B, counted from 0."
+                )
+            channels = range(count)
+        if not all(0 <= channel < part.shape[-1] for channel in channels):
+            raise InputError(
+                f"The image has the channels 0 to {part.shape[-1] - 1}, not "
+                f"{', '.join(map(str, channels))}."
+            )
+        if len(channels) == 1:
+            return part[..., channels[0]], None
+        return part[..., list(channels)], 2
+
+    def _side(self, axis: str) -> int:
+        return int(self.array.shape[self.axes.index(axis)])
+
+
+@contextmanager
+def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
+    """Open an image file; a large one is read only where it is asked for.
+
+    Parameters
+    ----------
+    path : Path
+        TIFF, PNG, JPEG or OME-Zarr.
+    axes : str, optional
+        Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
+        than 1.
+
+    Yields
+    ------
+    StoredImage
+        Valid within the ``with`` block.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or broken, or the axes do not fit.
+    """
+    if is_ome_zarr(path):
+        yield _open_zarr(path, axes)
+    elif path.suffix.lower() in (".tif", ".tiff") and path.is_file():
+        try:
+            file = tifffile.TiffFile(path)
+        except Exception as error:  # tifffile raises many kinds for a broken file
+            raise InputError(f"{path} cannot be read as an image: {error}") from error
+        with file:
+            yield _open_tiff(path, file, axes)
+    else:
+        array = read_image(path)
+        yield _image(path, array, "YXS"[: array.ndim], VoxelSize(), axes)
+
+
+def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
+    try:
+        series = file.series[0]
+        shape, found = series.shape, series.axes.upper()
+        if series.size <= LARGE_PIXELS:
+            check_size(path, shape)
+            array = series.asarray()
+        else:
+            array = _lazy_tiff(path, series)
+        voxels = of_tiff(file)
+    except InputError:
+        raise
+    except Exception as error:  # as above
+        raise InputError(f"{path} cannot be read as an image: {error}") from error
+    if shape[-1] <= MOST_COLOURS and found[-2:] == "YX" and len(shape) > 2:
+        # Colours that were written as if they were columns.
+        found = found[:-3] + "YXS"
+    return _image(path, array, _distinct(found), voxels, axes)
+
+
+def _distinct(axes: str) -> str:
+    """Give axes that the file calls by one name, such as unknown ones, their own."""
+    spare = (letter for letter in "IRHVWKJMNOP" if letter not in axes)
+    return "".join(
+        next(spare) if axis in axes[:n] and axis not in "YXCS" else axis
+        for n, axis in enumerate(axes)
+    )
+
+
+def _lazy_tiff(path: Path, series: tifffile.TiffPageSeries) -> Any:
+    import dask.array
+    import zarr
+
+    stored = zarr.open(series.aszarr(level=0), mode="r")
+    assert isinstance(stored, zarr.Array)
+    if series.dataoffset is not None:
+        # Plain numbers in one piece: the operating system reads what is touched.
+        array = series.asarray(out="memmap")
+        sides = [min(side, 1024) for side in array.shape]
+        return dask.array.from_array(array, chunks=sides)
+    check_size(path, stored.chunks)  # a chunk is decoded as a whole
+    return dask.array.from_array(stored, chunks=stored.chunks)
+
+
+def _open_zarr(path: Path, axes: str | None) -> StoredImage:
+    import zarr
+
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes: dict[str, Any] = dict(group.attrs)
+        attributes = attributes.get("ome", attributes)
+        if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+            return _open_zarr(path / "0", axes)  # the first of a file's images
+        scales = attributes["multiscales"][0]
+        known = [
+            axis if isinstance(axis, dict) else {"name": axis}
+            for axis in scales.get("axes", "tczyx")
+        ]
+        first = scales["datasets"][0]
+        stored = group[first["path"]]
+        if not isinstance(stored, zarr.Array):
+            raise InputError(f"{path} cannot be read: its first scale is no array.")
+        check_size(path, stored.chunks)  # a chunk is decoded as a whole
+        voxels = of_ome_zarr(
+            known,
+            first.get("coordinateTransformations", ()),
+            scales.get("coordinateTransformations", ()),
+        )
+        names = "".join(str(axis["name"])[:1] for axis in known).upper()
+        array: Any = stored
+        if stored.size <= LARGE_PIXELS:
+            array = np.asarray(stored)
+        else:
+            import dask.array
+
+            array = dask.array.from_array(stored, chunks=stored.chunks)
+    except InputError:
+        raise
+    except Exception as error:  # zarr and its codecs raise many kinds
+        raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
+    return _image(path, array, names, voxels, axes)
+
+
+def _image(
+    path: Path, array: Any, found: str, voxels: VoxelSize, said: str | None
+) -> StoredImage:
+    """Drop axes of length 1 that are no plane's, and check what is left."""
+    kept = [n for n, side in enumerate(array.shape) if side > 1 or found[n] in "YX"]
+    index = tuple(slice(None) if n in kept else 0 for n in range(array.ndim))
+    array, axes = array[index], "".join(found[n] for n in kept)
+    if said is not None:
+        if len(said) != array.ndim:
+            sides = " x ".join(map(str, array.shape))
+            raise InputError(
+                f"{path} has {array.ndim} axes longer than 1 ({sides}), and --axes "
+                f"{said} names {len(said)}."
+            )
+        axes = said
+    if "Y" not in axes or "X" not in axes or len(set(axes)) < len(axes):
+        raise InputError(
+            f"{path} has the axes {axes or 'none'}: say what they are with --axes, "
+            "such as --axes TZYX."
+        )
+    image = StoredImage(array, axes, voxels)
+    check_size(path, image.labels_shape[-2:])
+    return image
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether so many pixels are never held as a whole."""
+    return math.prod(shape) > LARGE_PIXELS

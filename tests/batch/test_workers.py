@@ -1,0 +1,123 @@
+"""Files are segmented alike by this process, by several, and by a cluster."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_samsp.batch import workers
+from napari_samsp.batch.segment_file import Job, Settings, segment_file
+from napari_samsp.core import stored_image
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.segmenter import Segmenter
+
+QUICK = Settings("samsp_tiny", iterations=2, objects=True, tile="off", input_size=128)
+
+
+@pytest.fixture
+def images(tmp_path, nuclei):
+    """A time series with a blank frame, in two channels; one image; a broken file."""
+    image = nuclei[0]
+    frames = np.stack([image, np.zeros_like(image), np.roll(image, 9, 1)])
+    series = np.stack([255 - frames, frames], 1)
+    tifffile.imwrite(
+        tmp_path / "series.tif", series, ome=True,
+        metadata={"axes": "TCYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm"},
+    )  # fmt: skip
+    tifffile.imwrite(tmp_path / "one.tif", image)
+    (tmp_path / "broken.tif").write_bytes(b"II*\0broken")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter(input_size=128)
+
+
+def labels_of(segmenter, image):
+    return segmenter.segment(image, 2, objects=True, tile="off")[-1].labels
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_every_plane_of_a_stack_is_segmented(
+    images, nuclei, segmenter, monkeypatch, large
+):
+    if large:
+        monkeypatch.setattr(stored_image, "LARGE_PIXELS", nuclei[0].size)
+    done = []
+    settings = Settings(**{**QUICK.__dict__, "channels": (1,)})
+    job = Job(images / "series.tif", images / "out" / "series")
+    outcome = segment_file(job, settings, done.append)
+    assert not outcome.error
+    assert outcome.files == (images / "out" / "series.tif",)
+    assert list((images / "out").iterdir()) == [images / "out" / "series.tif"]
+    with stored_image.open_image(outcome.files[0]) as written:
+        labels = np.asarray(written.array)
+        assert written.axes == "TYX"
+        assert written.voxels.scale == {"X": 0.5}
+    assert np.array_equal(labels[0], labels_of(segmenter, nuclei[0]))
+    assert not labels[1].any()
+    assert np.array_equal(labels[2], labels_of(segmenter, np.roll(nuclei[0], 9, 1)))
+    assert done == sorted(done)
+    assert done[-1] == 1
+
+
+@pytest.mark.parametrize("kind", ["auto", "tif", "ome-zarr"])
+def test_an_image_too_large_for_the_memory(
+    images, nuclei, segmenter, monkeypatch, kind
+):
+    monkeypatch.setattr(stored_image, "LARGE_PIXELS", 1000)
+    settings = Settings(**{**QUICK.__dict__, "output_format": kind})
+    outcome = segment_file(Job(images / "one.tif", images / "out" / "one"), settings)
+    ending = "ome.zarr" if kind == "ome-zarr" else "tif"
+    assert outcome.files == (images / "out" / f"one.{ending}",)
+    with stored_image.open_image(outcome.files[0]) as written:
+        labels = np.asarray(written.array)
+    assert np.array_equal(labels, labels_of(segmenter, nuclei[0]))
+    settings = Settings(**{**settings.__dict__, "all_iterations": True})
+    outcome = segment_file(Job(images / "one.tif", images / "out" / "one"), settings)
+    assert "too large for --all-iterations" in outcome.error
+
+
+def check(outcomes, images, nuclei, segmenter):
+    """Of the plain image and the broken one."""
+    found = {outcome.job.labels.name: outcome for outcome in outcomes}
+    assert found.keys() == {"one", "broken"}
+    labels = tifffile.imread(images / "out" / "one.tif")
+    assert np.mean(labels != labels_of(segmenter, nuclei[0])) < 1e-3
+    assert str(images / "broken.tif") in found["broken"].error
+    assert sorted(p.name for p in (images / "out").iterdir()) == ["one.tif"]
+
+
+@pytest.fixture
+def jobs(images):
+    return [Job(images / f"{n}.tif", images / "out" / n) for n in ("one", "broken")]
+
+
+@pytest.mark.slow
+def test_several_processes(images, nuclei, segmenter, jobs, monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    check(workers.in_processes(jobs, QUICK, 2), images, nuclei, segmenter)
+    with pytest.raises(InputError, match="from 1 to 2"):
+        next(workers.in_processes(jobs, QUICK, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_cluster(images, nuclei, segmenter, jobs):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        check(workers.on_cluster(jobs, QUICK, address), images, nuclei, segmenter)
+        bad = Settings("samsp_tiny", device="tpu9")
+        with pytest.raises(InputError, match="no device"):
+            list(workers.on_cluster(jobs[:1], bad, address))
+
+
+def test_no_cluster(jobs, monkeypatch):
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+    with pytest.raises(InputError, match="No scheduler answers at tcp://127"):
+        next(workers.on_cluster(jobs, QUICK, "tcp://127.0.0.1:9"))
