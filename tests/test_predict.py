@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -240,27 +241,31 @@ def test_a_second_call_does_what_is_new_or_changed(tmp_path, nuclei, capsys):
     assert all(json.loads(line)["status"] == "done" for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_ctrl_c_keeps_what_is_done_and_leaves_no_part(tmp_path, nuclei):
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+def test_ctrl_c_keeps_what_is_done_and_leaves_no_part(tmp_path, nuclei, workers):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    for n in range(40):
+    for n in range(60):
         io.imsave(folder / f"{n:02}.png", np.roll(nuclei[0], n, 1))
     command = [
         sys.executable, "-m", "napari_samsp.predict", str(folder), "--output",
-        str(out), "--iterations", "1", "--tile", "off",
+        str(out), "--iterations", "1", "--tile", "off", *workers,
     ]  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
         manifest = out / "manifest.jsonl"
         while child.poll() is None and not manifest.is_file():
             time.sleep(0.01)
-        child.send_signal(signal.SIGINT)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
         _, said = child.communicate(timeout=60)
     assert child.returncode == 130, said
     assert said == "Interrupted.\n"
     lines = manifest.read_text().splitlines()
     done = [json.loads(line)["name"] for line in lines]
-    assert 0 < len(done) < 40
+    assert 0 < len(done) < 60
     names = sorted(path.name for path in out.iterdir())
     assert set(names) >= {"manifest.jsonl", *(f"{name}.tif" for name in done)}
     assert len(names) <= len(done) + 2  # one may be whole and not yet listed
