@@ -15,6 +15,18 @@ def tally(request) -> Counter:
     return request.config.stash.setdefault(_TALLY, Counter())
 
 
+def pytest_configure(config) -> None:
+    config.addinivalue_line("markers", "counted(what): count what passes under a name")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    mark = item.get_closest_marker("counted")
+    if mark and call.when == "call" and outcome.get_result().passed:
+        item.config.stash.setdefault(_TALLY, Counter())[mark.args[0]] += 1
+
+
 def pytest_terminal_summary(terminalreporter, config) -> None:
     counted = config.stash.get(_TALLY, Counter())
     if counted:

@@ -25,9 +25,7 @@ QUICK = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _count(tally) -> None:
-    tally["faults injected"] += 1
+pytestmark = pytest.mark.counted("faults injected")
 
 
 @contextmanager
