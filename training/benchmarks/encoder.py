@@ -4,7 +4,8 @@
         [--data DATA]
 
 Random weights (speed does not depend on them), one image, CPU. All take turns; seconds
-are medians, ratios are medians of the rounds' ratios. Peak memory is what a child
+are medians, ratios are medians of the rounds' ratios; with one thread they are seconds
+of the processor, which other programs disturb less. Peak memory is what a child
 process of its own needed beyond its loaded model (Linux). The last column is the part
 of the machine's own best: the encoder's products, counted, by the rate of the largest
 of them, measured in every round. With DATA also the Dice of bfloat16's masks against
@@ -60,6 +61,12 @@ def encoders(model: str) -> dict:
     return both
 
 
+def clock() -> float:
+    """Seconds."""
+    alone = torch.get_num_threads() == 1
+    return time.process_time() if alone else time.perf_counter()
+
+
 def operations(a: Architecture) -> float:
     """Floating-point operations of the encoder's products, without window padding."""
     tokens, width = a.embedding_size**2, a.embed_dim
@@ -76,10 +83,10 @@ def rate(width: int, dtype: torch.dtype) -> float:
     layer = torch.nn.Linear(width, 4 * width, dtype=dtype)
     tokens = torch.randn(1024, width, dtype=dtype)
     layer(tokens)
-    begun = time.perf_counter()
+    begun = clock()
     for _ in range(5):
         layer(tokens)
-    return 5 * 2 * 1024 * 4 * width**2 / (time.perf_counter() - begun)
+    return 5 * 2 * 1024 * 4 * width**2 / (clock() - begun)
 
 
 def peak_megabytes(model: str, which: str, threads: int) -> float:
@@ -141,9 +148,9 @@ def main() -> None:
             for name, encoder in ways.items():
                 dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
                 best = operations(architecture) / rate(architecture.embed_dim, dtype)
-                begun = time.perf_counter()
+                begun = clock()
                 said[name] = encoder(images)
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(clock() - begun)
                 of_best[name].append(best / seconds[name][-1])
     peaks = {name: peak_megabytes(args.model, name, args.threads) for name in ways}
     print(
