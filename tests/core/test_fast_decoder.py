@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_samsp.core import fast_decoder, self_prompting
+from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import Architecture, build_sam
 from napari_samsp.core.self_prompting import SelfPrompting
@@ -81,3 +82,24 @@ def test_a_shared_image_is_not_repeated(monkeypatch):
             torch.randn(2, 32, 5, 5), torch.tensor([0, 1, 1]), Prompt(boxes=boxes)
         )
     assert seen == [1, 1, 3]
+
+
+def test_a_trained_decoder_is_the_one_that_decodes():
+    """PEFT keeps the original beside the copy that it trains."""
+    torch.manual_seed(0)
+    adapted = add_lora(model().sam, 2, "samsp_tiny")
+    ours = SelfPrompting(adapted.get_base_model())
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            with torch.no_grad():
+                parameter += 0.1 * torch.randn_like(parameter)
+    embeddings, index = torch.randn(1, 32, 5, 5), torch.zeros(1, dtype=torch.int64)
+    said = []
+    for _ in range(2):
+        plain = ours.decode(embeddings, index).logits
+        with torch.no_grad():
+            fast = ours.decode(embeddings, index).logits
+        assert torch.allclose(fast, plain, atol=1e-4, rtol=1e-4)
+        said.append(fast)
+        adapted.base_model.disable_adapter_layers()
+    assert not torch.allclose(*said, atol=0.1)

@@ -162,19 +162,54 @@ def main() -> None:
         if args.peak_of:
             chunk = int(args.peak_of)
             return print_peak(partial(stock_masks, stock, embedding, boxes, chunk))
-        compare(args, stock, ours, embedding, boxes)
+        print(f"{args.model}, 1024 x 1024, float32, {args.threads} thread(s)\n")
+        compare_iteration(args, stock, ours, embedding)
+        said = compare_boxes(args, stock, ours, (embedding, boxes))
+        compare_full_size(args, said, boxes)
     return None
 
 
-def compare(
-    args: argparse.Namespace,
-    stock: Sam,
-    ours: SelfPrompting,
-    embedding: Tensor,
-    boxes: Tensor,
+def compare_boxes(
+    args: argparse.Namespace, stock: Sam, ours: SelfPrompting, scene: tuple
+) -> Tensor:
+    """Print the second table; give the masks."""
+    embedding, boxes = scene
+    few = boxes[: max(CHUNKS)]
+    tried = take_turns(
+        {str(c): partial(stock_masks, stock, embedding, few, c) for c in CHUNKS}, 1
+    )
+    best = min(tried, key=lambda chunk: min(tried[chunk]))
+    at_best, at_once = f"stock, {best} a call", f"stock, {BOXES} a call"
+    ways = {
+        at_best: partial(stock_masks, stock, embedding, boxes, int(best)),
+        at_once: partial(stock_masks, stock, embedding, boxes, BOXES),
+        "ours": partial(our_masks, ours, embedding, boxes),
+    }
+    seconds = take_turns(ways, args.rounds)
+    theirs, said = ways[at_best](), ways["ours"]()
+    error = float((said - theirs).abs().max() / theirs.std())
+    differ = int(((said > 0) != (theirs > 0)).sum())
+    print(f"\n| {BOXES} boxes | s | ours to it | peak MB |")
+    print("|---|---|---|---|")
+    for name, which in ((at_best, best), (at_once, str(BOXES)), ("ours", "ours")):
+        print(
+            f"| {name} | {statistics.median(seconds[name]):.2f} "
+            f"| {ratio(seconds, 'ours', name):.2f} ",
+            end="",
+            flush=True,
+        )
+        print(f"| {peak_megabytes(args, which):.0f} |", flush=True)
+    print(
+        f"\nLargest error {error:.1e} of the logits' spread; "
+        f"{differ} of {said.numel()} pixels differ."
+    )
+    return said
+
+
+def compare_iteration(
+    args: argparse.Namespace, stock: Sam, ours: SelfPrompting, embedding: Tensor
 ) -> None:
-    """Measure and print the tables."""
-    print(f"{args.model}, 1024 x 1024, float32, {args.threads} thread(s)\n")
+    """Print the first table."""
     images = torch.randn(1, 3, *SHAPE)
     kinds = ("box", "box+mask")
     seconds = take_turns(
@@ -188,38 +223,9 @@ def compare(
         part = ratio(seconds, name, "stock's encoder")
         print(f"| {name} | {statistics.median(values):.3f} | {100 * part:.2f} % |")
 
-    few = boxes[: max(CHUNKS)]
-    tried = take_turns(
-        {str(c): partial(stock_masks, stock, embedding, few, c) for c in CHUNKS}, 1
-    )
-    best = min(tried, key=lambda chunk: min(tried[chunk]))
-    at_best, at_once = f"stock, {best} a call", f"stock, {BOXES} a call"
-    ways = {
-        at_best: partial(stock_masks, stock, embedding, boxes, int(best)),
-        at_once: partial(stock_masks, stock, embedding, boxes, BOXES),
-        "ours": partial(our_masks, ours, embedding, boxes),
-    }
-    seconds = take_turns(ways, args.rounds)
-    peaks = {
-        at_best: peak_megabytes(args, best),
-        at_once: peak_megabytes(args, str(BOXES)),
-        "ours": peak_megabytes(args, "ours"),
-    }
-    theirs, said = ways[at_best](), ways["ours"]()
-    error = float((said - theirs).abs().max() / theirs.std())
-    print(f"\n| {BOXES} boxes | s | ours to it | peak MB |")
-    print("|---|---|---|---|")
-    for name, values in seconds.items():
-        part = ratio(seconds, "ours", name)
-        print(
-            f"| {name} | {statistics.median(values):.2f} | {part:.2f} "
-            f"| {peaks[name]:.0f} |"
-        )
-    print(
-        f"\nLargest error {error:.1e} of the logits' spread; "
-        f"{int(((said > 0) != (theirs > 0)).sum())} of {said.numel()} pixels differ."
-    )
 
+def compare_full_size(args: argparse.Namespace, said: Tensor, boxes: Tensor) -> None:
+    """Print the third table."""
     maps = objects_like(said, boxes)
 
     def whole_tile() -> Tensor:
@@ -237,7 +243,7 @@ def compare(
     print("|---|---|")
     for name, values in seconds.items():
         print(f"| each on its {name} | {statistics.median(values):.3f} |")
-    print(f"\nBoxes take {part:.2f} of the time; {differ} pixels differ.")
+    print(f"\nBoxes take {part:.2f} of the time; {differ} pixels differ.", flush=True)
 
 
 if __name__ == "__main__":
