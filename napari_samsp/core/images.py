@@ -51,7 +51,7 @@ class Scaling:
         tuple of float
             The image's extremes where its percentiles coincide.
         """
-        found = Intensities.of(image.__getitem__, image.shape, image.dtype)
+        found = Intensities.of([image], image.dtype, image.size)
         return self.limits_from(found)
 
     def limits_from(self, found: Intensities) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import torch
 from napari_samsp.core.closer_look import WORTH_IT, look
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.mosaic import Mosaic
+from napari_samsp.core.progress import Progress
 from napari_samsp.core.tile_run import (
     EMBEDDINGS_BYTES,
     Encoder,
@@ -92,8 +93,8 @@ def iterate_picture(
         (`closer_look`), tiles as large as its input, the whole picture, or tiles of so
         many pixels, on pictures that are at least 1.5 times as large.
     progress : callable, optional
-        Called with the part that is done, 0 to 1, after every tile. What it raises
-        ends the work.
+        Called with the part that is done, 0 to 1, after every tile and within it.
+        What it raises ends the work.
     cache : ModelCache, optional
         Where the embeddings of the tiles are looked up, and kept.
 
@@ -114,7 +115,7 @@ def iterate_picture(
     previous: np.ndarray = np.empty(0)
     start = time.perf_counter()
     work = iterate_tiles(
-        model, embed, tiles, iterations, one_by_one=fits, progress=progress
+        model, embed, tiles, iterations, one_by_one=fits, progress=Progress(progress)
     )
     for maps in work:
         t = maps.iteration

@@ -7,34 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable
 
-BLOCK_BYTES = 32 * 2**20
-"""So much of an image is read at once."""
 SAMPLE = 2**22
 """Values that percentiles are taken from where they cannot be counted."""
-
-
-def row_blocks(shape: tuple[int, ...], itemsize: int, step: int = 1) -> list[slice]:
-    """Cut the rows of an array into blocks of about `BLOCK_BYTES`.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the array, rows first.
-    itemsize : int
-        Bytes of an element.
-    step : int
-        The blocks are multiples of so many rows, the last one excepted.
-
-    Returns
-    -------
-    list of slice
-        In order.
-    """
-    row = max(1, int(np.prod(shape[1:])) * itemsize)
-    rows = max(1, BLOCK_BYTES // row // step) * step
-    return [slice(a, min(a + rows, shape[0])) for a in range(0, shape[0], rows)]
+COUNTED_AT_ONCE = 2**20
 
 
 class Intensities:
@@ -64,31 +41,21 @@ class Intensities:
         self._rng = np.random.default_rng(0)
 
     @classmethod
-    def of(
-        cls,
-        read: Callable[[slice], np.ndarray],
-        shape: Sequence[int],
-        dtype: np.dtype,
-        tick: Callable[[], None] | None = None,
-    ) -> Intensities:
-        """Read an image and take its intensities.
+    def of(cls, parts: Iterable[np.ndarray], dtype: np.dtype, size: int) -> Intensities:
+        """Take the intensities of an image that comes in parts.
 
         Parameters
         ----------
-        read : callable
-            Gives the rows of a slice.
-        shape : sequence of int
-            Of the image, rows first.
+        parts : iterable of numpy.ndarray
+            Any shapes.
         dtype : numpy.dtype
-            Real.
-        tick : callable, optional
-            Called before every block; what it raises ends the work.
+            Of all of them, real.
+        size : int
+            Values altogether.
         """
-        found = cls(dtype, int(np.prod(shape)))
-        for rows in row_blocks(tuple(shape), dtype.itemsize):
-            if tick is not None:
-                tick()
-            found._add(read(rows))
+        found = cls(dtype, size)
+        for part in parts:
+            found._add(part)
         return found
 
     def _add(self, values: np.ndarray) -> None:
@@ -102,8 +69,9 @@ class Intensities:
         self.low = min(self.low, float(values.min()))
         self.high = max(self.high, float(values.max()))
         if self._counts is not None:
-            places = values.astype(np.int32) - self._first
-            self._counts += np.bincount(places, minlength=len(self._counts))
+            for some in np.array_split(values, -(-values.size // COUNTED_AT_ONCE)):
+                places = some.astype(np.int64) - self._first
+                self._counts += np.bincount(places, minlength=len(self._counts))
         elif self._share < 1:
             # One value at random out of each of so many equal parts.
             parts = max(1, round(values.size * self._share))

@@ -6,8 +6,8 @@ What is in memory is a strip of tiles, never the image. The work is that of
 
 from __future__ import annotations
 
-import logging
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,13 @@ from napari_samsp.core.tile_run import Encoder, iterate_tiles
 from napari_samsp.core.tiles import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_samsp.core.inference import Tiling
     from napari_samsp.core.picture import Picture
+    from napari_samsp.core.progress import Progress
     from napari_samsp.core.self_prompting import SelfPrompting
 
 LARGEST_TILE = 4096
 """Pixels that the model sees at once at most, a side: a strip of them is held."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,8 @@ def segment_picture_into(
     picture: np.ndarray | Picture,
     out: Any,
     iterations: int,
-    tile: Tiling = "auto",
-    progress: Callable[[float], None] | None = None,
+    tile: Tiling,
+    progress: Progress,
 ) -> Written:
     """Segment a picture and write the labels of the last iteration.
 
@@ -86,8 +83,8 @@ def segment_picture_into(
         How many, the prompt-free one included.
     tile : {"auto", "on", "off"} or int
         As for `napari_samsp.core.inference.iterate_picture`, at most `LARGEST_TILE`.
-    progress : callable, optional
-        Called with the part that is done, 0 to 1. What it raises ends the work.
+    progress : Progress
+        Is told often.
 
     Returns
     -------
@@ -103,12 +100,14 @@ def segment_picture_into(
     shape = (picture.shape[0], picture.shape[1])
     check_target(out, shape)
     embed = Encoder(model, picture)
-    size = field_of_view(model, embed, shape, tile)
+    with progress.within(model.sam):
+        size = field_of_view(model, embed, shape, tile)
     if (size or max(shape)) > LARGEST_TILE * WORTH_IT:
-        _log.warning(
-            "The model sees %d pixels at once, not %d: the image is large.",
-            LARGEST_TILE,
-            size or max(shape),
+        warnings.warn(
+            f"The model sees {LARGEST_TILE} pixels at once, not {size or max(shape)}: "
+            "a strip of tiles must fit into memory.",
+            RuntimeWarning,
+            stacklevel=2,
         )
         size = LARGEST_TILE
     grid = Grid(shape, size)
@@ -127,7 +126,7 @@ def segment_picture_into(
         mosaic.add(maps.tile, maps.logits, maps.objects)
         total += sum(maps.scores)
         count += len(maps.scores)
-    objects = mosaic.finish(None if progress is None else lambda: progress(1.0))
+    objects = mosaic.finish(progress.beat)
     return Written(
         iteration=last,
         objects=objects,

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from napari_samsp.core.intensities import row_blocks
 from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
 from napari_samsp.core.tiles import Tile
 
@@ -91,8 +90,8 @@ def to_model_input(
     height, width = fit(place.shape, size)
     # What Pillow's own reducing_gap does: averages first, and hardly any difference.
     factor = max(1, max(place.shape) // (REDUCING_GAP * size))
-    reduced = Image.fromarray(_reduced(image, place, factor))
-    resized = reduced.resize(
+    small = image[place.window] if factor == 1 else _average(image, place, factor)
+    resized = Image.fromarray(np.ascontiguousarray(small)).resize(
         (width, height),
         Image.Resampling.BILINEAR,
         box=(0, 0, place.shape[1] / factor, place.shape[0] / factor),
@@ -101,17 +100,29 @@ def to_model_input(
     return normalise_and_pad(tensor, size), torch.tensor([height, width])
 
 
-def _reduced(image: np.ndarray | Picture, place: Tile, factor: int) -> np.ndarray:
-    """A place, made smaller by a whole number in each direction."""
-    rows, columns = place.window
-    if factor == 1:
-        return np.ascontiguousarray(image[rows, columns])
-    strips = []
-    for strip in row_blocks((*place.shape, 3), 1, factor):
-        part = slice(rows.start + strip.start, rows.start + strip.stop)
-        pixels = np.ascontiguousarray(image[part, columns])
-        strips.append(np.asarray(Image.fromarray(pixels).reduce(factor)))
-    return np.concatenate(strips)
+def _average(image: np.ndarray | Picture, place: Tile, factor: int) -> np.ndarray:
+    """A place, smaller by ``factor``; of a large one a block at a time is read."""
+    cells = tuple(-(-side // factor) for side in place.shape)
+    total = np.zeros((*cells, 3), np.uint32)
+    windows = [place.window] if isinstance(image, np.ndarray) else image.blocks(place)
+    for rows, columns in windows:
+        part: np.ndarray = image[rows, columns]
+        here = []
+        for axis, (span, origin) in enumerate(
+            ((rows, place.top), (columns, place.left))
+        ):
+            first, after = span.start - origin, span.stop - origin
+            some = slice(first // factor, -(-after // factor))
+            starts = np.arange(some.start, some.stop) * factor + origin - span.start
+            part = np.add.reduceat(part, starts.clip(0), axis=axis, dtype=np.uint32)
+            here.append(some)
+        total[here[0], here[1]] += part
+    rows_in, columns_in = (
+        np.minimum(factor, side - np.arange(n) * factor)
+        for side, n in zip(place.shape, cells, strict=True)
+    )
+    count = np.outer(rows_in, columns_in)[..., None]
+    return ((total + count // 2) // count).astype(np.uint8)
 
 
 def valid_cells(valid: Tensor, size: int, stride: int) -> Tensor:

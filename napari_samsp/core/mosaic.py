@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.joining import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.core.tiles import Grid, Tile
-
-ROWS_AT_ONCE = 512
-"""Of the result, when its objects get their final labels."""
 
 
 class Mosaic:
@@ -32,7 +30,7 @@ class Mosaic:
         Whose tiles will come, in its order.
     labels : array_like
         ``(Y, X)`` of at least 32-bit integers, numpy, zarr or the like: what takes
-        ``labels[rows] = ...`` and, with instances, gives ``labels[rows]``.
+        ``labels[window] = ...`` and, with instances, gives ``labels[window]``.
     instances : bool
         Objects, numbered 1, 2, ...; else the labels are 0 and 1.
     logits : numpy.ndarray, optional
@@ -47,11 +45,8 @@ class Mosaic:
         logits: np.ndarray | None = None,
     ) -> None:
         self._grid, self._labels, self._logits = grid, labels, logits
-        # Rows that make up whole chunks are written once.
-        self._step = chunk_rows(labels) if chunk_rows(labels) <= grid.height else 1
-        height = min(grid.height + self._step - 1, grid.shape[0])
         self._top = 0
-        self._blend = np.zeros((height, grid.shape[1]), np.float32)
+        self._blend = np.zeros((grid.height, grid.shape[1]), np.float32)
         self._joiner = Joiner() if instances else None
         self._numbers: np.ndarray | None = None
         self._last_row: np.ndarray | None = None
@@ -70,9 +65,8 @@ class Mosaic:
             ``(Y, X)`` int32, the tile's objects 1, 2, ...; None if it does not tell
             them apart: instances are then the connected components of the whole.
         """
-        done = tile.top - tile.top % self._step
-        if done > self._top:
-            self._write(done)
+        if tile.top > self._top:
+            self._write(tile.top)
         rows, cols = tile.window
         here = slice(rows.start - self._top, rows.stop - self._top), cols
         self._blend[here] += self._grid.weight(tile) * logits
@@ -107,17 +101,15 @@ class Mosaic:
         int
             How many objects there are, or whether there is foreground.
         """
-        height = self._grid.shape[0]
-        self._write(height)
+        self._write(self._grid.shape[0])
         if self._joiner is None:
             return int(self.foreground > 0)
         table = self._joiner.table()
-        step = max(self._step, ROWS_AT_ONCE // self._step * self._step)
-        for top in range(0, height, step):
+        rows, columns = chunk_sides(self._labels) or (1, 1)
+        for window in blocks(self._grid.shape, 4, (rows, columns)):
             if tick is not None:
                 tick()
-            rows = slice(top, min(top + step, height))
-            self._labels[rows] = table[np.asarray(self._labels[rows])]
+            self._labels[window] = table[np.asarray(self._labels[window])]
         return int(table.max())
 
     def _write(self, bottom: int) -> None:
@@ -151,9 +143,3 @@ class Mosaic:
             joiner.link(self._last_row[both], labels[0][both])
         self._last_row = labels[-1].copy()
         return labels
-
-
-def chunk_rows(array: Any) -> int:
-    """How many rows of an array are stored together, 1 if it has no chunks."""
-    chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
-    return int(chunks[0]) if chunks and isinstance(chunks[0], int) else 1

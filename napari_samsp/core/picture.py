@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.intensities import Intensities, row_blocks
+from napari_samsp.core.intensities import Intensities
+from napari_samsp.core.tiles import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ class Picture:
     scaling : Scaling
         How intensities become 0 to 255.
     tick : callable, optional
-        Called while the image is read; what it raises ends the work.
+        Called whenever the image is read; what it raises ends the work.
 
     Attributes
     ----------
@@ -76,11 +78,12 @@ class Picture:
             raise InputError(
                 f"Unscaled input must be 8-bit, not {self._dtype}; choose a scaling."
             )
+        self._tick = tick
+        whole = Tile(0, sides[0], 0, sides[1])
         found = Intensities.of(
-            lambda rows: self._read((rows, slice(None))),
-            (*sides, self._channels),
+            (self._read(window) for window in self.blocks(whole)),
             self._dtype,
-            tick,
+            sides[0] * sides[1] * self._channels,
         )
         if found.bad:
             raise InputError(
@@ -98,22 +101,40 @@ class Picture:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """``(h, w, 3)`` uint8 of ``(slice, slice)``, steps of 1."""
-        rows, columns = (
+        ranges = [
             range(*part.indices(side))
-            for part, side in zip(window, self.shape, strict=False)
-        )
+            for part, side in zip(window, self.shape[:2], strict=True)
+        ]
+        rows, columns = ranges
         out = np.zeros((len(rows), len(columns), 3), np.uint8)
-        for block in row_blocks((len(rows), len(columns), self._channels), 8):
-            values = self._read(
-                (
-                    slice(rows.start + block.start, rows.start + block.stop),
-                    slice(columns.start, columns.stop),
-                )
+        used = 3 if self._channels == 1 else self._channels
+        for part in blocks((len(rows), len(columns)), 8 * self._channels):
+            where = tuple(
+                slice(r.start + p.start, r.start + p.stop)
+                for r, p in zip(ranges, part, strict=True)
             )
-            out[block, :, : 3 if self._channels == 1 else self._channels] = (
-                self._to_8_bit(values)
-            )
+            out[*part, :used] = self._to_8_bit(self._read((where[0], where[1])))
         return out
+
+    def blocks(self, place: Tile) -> list[tuple[slice, slice]]:
+        """Windows that cover a place, in which every chunk is read once."""
+        chunks = chunk_sides(self._image)
+        sides = (1, 1)
+        if chunks and len(chunks) == len(self._image.shape):
+            here = [n for axis, n in enumerate(chunks) if axis != self._channel_axis]
+            sides = (here[0], here[1])
+        # From where the place's first chunks begin.
+        top, left = place.top - place.top % sides[0], place.left - place.left % sides[1]
+        shape = (place.bottom - top, place.right - left)
+        return [
+            (
+                slice(max(rows.start + top, place.top), rows.stop + top),
+                slice(max(columns.start + left, place.left), columns.stop + left),
+            )
+            for rows, columns in blocks(
+                shape, self._dtype.itemsize * self._channels, sides
+            )
+        ]
 
     def _to_8_bit(self, values: np.ndarray) -> np.ndarray:
         if not self._scaled:
@@ -130,6 +151,8 @@ class Picture:
 
     def _read(self, window: tuple[slice, slice]) -> np.ndarray:
         """``(h, w, C)`` of the image's own dtype."""
+        if self._tick is not None:
+            self._tick()
         axis = self._channel_axis
         if axis is None:
             return np.asarray(self._image[window])[..., None]

@@ -46,8 +46,8 @@ class Prompt:
                 return len(value)
         return 0
 
-    def select(self, index: Tensor) -> Prompt:
-        """The prompts at ``index``, ``(M,)`` int64 or bool."""
+    def select(self, index: Tensor | slice) -> Prompt:
+        """The prompts at ``index``, a slice or ``(M,)`` int64 or bool."""
         return Prompt(
             *(
                 None if value is None else value[index]

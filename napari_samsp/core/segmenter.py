@@ -14,6 +14,7 @@ from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.inference import Iteration, iterate_picture
 from napari_samsp.core.large_image import Written, segment_picture_into
 from napari_samsp.core.picture import Picture
+from napari_samsp.core.progress import Progress
 from napari_samsp.core.prompt_kind import parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 
@@ -221,9 +222,9 @@ class Segmenter:
         1234
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
-        tick = None if progress is None else lambda: progress(0.0)
-        picture = Picture(image, channel_axis, self.scaling, tick)
-        return segment_picture_into(model, picture, out, iterations, tile, progress)
+        said = Progress(progress)
+        picture = Picture(image, channel_axis, self.scaling, said.beat)
+        return segment_picture_into(model, picture, out, iterations, tile, said)
 
     def _prepare(
         self, iterations: int, objects: bool, prompt: str | None, tile: Tiling

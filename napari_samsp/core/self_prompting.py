@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_samsp.core import fast_decoder, fast_encoder
 from napari_samsp.core.letterbox import valid_cells
+from napari_samsp.core.memory import in_batches
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class SelfPrompting(nn.Module):
         self.sam = sam
         self.kind = kind
         self.objects = objects
+        self._at_once = max(TOKENS_AT_ONCE)  # less, once memory was short
 
     @property
     def device(self) -> torch.device:
@@ -158,22 +160,21 @@ class SelfPrompting(nn.Module):
             N maps. Without gradients a few are decoded at a time.
         """
         prompt = prompt or Prompt()
-        most = max(1, len(image_index))
-        decode = self._decode
-        if not torch.is_grad_enabled():
-            most = max(
-                1, TOKENS_AT_ONCE[self.device.type != "cpu"] // embeddings[0, 0].numel()
-            )
-            decode = self._decode_fast
         positions = self.sam.prompt_encoder.get_dense_pe()
-        logits, scores = [], []
-        for some in torch.arange(len(image_index), device=image_index.device).split(
-            most
-        ):
-            part = prompt.select(some) if len(prompt) else prompt
-            said = decode(embeddings, image_index[some], part, positions)
-            logits.append(said[0])
-            scores.append(said[1])
+        if torch.is_grad_enabled():
+            parts = [self._decode(embeddings, image_index, prompt, positions)]
+        else:
+            tokens = TOKENS_AT_ONCE[self.device.type != "cpu"]
+            most = max(1, tokens // embeddings[0, 0].numel())
+
+            def decode(some: slice) -> tuple[Tensor, Tensor]:
+                part = prompt.select(some) if len(prompt) else prompt
+                return self._decode_fast(embeddings, image_index[some], part, positions)
+
+            parts, self._at_once = in_batches(
+                decode, len(image_index), min(most, self._at_once), "prompts"
+            )
+        logits, scores = zip(*parts, strict=True)
         return Decoding(
             torch.cat(logits),
             torch.cat(scores),

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from napari_samsp.core import fast_encoder
 from napari_samsp.core.device import likes_bfloat16
 from napari_samsp.core.letterbox import logits_to_image, stretch, to_model_input
+from napari_samsp.core.memory import in_batches
+from napari_samsp.core.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     import numpy as np
     from torch import Tensor
@@ -95,23 +98,41 @@ class Encoder:
         if self._known is None or tiles != self._tiles:
             inputs = [to_model_input(self.picture, self.size, tile) for tile in tiles]
             images, valid = (list(parts) for parts in zip(*inputs, strict=True))
-            embeddings = torch.stack(self._encode(images))
+            embeddings = torch.stack(self._embed(images))
             self._known = embeddings, torch.stack(valid).to(self.model.device)
             self._tiles = tiles
         return self._known
 
-    def _encode(self, images: list[Tensor]) -> list[Tensor]:
+    def _embed(self, images: list[Tensor]) -> list[Tensor]:
         device, cache = self.model.device, self.cache
         if cache is None:
-            return list(self.model.encode(torch.stack(images).to(device)))
+            return self._encode(images)
         found = [cache.get(image) for image in images]
         missing = [n for n, known in enumerate(found) if known is None]
         if missing:
-            stack = torch.stack([images[n] for n in missing]).to(device)
-            for n, new in zip(missing, self.model.encode(stack), strict=True):
+            encoded = self._encode([images[n] for n in missing])
+            for n, new in zip(missing, encoded, strict=True):
                 found[n] = new
                 cache.put(images[n], new)
         return [known.to(device) for known in found if known is not None]
+
+    def _encode(self, images: list[Tensor]) -> list[Tensor]:
+        device = self.model.device
+
+        def plainly(some: slice) -> Tensor:
+            return self.model.encode(torch.stack(images[some]).to(device))
+
+        def frugally(some: slice) -> Tensor:
+            stack = torch.stack(images[some]).to(device)
+            with torch.autocast(device.type, enabled=False):
+                return fast_encoder.encode(
+                    self.model.sam.image_encoder, stack, bfloat16=False
+                )
+
+        parts, self.at_once = in_batches(
+            plainly, len(images), self.at_once, "tiles in the image encoder", frugally
+        )
+        return list(torch.cat(parts))
 
 
 def iterate_tiles(
@@ -121,7 +142,7 @@ def iterate_tiles(
     iterations: int,
     one_by_one: bool,
     wanted: Collection[int] | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[TileMaps]:
     """Run every iteration of every tile.
 
@@ -140,9 +161,8 @@ def iterate_tiles(
         a few tiles go to their last iteration before the next are read.
     wanted : collection of int, optional
         The iterations whose maps are brought to full size and given. Default: all.
-    progress : callable, optional
-        Called with the part that is done, 0 to 1, after every tile and iteration.
-        What it raises ends the work.
+    progress : Progress, optional
+        Is told after every tile and iteration, and within them.
 
     Yields
     ------
@@ -150,6 +170,7 @@ def iterate_tiles(
         For each tile and wanted iteration; of one iteration in the order of the tiles.
     """
     wanted = range(iterations) if wanted is None else wanted
+    progress = progress or Progress(None)
     batches = [
         tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
     ]
@@ -159,12 +180,11 @@ def iterate_tiles(
         work.sort(key=lambda step: step[1])
     done = 0
     for t, n in work:
-        run = runs[n] or _TileRun(model, embed, batches[n], iterations)
+        run = runs[n] or _TileRun(model, embed, batches[n], iterations, progress)
         runs[n] = run if t + 1 < iterations else None
         for maps in run.next(t, t in wanted):
             done += 1
-            if progress is not None:
-                progress(done / (iterations * len(tiles)))
+            progress(done / (iterations * len(tiles)))
             if maps is not None:
                 yield maps
 
@@ -178,8 +198,10 @@ class _TileRun:
         embed: Encoder,
         tiles: list[Tile],
         iterations: int,
+        progress: Progress,
     ) -> None:
-        with inference(model.device):
+        self._progress = progress
+        with inference(model.device), progress.within(model.sam):
             embeddings, valid = embed(tiles)
         self.model, self.tiles, self.size = model, tiles, embed.size
         self.decodings = model.iterate(embeddings, valid, iterations)
@@ -188,7 +210,7 @@ class _TileRun:
     def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps | None]:
         """Decode the next iteration, and give it tile by tile if it is wanted."""
         separate = self.model.objects and iteration > 0
-        with inference(self.model.device):
+        with inference(self.model.device), self._progress.within(self.model.sam):
             decoding = next(self.decodings)
         for n, tile in enumerate(self.tiles):
             maps = None

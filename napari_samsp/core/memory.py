@@ -1,0 +1,97 @@
+"""Work in batches that become smaller where memory does not suffice."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Part = TypeVar("Part")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # The CPU's allocator and that of MPS have no class of their own.
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in said
+        for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def in_batches(
+    work: Callable[[slice], Part],
+    count: int,
+    at_once: int,
+    what: str,
+    frugal: Callable[[slice], Part] | None = None,
+) -> tuple[list[Part], int]:
+    """Work through something a batch at a time, with half of it after each failure.
+
+    The user is told with a warning, which napari shows.
+
+    Parameters
+    ----------
+    work : callable
+        Does the part of a slice.
+    count : int
+        How many there are.
+    at_once : int
+        How many to begin with.
+    what : str
+        What they are, for the user.
+    frugal : callable, optional
+        Does the same in less memory and more time: tried when one alone is too much.
+
+    Returns
+    -------
+    tuple
+        What ``work`` gave, in order, and how many went together in the end.
+
+    Raises
+    ------
+    InputError
+        If nothing helps.
+    """
+    done: list[Part] = []
+    first = 0
+    while first < count:
+        failed, tried = False, min(at_once, count - first)
+        try:
+            done.append(work(slice(first, first + tried)))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if tried == 1 and frugal is None:
+                raise InputError(
+                    f"Memory does not suffice for {what}, not even one at a time: "
+                    "close other programs, or choose a smaller input size, a smaller "
+                    "model or the device cpu."
+                ) from error
+            failed = True
+        if not failed:
+            first += tried
+            continue
+        # Only here the failure's own tensors are gone.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if tried > 1:
+            at_once = tried // 2
+            how = f"{at_once} at a time"
+        elif frugal is not None:
+            work, frugal = frugal, None
+            how = "one at a time and in pieces"
+        warnings.warn(
+            f"Memory was short: {what} go {how}, which is slower.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return done, at_once

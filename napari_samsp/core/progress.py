@@ -1,0 +1,51 @@
+"""Progress that is told often, so that a long job can be stopped at any time."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from segment_anything.modeling import Sam
+
+
+class Progress:
+    """Calls back with the part that is done, and with the same again in between.
+
+    Parameters
+    ----------
+    tell : callable or None
+        Takes 0 to 1. What it raises ends the work.
+    """
+
+    def __init__(self, tell: Callable[[float], None] | None) -> None:
+        self._tell, self._done = tell, 0.0
+
+    def __call__(self, done: float) -> None:
+        """Say how much is done."""
+        self._done = done
+        self.beat()
+
+    def beat(self) -> None:
+        """Say it once more: nothing is done yet, but the user may have stopped it."""
+        if self._tell is not None:
+            self._tell(self._done)
+
+    @contextmanager
+    def within(self, sam: Sam) -> Iterator[None]:
+        """Beat before every block of the encoder and every call of the decoder."""
+        if self._tell is None:
+            yield
+            return
+        modules = [block.norm1 for block in sam.image_encoder.blocks]
+        hooks = [
+            module.register_forward_pre_hook(lambda *_: self.beat())
+            for module in (*modules, sam.prompt_encoder)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()

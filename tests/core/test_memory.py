@@ -1,0 +1,110 @@
+"""Where memory is short, work goes in smaller parts and the user is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.memory import in_batches, is_out_of_memory
+from napari_samsp.core.segmenter import Segmenter
+
+
+@pytest.fixture
+def segmenter():
+    return Segmenter(device="cpu")
+
+
+def limit(module, most):
+    """A device on which ``module`` has memory for a batch of ``most`` only."""
+    met = []
+
+    def before(_module, args):
+        met.append(len(args[0]))
+        if len(args[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    module.register_forward_pre_hook(before)
+    return met
+
+
+def test_smaller_batches_of_tiles_give_the_same(segmenter, nuclei):
+    image = np.tile(nuclei[0], (2, 2))
+    expected = segmenter.segment(image, 2, tile=100)[-1].logits
+    met = limit(segmenter.sam.image_encoder.blocks[1], 2)
+    with pytest.warns(RuntimeWarning) as told:
+        got = segmenter.segment(image, 2, tile=100)[-1].logits
+    assert "tiles in the image encoder go 2 at a time" in str(told[-1].message)
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+    # What was learnt is kept: only the first batch fails, and its half.
+    assert sum(size > 2 for size in met) == 2
+
+
+def test_smaller_batches_of_prompts_give_the_same(segmenter, nuclei):
+    expected = segmenter.segment(nuclei[0], 3, objects=True, tile="off")[-1]
+    met = []
+
+    def before(_module, _args, kwargs):
+        given = [value for value in kwargs.values() if value is not None]
+        met.append(
+            max((len(value) for value in given if torch.is_tensor(value)), default=1)
+        )
+        if met[-1] > 1:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't "
+                "allocate memory: you tried to allocate 12884901888 bytes."
+            )
+
+    segmenter.sam.prompt_encoder.register_forward_pre_hook(before, with_kwargs=True)
+    with pytest.warns(RuntimeWarning) as told:
+        got = segmenter.segment(nuclei[0], 3, objects=True, tile="off")[-1]
+    assert "prompts go 1 at a time" in str(told[-1].message)
+    assert max(met) > 1
+    assert np.mean(got.labels != expected.labels) < 1e-3
+
+
+def test_one_alone_goes_in_pieces(segmenter, nuclei):
+    """The plain attention wants too much; the chunked one does not call it."""
+    expected = segmenter.segment(nuclei[0], 1, tile="off")[0].logits
+    limit(segmenter.sam.image_encoder.blocks[0].attn, 0)
+    with pytest.warns(RuntimeWarning, match="in pieces"):
+        got = segmenter.segment(nuclei[0], 1, tile="off")[0].logits
+    np.testing.assert_allclose(got, expected, atol=1e-2)
+
+
+def test_where_nothing_helps_it_says_what_to_do(segmenter, nuclei):
+    limit(segmenter.sam.image_encoder.patch_embed, 0)
+    with (
+        pytest.warns(RuntimeWarning, match="in pieces"),
+        pytest.raises(InputError, match="choose a smaller input size"),
+    ):
+        segmenter.segment(nuclei[0], 1, tile="off")
+
+
+def test_every_allocator_s_failure_is_known_and_no_other():
+    with pytest.raises((RuntimeError, MemoryError)) as failure:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(failure.value)
+    with pytest.raises(MemoryError) as failure:
+        np.empty(2**60, np.uint8)
+    assert is_out_of_memory(failure.value)
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated)"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 have no common side"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_other_errors_are_not_hidden():
+    def work(_some):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_batches(work, 4, 2, "tiles")
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 8])
+def test_every_part_is_worked_on_once(count):
+    every = list(range(count))
+    parts, at_once = in_batches(every.__getitem__, count, 3, "tiles")
+    assert [n for part in parts for n in part] == list(range(count))
+    assert at_once == 3
