@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_samsp.core.embedding_cache import EmbeddingCache
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.memory import in_batches, is_out_of_memory
 from napari_samsp.core.segmenter import Segmenter
@@ -13,7 +14,7 @@ from napari_samsp.core.segmenter import Segmenter
 
 @pytest.fixture
 def segmenter():
-    return Segmenter(device="cpu")
+    return Segmenter(device="cpu", cache=EmbeddingCache(disk_bytes=0, memory_bytes=0))
 
 
 def limit(module, most):
