@@ -32,6 +32,8 @@ class Scaling:
     def __post_init__(self) -> None:
         if self.kind not in ("percentile", "limits", "none"):
             raise InputError(f"Unknown intensity scaling {self.kind!r}.")
+        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise InputError("The scaling's percentiles must be from 0 to 100.")
         if self.kind != "none" and not self.low < self.high:
             raise InputError(
                 f"The scaling's lower limit ({self.low:g}) is not below the upper "
@@ -66,6 +68,47 @@ class Scaling:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """As `parse` reads it, such as ``percentile:0.5:99.8``."""
+        if self.kind == "none":
+            return self.kind
+        return f"{self.kind}:{self.low!r}:{self.high!r}"
+
+    @classmethod
+    def parse(cls, text: str) -> Scaling:
+        """Read a scaling from a command line or a settings file.
+
+        Parameters
+        ----------
+        text : str
+            ``percentile:LOW:HIGH``, ``limits:LOW:HIGH`` or ``none``.
+
+        Returns
+        -------
+        Scaling
+            As written.
+
+        Raises
+        ------
+        InputError
+            If it is written otherwise, or makes no sense.
+        """
+        kind, *numbers = text.split(":")
+        try:
+            if kind == "none" and not numbers:
+                return cls("none")
+            low, high = (float(number) for number in numbers)
+            if kind == "percentile":
+                return cls("percentile", low, high)
+            if kind == "limits" and np.isfinite([low, high]).all():
+                return cls("limits", low, high)
+        except ValueError:
+            pass  # not two numbers
+        raise InputError(
+            f"The intensity scaling {text!r} is not of the form percentile:0.5:99.8, "
+            "limits:0:4095 or none."
+        )
 
 
 def to_rgb8(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling
 from napari_samsp.core.prompt_kind import parse_kind
 
 SPEEDS = {
@@ -74,6 +75,11 @@ class TrainConfig:
     field_of_view: int = _option(
         0, "side in pixels of what the model sees at once; 0: chosen from the masks"
     )
+    scaling: str = _option(
+        "",
+        "how intensities become 8-bit: percentile:LOW:HIGH, limits:LOW:HIGH or none; "
+        "default: the adapter's, or percentile:0.5:99.8",
+    )
     views: int = _option(20, "augmented views an epoch, at least")
     distill: float = _option(1.0, "weight of self-distillation; 0 turns it off")
     temperature: float = _option(2.0, "temperature of self-distillation")
@@ -94,6 +100,8 @@ class TrainConfig:
         parse_kind(self.prompt)
         if self.speed not in ("auto", *SPEEDS):
             raise InputError(f"speed must be auto, {', '.join(SPEEDS)}.")
+        if self.scaling:
+            Scaling.parse(self.scaling)
         least = {
             "iterations": 1,
             "epochs": 0,

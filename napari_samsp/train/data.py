@@ -135,7 +135,8 @@ def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
     for sample in samples:
         image, labels = sample.read()
         try:
-            pictures.append(Picture(sample.name, to_rgb8(image, None, scaling), labels))
+            seen = sample_scaling(sample, scaling)
+            pictures.append(Picture(sample.name, to_rgb8(image, None, seen), labels))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
     return pictures
@@ -158,6 +159,35 @@ def check_labelled(pictures: list[Picture]) -> None:
         raise InputError(
             "Every mask that could be trained on is empty: label at least one object."
         )
+
+
+def sample_scaling(sample: Sample, scaling: Scaling) -> Scaling:
+    """How a sample's intensities are scaled.
+
+    Percentiles of a slice are not those of its stack, and those of a region not those
+    of its image: a correction knows which limits the model saw it with.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its info may hold ``scaling`` and ``limits``.
+    scaling : Scaling
+        Of the run.
+
+    Returns
+    -------
+    Scaling
+        The run's; its percentiles as the sample's own limits where it has them.
+    """
+    limits = sample.info.get("limits")
+    if scaling.kind != "percentile" or sample.info.get("scaling") != str(scaling):
+        return scaling
+    if not isinstance(limits, list) or len(limits) != 2:
+        return scaling
+    try:
+        return Scaling("limits", float(limits[0]), float(limits[1]))
+    except (TypeError, ValueError, InputError):
+        return scaling  # a broken note: the pixels themselves tell
 
 
 def best_field(pictures: list[Picture], input_size: int, patch_size: int) -> int:

@@ -181,6 +181,8 @@ class _Run:
         self.folder = RunFolder(output)
         earlier = read_card(config.adapter) if config.adapter else None
         scaling = earlier.scaling if earlier else Scaling()
+        if config.scaling:
+            scaling = Scaling.parse(config.scaling)
         size = config.input_size or (earlier.image_size if earlier else None)
         loaded = load_sam(config.model, size)
         encoder = loaded.sam.image_encoder

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
@@ -31,6 +32,7 @@ from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.planes import Channels, PlaneIndex
 from napari_samsp.ui.result_layers import (
     SAMPLE_KEY,
     Source,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 LIST_HEIGHT = 110
+MOST_CHANNELS = 4
 
 
 class CorrectPanel(QWidget):
@@ -57,17 +60,22 @@ class CorrectPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Whose layers.
-    chosen_image : callable
-        Gives the image layer of labels that are not ours.
+    chosen_image, chosen_channels : callable
+        Give the image layer of labels that are not ours, and which channels of it are
+        read.
     """
 
     changed = Signal()
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, chosen_image: Callable[[], Image | None]
+        self,
+        viewer: napari.viewer.Viewer,
+        chosen_image: Callable[[], Image | None],
+        chosen_channels: Callable[[], Channels | None],
     ) -> None:
         super().__init__()
         self._viewer = viewer
+        self._chosen_channels = chosen_channels
         self._chosen_image = chosen_image
         self._removed: list[Sample] = []
         self.training_set = TrainingSet(corrections_folder())
@@ -135,6 +143,7 @@ class CorrectPanel(QWidget):
                 self._image_of(labels),
                 self._viewer.dims,
                 self.region.layer,
+                self._chosen_channels(),
             )
             again, info = name, correction.info
             if again is None and (
@@ -169,9 +178,9 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             self._refuse(error)
             return
-        rgb = image.ndim == 3 and image.shape[-1] in (3, 4)
-        if image.ndim == 3 and not rgb:
-            self._tell(f"{sample.name} has {image.shape[-1]} channels.", failed=True)
+        count = image.shape[-1] if image.ndim == 3 else 0
+        if count > MOST_CHANNELS:
+            self._tell(f"{sample.name} has {count} channels.", failed=True)
             return
         if image.dtype.kind not in "biuf" or not image.size:
             self._tell(
@@ -180,8 +189,20 @@ class CorrectPanel(QWidget):
                 failed=True,
             )
             return
-        image_layer = self._viewer.add_image(image, name=sample.name, rgb=rgb)
-        source = Source(image_layer.unique_id, (None, None), prediction)
+        options: dict[str, Any] = {"rgb": count in (3, 4)}
+        plane: PlaneIndex = (None, None)
+        channels = None
+        if count in (1, 2):
+            image, plane = np.moveaxis(image, -1, 0), (0, None, None)
+            channels = Channels(0, tuple(range(count)))
+            options["axis_labels"] = ("c", "y", "x")
+        image_layer = self._viewer.add_image(image, name=sample.name, **options)
+        seen: dict[str, Any] = {
+            k: sample.info[k] for k in ("scaling", "limits") if k in sample.info
+        }
+        source = Source(
+            image_layer.unique_id, plane, prediction, channels, {plane: seen}
+        )
         layer = self._viewer.add_labels(labels, name=f"{sample.name} correction")
         remember_source(layer, source)
         self.labels.choose(layer)

@@ -10,7 +10,13 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
-from napari_samsp.ui.planes import plane_data, shown_plane
+from napari_samsp.ui.large_plane import LazyPlane
+from napari_samsp.ui.planes import (
+    Channels,
+    PlaneReader,
+    plane_within,
+    shown_plane,
+)
 from napari_samsp.ui.result_layers import RESULT_KEY, source_of
 
 if TYPE_CHECKING:
@@ -47,7 +53,11 @@ class Correction:
 
 
 def collect(
-    labels: Labels | None, image: Image | None, dims: Dims, shapes: Shapes | None = None
+    labels: Labels | None,
+    image: Image | None,
+    dims: Dims,
+    shapes: Shapes | None = None,
+    channels: Channels | None = None,
 ) -> Correction:
     """Take a correction from layers.
 
@@ -61,6 +71,8 @@ def collect(
         The viewer's: of a stack, the slice that is shown is taken.
     shapes : Shapes, optional
         Its rectangle limits the correction.
+    channels : Channels, optional
+        Of the image, for labels that are not ours: a result knows its own.
 
     Returns
     -------
@@ -70,7 +82,8 @@ def collect(
     Raises
     ------
     InputError
-        If a layer is missing, sizes differ, or there is nothing labelled.
+        If a layer is missing, sizes differ, the image got other pixels since, or there
+        is nothing labelled.
     """
     if not isinstance(labels, Labels):
         raise InputError("Choose the Labels layer that you corrected.")
@@ -80,28 +93,51 @@ def collect(
             "it as the image above."
         )
     source = source_of(labels)
-    plane = source.plane if source is not None else shown_plane(image, dims)
-    of_labels = shown_plane(labels, dims)
-    pixels = np.asarray(plane_data(image, plane))
-    corrected = np.asarray(plane_data(labels, of_labels))
-    prediction = None if source is None else source.prediction
-    if pixels.shape[:2] != corrected.shape:
+    if source is not None:
+        channels = source.channels
+        if source.is_outdated(image):
+            raise InputError(
+                f"{image.name} got other pixels after {labels.name} was made of it: "
+                "segment it again."
+            )
+    plane = source.plane if source is not None else None
+    if plane is None:
+        plane = shown_plane(image, dims, channels)
+    if source is not None and labels.ndim == image.ndim:
+        of_labels = plane_within(plane, labels)
+    else:
+        alike = labels.ndim == image.ndim
+        of_labels = shown_plane(labels, dims, channels if alike else None)
+    in_image = LazyPlane(PlaneReader.of(image, channels), plane)
+    in_labels = LazyPlane(PlaneReader.of(labels), of_labels)
+    prediction = None if source is None else source.prediction_of(plane)
+    if in_image.shape[:2] != in_labels.shape:
         raise InputError(
-            f"{labels.name} is {_size(corrected)} pixels but {image.name} is "
-            f"{_size(pixels)}: they do not belong together."
+            f"{labels.name} is {_size(in_labels)} pixels but {image.name} is "
+            f"{_size(in_image)}: they do not belong together."
+        )
+    if shapes is None and in_image.is_large:
+        raise InputError(
+            f"{image.name} is {_size(in_image)} pixels, too many for one correction: "
+            "draw a rectangle in a Shapes layer and choose that as the region."
         )
     info: dict[str, Any] = {}
+    window: tuple[slice, slice] = np.s_[:, :]
     file = image.source.path
     # What comes from one source is held out together or not at all.
     info |= {"layer": image.name, "file": file, "source": str(file or image.name)}
     if image.ndim > 2:
         info["slice"] = list(plane)
+    if channels is not None:
+        info["channels"] = list(channels.picked)
+    if source is not None:
+        info |= source.scalings.get(plane, {})
     if shapes is not None:
-        region = rectangle(shapes, labels, of_labels, corrected.shape)
+        region = rectangle(shapes, labels, of_labels, in_labels.shape)
         window = np.s_[region[0] : region[1], region[2] : region[3]]
-        pixels, corrected = pixels[window], corrected[window]
         prediction = None if prediction is None else prediction[window]
         info["region"] = list(region)
+    pixels, corrected = in_image[window], in_labels[window]
     if not corrected.any():
         where = "under the rectangle" if shapes is not None else f"in {labels.name}"
         raise InputError(f"Nothing is labelled {where}: paint at least one object.")
@@ -193,5 +229,5 @@ def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
     return None
 
 
-def _size(array: np.ndarray) -> str:
+def _size(array: LazyPlane) -> str:
     return " x ".join(str(n) for n in array.shape[:2])

@@ -18,12 +18,14 @@ from napari_samsp.core.folders import runs_folder
 from napari_samsp.train.events import EpochEnded, Event, Finished, Started, Stepped
 from napari_samsp.ui.curves import Curves
 from napari_samsp.ui.figures_table import FiguresTable
+from napari_samsp.ui.time_left import duration
 from napari_samsp.ui.trainer_process import Ending, TrainerProcess
 from napari_samsp.ui.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.core.images import Scaling
     from napari_samsp.core.training_set import TrainingSet
 
 FULL = 1000
@@ -45,6 +47,8 @@ class FinetunePanel(QWidget):
         Gives the name of the base model.
     adapter : callable
         Gives the folder of the selected adapter, or None.
+    scaling : callable
+        Gives the intensity scaling that step 1 shows.
     """
 
     status = Signal(str)
@@ -57,9 +61,11 @@ class FinetunePanel(QWidget):
         training_set: Callable[[], TrainingSet],
         model: Callable[[], str],
         adapter: Callable[[], Path | None],
+        scaling: Callable[[], Scaling],
     ) -> None:
         super().__init__()
         self._training_set, self._model, self._adapter = training_set, model, adapter
+        self._scaling = scaling
         self._run: Path | None = None
         self._arguments: list[str] = []
         self._epoch = 0
@@ -141,6 +147,11 @@ class FinetunePanel(QWidget):
             return
         run = _new_run()
         try:
+            scaling = self._scaling()
+        except InputError as error:
+            self._tell(str(error))
+            return
+        try:
             run.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._tell(
@@ -149,7 +160,11 @@ class FinetunePanel(QWidget):
             return
         self._run, self._epoch = run, 0
         self._arguments = self.settings.arguments(
-            self._training_set().folder.resolve(), run, self._model(), self._adapter()
+            self._training_set().folder.resolve(),
+            run,
+            self._model(),
+            self._adapter(),
+            scaling,
         )
         self.curves.clear()
         self._launch(self._arguments)
@@ -197,7 +212,7 @@ class FinetunePanel(QWidget):
         spent = time.monotonic() - self._started_at
         part = spent / max(spent + seconds_left, 1e-6)
         value = max(self.bar.value(), min(FULL, round(FULL * part)))
-        self.bar.setFormat(f"epoch {epoch}, {_duration(seconds_left)} left at most")
+        self.bar.setFormat(f"epoch {epoch}, {duration(seconds_left)} left at most")
         if self._activity is not None:
             self._activity.update(value - self._activity.n)
         self.bar.setValue(value)
@@ -271,8 +286,3 @@ def _new_run() -> Path:
         number += 1
         run = runs_folder() / f"{name}-{number}"
     return run.absolute()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(max(seconds, 0)), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

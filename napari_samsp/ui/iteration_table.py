@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 from napari_samsp.ui.compact_table import CompactTable
 
 if TYPE_CHECKING:
-    from napari_samsp.core.segmenter import Iteration
+    from napari_samsp.ui.summary import Summary
 
 COLUMNS = ("#", "Prompt", "Score", "IoU to #-1", "Area %")
 ROWS_SHOWN = 3
@@ -38,30 +38,35 @@ class IterationTable(CompactTable):
         self.setToolTip(
             "#: the iteration. Score: the quality that the model itself predicts.\n"
             "IoU to #-1: how much it is like the iteration before.\n"
+            "Of several slices the mean.\n"
             "Click a row to see that iteration alone."
         )
         self.cellClicked.connect(self._on_cell)
         self.itemSelectionChanged.connect(self._on_selection)
 
-    def add(self, iteration: Iteration) -> None:
-        """Append a row and mark it as the one that is shown.
+    def show_summary(self, row: int, summary: Summary) -> None:
+        """Write a row; a new one is marked as the one that is shown.
 
         Parameters
         ----------
-        iteration : Iteration
-            The next one.
+        row : int
+            From 0; the iteration's number.
+        summary : Summary
+            Of one plane, or the mean of those that are done.
         """
-        previous = iteration.iou_to_previous
-        self.add_row(
-            (
-                str(iteration.iteration),
-                iteration.prompt or "none",
-                f"{iteration.score:.3f}",
-                "-" if previous is None else f"{previous:.3f}",
-                f"{100 * iteration.area_fraction:.1f}",
-            )
+        previous = summary.iou_to_previous
+        texts = (
+            str(summary.iteration),
+            summary.prompt,
+            f"{summary.score:.3f}",
+            "-" if previous is None else f"{previous:.3f}",
+            f"{100 * summary.area_fraction:.1f}",
         )
-        self.mark(self.rowCount() - 1)
+        if row == self.rowCount():
+            self.add_row(texts)
+            self.mark(row)
+        for column, text in enumerate(texts):
+            self.item(row, column).setText(text)
 
     def mark(self, row: int) -> None:
         """Select a row without emitting ``chosen``.

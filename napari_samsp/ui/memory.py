@@ -23,6 +23,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "adapter": (str, type(None)),
     "iterations": (int,),
     "objects": (bool,),
+    "scaling": (str,),
+    "same_limits": (bool,),
     "minutes": (int, float),
 }
 
@@ -51,6 +53,7 @@ class Memory:
             segmenting.adapter.changed,
             segmenting.iterations.valueChanged,
             segmenting.objects.toggled,
+            segmenting.scaling.edited,
             widget.finetuning.settings.minutes.valueChanged,
         ):
             signal.connect(self._on_change)
@@ -76,6 +79,8 @@ class Memory:
             "adapter": str(adapter.folder) if adapter else None,
             "iterations": segmenting.iterations.value(),
             "objects": segmenting.objects.isChecked(),
+            "scaling": segmenting.scaling.choice_or_none(),
+            "same_limits": segmenting.scaling.same.isChecked(),
             "minutes": self._widget.finetuning.settings.minutes.value(),
         }
 
@@ -93,6 +98,10 @@ class Memory:
             segmenting.iterations.setValue(state["iterations"])
         if "objects" in state:
             segmenting.objects.setChecked(state["objects"])
+        if "scaling" in state:
+            segmenting.scaling.show_choice(state["scaling"])
+        if "same_limits" in state:
+            segmenting.scaling.same.setChecked(state["same_limits"])
         if "minutes" in state:
             self._widget.finetuning.settings.minutes.setValue(state["minutes"])
 

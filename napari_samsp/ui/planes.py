@@ -1,19 +1,110 @@
-"""The 2D plane that a viewer shows of a layer, and how to put labels back onto it."""
+"""The 2D planes of a layer, and how to put labels back onto them."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.components import Dims
-from napari.layers import Image, Labels
 from napari.utils.transforms import Affine
 
+if TYPE_CHECKING:
+    from napari.components import Dims
+    from napari.layers import Image, Labels
+
 PlaneIndex = tuple[int | None, ...]
-"""One entry a data axis: the index of an axis that is cut, None for the two shown."""
+"""One entry a data axis: the index of an axis that is cut, None for the two of the
+plane. An axis of channels is cut at the first channel that is read."""
 
 
-def shown_plane(layer: Image | Labels, dims: Dims) -> PlaneIndex:
+@dataclass(frozen=True)
+class Channels:
+    """An axis of a layer that holds channels, and which of them are read.
+
+    Attributes
+    ----------
+    axis : int
+        Data axis; never that of an RGB layer's colours, which napari does not count.
+    picked : tuple of int
+        One channel, read as gray; or two or three, read as red, green and blue.
+    """
+
+    axis: int
+    picked: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PlaneReader:
+    """Cuts planes out of data at full resolution; in any thread.
+
+    Attributes
+    ----------
+    data : array_like
+        numpy, dask, zarr, xarray, ...: read when a plane is, and not before.
+    channels : Channels or None
+        Of data with an axis of channels.
+    """
+
+    data: Any
+    channels: Channels | None = None
+
+    @classmethod
+    def of(cls, layer: Image | Labels, channels: Channels | None = None) -> PlaneReader:
+        """Read a layer; of a multiscale one the first scale."""
+        return cls(first_scale(layer), channels)
+
+    def __call__(self, plane: PlaneIndex) -> np.ndarray:
+        """Read a plane.
+
+        Parameters
+        ----------
+        plane : PlaneIndex
+            Which.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(Y, X)``, or ``(Y, X, C)`` of an RGB(A) layer or of several channels.
+        """
+        if self.channels is None:
+            return np.asarray(self.data[_cut(plane)])
+        planes = []
+        for channel in self.channels.picked:
+            index = list(plane)
+            index[self.channels.axis] = channel
+            planes.append(np.asarray(self.data[_cut(tuple(index))]))
+        return planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
+
+
+def plane_axes(
+    layer: Image | Labels, dims: Dims, channel_axis: int | None = None
+) -> tuple[int, int]:
+    """Say which two axes of a layer the viewer shows.
+
+    Parameters
+    ----------
+    layer : Image or Labels
+        With any number of dimensions.
+    dims : Dims
+        The viewer's.
+    channel_axis : int, optional
+        Of the layer; is never one of the two, whatever the viewer shows.
+
+    Returns
+    -------
+    tuple of int
+        In the data's order.
+    """
+    extra = dims.ndim - layer.ndim
+    order = [axis - extra for axis in dims.order if axis >= extra]
+    first, second = sorted([axis for axis in order if axis != channel_axis][-2:])
+    return first, second
+
+
+def shown_plane(
+    layer: Image | Labels, dims: Dims, channels: Channels | None = None
+) -> PlaneIndex:
     """Say which plane of a layer the viewer shows.
 
     Parameters
@@ -22,69 +113,139 @@ def shown_plane(layer: Image | Labels, dims: Dims) -> PlaneIndex:
         With any number of dimensions.
     dims : Dims
         The viewer's.
+    channels : Channels, optional
+        Of the layer.
 
     Returns
     -------
     PlaneIndex
         With exactly two None; positions beyond the layer are moved to its edge.
     """
-    extra = dims.ndim - layer.ndim
-    shown = [axis - extra for axis in dims.order if axis >= extra][-2:]
+    channel_axis = channels.axis if channels else None
+    shown = plane_axes(layer, dims, channel_axis)
     position = layer.world_to_data(dims.point)
-    shape = _first_scale(layer).shape
-    return tuple(
+    shape = first_scale(layer).shape
+    index: list[int | None] = [
         None
         if axis in shown
         else int(np.clip(round(position[axis]), 0, shape[axis] - 1))
         for axis in range(layer.ndim)
+    ]
+    if channels is not None:
+        index[channels.axis] = min(channels.picked[0], shape[channels.axis] - 1)
+    return tuple(index)
+
+
+def planes_along(
+    layer: Image, shown: PlaneIndex, axes: tuple[int, ...]
+) -> tuple[PlaneIndex, ...]:
+    """The planes that are parallel to one, the one itself first.
+
+    Parameters
+    ----------
+    layer : Image
+        Whose.
+    shown : PlaneIndex
+        The one.
+    axes : tuple of int
+        Along which the others lie; other axes stay where they are.
+
+    Returns
+    -------
+    tuple of PlaneIndex
+        The others in order.
+    """
+    shape = first_scale(layer).shape
+    ranges = [
+        range(shape[axis]) if axis in axes else (at,) for axis, at in enumerate(shown)
+    ]
+    return (shown, *(plane for plane in product(*ranges) if plane != shown))
+
+
+def plane_within(plane: PlaneIndex, labels: Labels) -> PlaneIndex:
+    """Where a plane of an image is in labels that lie on it.
+
+    Parameters
+    ----------
+    plane : PlaneIndex
+        Of the image.
+    labels : Labels
+        Of as many axes, placed by `labels_placement`.
+
+    Returns
+    -------
+    PlaneIndex
+        Of the labels, which are of length 1 along axes that were cut.
+    """
+    shape = first_scale(labels).shape
+    return tuple(
+        None if index is None else min(index, side - 1)
+        for index, side in zip(plane, shape, strict=True)
     )
 
 
-def plane_data(layer: Image | Labels, index: PlaneIndex) -> Any:
-    """Cut a plane out of a layer's data, at full resolution.
+def labels_shape(
+    layer: Image, plane: PlaneIndex, along: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """Shape of labels that lie on a plane of an image, or on several.
 
     Parameters
     ----------
-    layer : Image or Labels
-        Multiscale layers give their first scale.
-    index : PlaneIndex
-        Which plane.
-
-    Returns
-    -------
-    array_like
-        ``(Y, X)``, or ``(Y, X, C)`` of an RGB(A) layer; still lazy if the layer is.
-    """
-    return _first_scale(layer)[tuple(slice(None) if i is None else i for i in index)]
-
-
-def labels_onto_plane(
-    labels: np.ndarray, layer: Image, index: PlaneIndex
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Place labels of a plane so that they lie on that plane of the image.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        ``(Y, X)``.
     layer : Image
         What was segmented.
-    index : PlaneIndex
-        Where.
+    plane : PlaneIndex
+        Where; one of several.
+    along : tuple of int
+        Axes that the labels share with the image beside the plane's two.
 
     Returns
     -------
-    tuple
-        The labels, of length 1 along axes that were cut so that they show on their
-        slice only, and keyword arguments of a Labels layer.
+    tuple of int
+        One entry a data axis; 1 where the image is cut.
     """
-    cut = tuple(axis for axis, i in enumerate(index) if i is not None)
-    origin = [0 if i is None else i for i in index]
+    shape = first_scale(layer).shape
+    return tuple(
+        shape[axis] if index is None or axis in along else 1
+        for axis, index in enumerate(plane)
+    )
+
+
+def labels_placement(
+    layer: Image,
+    plane: PlaneIndex,
+    along: tuple[int, ...] = (),
+    channels: Channels | None = None,
+) -> dict[str, Any]:
+    """Place labels so that they lie where the pixels are that they belong to.
+
+    Parameters
+    ----------
+    layer : Image
+        What was segmented.
+    plane, along
+        As for `labels_shape`.
+    channels : Channels, optional
+        The labels, of length 1 along their axis, are made as thick as all channels:
+        they show whichever channel is shown.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of a Labels layer.
+    """
+    origin = np.array(
+        [0 if i is None or axis in along else i for axis, i in enumerate(plane)], float
+    )
+    scale = np.array(layer.scale, float)
     linear = Affine(
-        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+        scale=scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
     ).linear_matrix
-    return np.expand_dims(labels, cut), {
-        "scale": layer.scale,
+    if channels is not None:
+        count = first_scale(layer).shape[channels.axis]
+        origin[channels.axis] = (count - 1) / 2
+        scale[channels.axis] *= count
+    return {
+        "scale": scale,
         "translate": np.asarray(layer.translate) + linear @ origin,
         "rotate": layer.rotate,
         "shear": layer.shear,
@@ -112,5 +273,21 @@ def disagreement(iterations: list[np.ndarray]) -> np.ndarray:
     return differs.sum(axis=0, dtype=np.uint8)
 
 
-def _first_scale(layer: Image | Labels) -> Any:
+def first_scale(layer: Image | Labels) -> Any:
+    """The data of a layer at full resolution.
+
+    Parameters
+    ----------
+    layer : Image or Labels
+        Multiscale or not.
+
+    Returns
+    -------
+    array_like
+        As the layer holds it.
+    """
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def _cut(plane: PlaneIndex) -> tuple[Any, ...]:
+    return tuple(slice(None) if index is None else index for index in plane)

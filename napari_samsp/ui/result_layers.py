@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Labels, Layer
 
 from napari_samsp.ui.layer_chooser import MAP_KEY
-from napari_samsp.ui.planes import PlaneIndex, disagreement, labels_onto_plane
+from napari_samsp.ui.planes import Channels, PlaneIndex, disagreement, first_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     import numpy as np
 
-    from napari_samsp.core.segmenter import Iteration
+    from napari_samsp.ui.stack_result import StackResult
+    from napari_samsp.ui.summary import Summary
 
 RESULT_KEY = "samsp"
 SOURCE_KEY = "samsp_source"
@@ -31,15 +34,41 @@ class Source:
     ----------
     image_id : object
         ``unique_id`` of the image layer, which stays the same when it is renamed.
-    plane : PlaneIndex
-        Plane of the image.
+    plane : PlaneIndex or None
+        Plane of the image; None if the layer holds several.
     prediction : numpy.ndarray or None
         ``(Y, X)`` as predicted, whatever the user has painted since.
+    channels : Channels or None
+        Which were read.
+    scalings : dict
+        Of each plane how its intensities were scaled, for a correction's info.
+    stack : StackResult or None
+        Holds the predictions of several planes.
+    iteration : int
+        Of the layer.
+    pixels : callable
+        Gives the image's data as they were, if they are still alive.
     """
 
     image_id: Any
-    plane: PlaneIndex
-    prediction: np.ndarray | None
+    plane: PlaneIndex | None
+    prediction: np.ndarray | None = None
+    channels: Channels | None = None
+    scalings: dict[PlaneIndex, dict[str, Any]] = field(default_factory=dict)
+    stack: StackResult | None = None
+    iteration: int = 0
+    pixels: Callable[[], Any] = lambda: None
+
+    def prediction_of(self, plane: PlaneIndex) -> np.ndarray | None:
+        """What was predicted of a plane, None if it was not segmented."""
+        if self.stack is not None:
+            return self.stack.prediction(self.iteration, plane)
+        return self.prediction
+
+    def is_outdated(self, image: Image) -> bool:
+        """Whether the image got other data since."""
+        before = self.pixels()
+        return before is not None and before is not first_scale(image)
 
 
 # Not in the layers' metadata, which writers of other plugins turn into text.
@@ -58,66 +87,63 @@ def remember_source(layer: Labels, source: Source) -> None:
         What to remember.
     """
     _sources[layer] = source
-    layer.metadata[SOURCE_KEY] = {
+    plain: dict[str, Any] = {
         "image_id": str(source.image_id),
-        "plane": list(source.plane),
+        "plane": None if source.plane is None else list(source.plane),
     }
+    if source.channels is not None:
+        plain["channels"] = [source.channels.axis, *source.channels.picked]
+    layer.metadata[SOURCE_KEY] = plain
 
 
-def add_iteration(
-    viewer: napari.viewer.Viewer,
-    image: Image,
-    plane: PlaneIndex,
-    iteration: Iteration,
-    model: str,
-    adapter: str | None,
-    objects: bool,
-) -> Labels:
-    """Show an iteration as a new Labels layer.
+def weakly(data: Any) -> Callable[[], Any]:
+    """Refer to data without keeping them in memory.
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
-        Where.
+    data : object
+        Such as an array.
+
+    Returns
+    -------
+    callable
+        Gives them, or None if they are gone or cannot be referred to.
+    """
+    try:
+        return ref(data)
+    except TypeError:
+        return lambda: None
+
+
+def result_layer(
+    image: Image, iteration: Summary, labels: Any, **options: Any
+) -> Labels:
+    """Make the layer of an iteration.
+
+    Parameters
+    ----------
     image : Image
         What was segmented.
-    plane : PlaneIndex
-        Which plane of it.
-    iteration : Iteration
-        The result.
-    model, adapter : str, str or None
-        Names of what made it.
-    objects : bool
-        How it was made.
+    iteration : Summary
+        What is told about it.
+    labels : array_like, or list of such
+        The layer's data.
+    **options
+        Of `napari.layers.Labels`, with ``metadata`` about how it was made.
 
     Returns
     -------
     Labels
-        Named ``SAM-SP t · IMAGE``; a name that is taken gets napari's number.
+        Named ``SAM-SP t · IMAGE``; not yet in a viewer, which numbers a name that is
+        taken.
     """
-    labels, placement = labels_onto_plane(iteration.labels, image, plane)
-    result = {
-        "image": image.name,
-        "iteration": iteration.iteration,
-        "iterations": iteration.iterations,
-        "model": model,
-        "adapter": adapter,
-        "prompt": iteration.prompt or "none",
-        "objects": objects,
-        "score": iteration.score,
-        "iou_to_previous": iteration.iou_to_previous,
-        "area_fraction": iteration.area_fraction,
-    }
-    if image.ndim > 2:
-        result["slice"] = list(plane)
-    layer = Labels(
+    about = {"image": image.name, **iteration.as_dict(), **options.pop("metadata")}
+    return Labels(
         labels,
         name=f"SAM-SP {iteration.iteration} · {image.name}",
-        metadata={RESULT_KEY: result},
-        **placement,
+        metadata={RESULT_KEY: about},
+        **options,
     )
-    remember_source(layer, Source(image.unique_id, plane, iteration.labels.copy()))
-    return viewer.add_layer(layer)
 
 
 def source_of(layer: Labels) -> Source | None:
@@ -138,7 +164,12 @@ def source_of(layer: Labels) -> Source | None:
     copied = layer.metadata.get(SOURCE_KEY)
     if copied is None:
         return None
-    return Source(copied["image_id"], tuple(copied["plane"]), None)
+    plane, channels = copied["plane"], copied.get("channels")
+    return Source(
+        copied["image_id"],
+        None if plane is None else tuple(plane),
+        channels=Channels(channels[0], tuple(channels[1:])) if channels else None,
+    )
 
 
 def image_of(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None:
@@ -208,21 +239,24 @@ def add_disagreement(
     Image or None
         None if there are fewer than two iterations.
     """
-    predictions = [
-        source.prediction
-        for layer in layers
-        if (source := source_of(layer)) is not None and source.prediction is not None
-    ]
-    if len(predictions) < 2:
+    sources = [source for layer in layers if (source := source_of(layer)) is not None]
+    if len(sources) < 2:
         return None
     last = layers[-1]
-    counts = disagreement(predictions).reshape(last.data.shape)
+    counts: Any
+    if sources[-1].stack is not None:
+        counts = sources[-1].stack.disagreement()
+    else:
+        predictions = [s.prediction for s in sources if s.prediction is not None]
+        if len(predictions) < 2:
+            return None
+        counts = disagreement(predictions).reshape(last.data.shape)
     layer = Image(
         counts,
         name=f"SAM-SP disagreement · {last.metadata[RESULT_KEY]['image']}",
         colormap="inferno",
         blending="additive",
-        contrast_limits=(0, len(predictions) - 1),
+        contrast_limits=(0, len(sources) - 1),
         metadata={MAP_KEY: True},
         scale=last.scale,
         translate=last.translate,

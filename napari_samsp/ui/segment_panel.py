@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_info
-from qtpy.QtCore import Signal
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
@@ -19,28 +19,39 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_samsp.core.errors import InputError
 from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.adapter_chooser import AdapterChooser
+from napari_samsp.ui.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.iteration_table import IterationTable
+from napari_samsp.ui.large_plane import LARGE, LazyPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.model_chooser import ModelChooser
-from napari_samsp.ui.planes import PlaneIndex, plane_data, shown_plane
-from napari_samsp.ui.result_layers import (
-    add_disagreement,
-    add_iteration,
-    layer_by_id,
-    source_of,
+from napari_samsp.ui.planes import (
+    PlaneReader,
+    labels_shape,
+    plane_axes,
+    planes_along,
+    shown_plane,
 )
-from napari_samsp.ui.segment_run import Loaded, SegmentRequest, SegmentRun
+from napari_samsp.ui.result_layers import add_disagreement, source_of
+from napari_samsp.ui.run_report import RunReport
+from napari_samsp.ui.run_results import RunResults
+from napari_samsp.ui.scaling_control import ScalingControl
+from napari_samsp.ui.segment_run import SegmentRun
+from napari_samsp.ui.segment_steps import Loaded, Refused, Segmented, SegmentRequest
+from napari_samsp.ui.stack_result import StackResult
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samsp.core.segmenter import Iteration, Segmenter
+    from napari_samsp.core.segmenter import Segmenter
     from napari_samsp.ui.adapters import Adapter
 
 DEFAULT_ITERATIONS = 3
 MOST_ITERATIONS = 6
+REPORT_MS = 500
+"""Between two words about the time left."""
 NO_IMAGE = "Open an image first, such as File > Open Sample > SAM-SP."
 
 
@@ -63,18 +74,25 @@ class SegmentPanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._target: tuple[Image, PlaneIndex, SegmentRequest] | None = None
-        self._layer_ids: list[Any] = []
+        self.results: RunResults | None = None
+        self._report: RunReport | None = None
+        self._ticks = QTimer(self)
+        self._ticks.setInterval(REPORT_MS)
+        self._ticks.timeout.connect(self._tell_progress)
         self.device: str | None = None
         self.run = SegmentRun(self)
         self.run.loaded.connect(self._on_loaded)
         self.run.iterated.connect(self._on_iterated)
+        self.run.skipped.connect(self._on_skipped)
         self.run.failed.connect(self._on_failed)
         self.run.ended.connect(self._on_ended)
 
         self.image = LayerChooser(viewer, Image, tooltip="The image to segment")
         self.hint = QLabel(NO_IMAGE)
         self.hint.setWordWrap(True)
+        self.slices = SliceChooser()
+        self.channels = ChannelChooser()
+        self.scaling = ScalingControl()
         self.model = ModelChooser()
         self.adapter = AdapterChooser()
         self.iterations = QSpinBox()
@@ -99,16 +117,24 @@ class SegmentPanel(QWidget):
         self.disagreement_button.setToolTip(
             "A map of how many iterations differ from the last: look there first"
         )
+        self.next_button = QPushButton("Slice to correct next")
+        self.next_button.setObjectName("samsp_next_slice")
+        self.next_button.setToolTip(
+            "Goes to the slice of which the iterations disagree most, then to the next"
+        )
         self._lay_out()
 
-        self.image.changed.connect(self.update_state)
+        self.image.changed.connect(self.refresh_axes)
+        self.channels.changed.connect(self._on_channels)
+        self.slices.combo.currentIndexChanged.connect(self._on_slices)
         self.model.changed.connect(self._on_model)
         self.model.status.connect(self.status)
         self.adapter.changed.connect(self._on_adapter)
         self.segment_button.clicked.connect(self.segment)
         self.table.chosen.connect(self.show_iteration)
         self.disagreement_button.clicked.connect(self.show_disagreement)
-        self.update_state()
+        self.next_button.clicked.connect(self.show_next_slice)
+        self.refresh_axes()
 
     @property
     def model_name(self) -> str:
@@ -116,7 +142,7 @@ class SegmentPanel(QWidget):
         return self.model.model
 
     def segment(self) -> None:
-        """Start segmenting the plane that the viewer shows of the chosen image."""
+        """Start segmenting what the viewer shows of the chosen image, or all slices."""
         image = self.image.layer
         if image is None or image not in self._viewer.layers or self.run.running:
             self.update_state()
@@ -124,18 +150,15 @@ class SegmentPanel(QWidget):
         if self.model.is_missing:
             self.status.emit(self._how_to_get_model())
             return
-        plane = shown_plane(image, self._viewer.dims)
-        adapter = self.adapter.adapter
-        request = SegmentRequest(
-            pixels=plane_data(image, plane),
-            model=self.model_name,
-            adapter=adapter.folder if adapter else None,
-            iterations=self.iterations.value(),
-            objects=self.objects.isChecked(),
-        )
-        self._target = (image, plane, request)
+        try:
+            along, request = self.slices.along, self._request(image)
+        except InputError as error:
+            self.status.emit(str(error))
+            show_error(str(error))
+            return
+        self.results = RunResults(self._viewer, image, request, along)
+        self._report = RunReport(self.results)
         self._hide_results()
-        self._layer_ids = []
         self.table.clear_rows()
         self.status.emit("Loading the model…")
         self.run.start(request, f"SAM-SP: {image.name}")
@@ -150,74 +173,127 @@ class SegmentPanel(QWidget):
         number : int
             From 0.
         """
-        layers = [layer_by_id(self._viewer, i) for i in self._layer_ids]
-        if number >= len(layers) or layers[number] is None:
+        if self.results is None or not self.results.show_only(number):
             show_info("That iteration's layer was deleted.")
-            return
-        for n, layer in enumerate(layers):
-            if layer is not None:
-                layer.visible = n == number
-        self._viewer.layers.selection.active = layers[number]
 
     def show_disagreement(self) -> None:
         """Add a map of where the iterations of the last run disagree."""
-        found = [layer_by_id(self._viewer, i) for i in self._layer_ids]
-        layers = [layer for layer in found if isinstance(layer, Labels)]
-        if add_disagreement(self._viewer, layers) is None:
+        layers = self.results.layers if self.results else []
+        found = [layer for layer in layers if layer is not None]
+        if add_disagreement(self._viewer, found) is None:
             show_info("Segment with at least two iterations first.")
+
+    def show_next_slice(self) -> None:
+        """Go to the slice of the last run that is to be corrected next."""
+        if self.results is not None:
+            self.status.emit(self.results.go_to_next_slice())
+
+    def refresh_axes(self, *_: Any) -> None:
+        """Offer what the chosen image has: channels, slices, contrast limits."""
+        self.channels.show_layer(self.image.layer, self._viewer.dims)
+        self._on_channels()
+        self.update_state()
 
     def update_state(self, *_: Any) -> None:
         """Enable what can be done now."""
-        has_image = self.image.layer is not None
-        self.hint.setVisible(not has_image)
-        self.segment_button.setEnabled(has_image and not self.run.running)
-        self.disagreement_button.setEnabled(len(self._layer_ids) > 1)
+        image, results = self.image.layer, self.results
+        self.hint.setVisible(image is None)
+        stacked = image is not None and image.ndim > 2
+        self._form.setRowVisible(self.channels, stacked)
+        self._form.setRowVisible(self.slices, self.slices.has_choice)
+        self._form.setRowVisible(self.scaling, image is not None)
+        self.segment_button.setEnabled(image is not None and not self.run.running)
+        several = results is not None and len(results.summaries) > 1
+        self.disagreement_button.setEnabled(several)
+        stack = results.request.stack if results else None
+        self.next_button.setVisible(stack is not None)
+        self.next_button.setEnabled(stack is not None and bool(stack.disputed))
+
+    def _request(self, image: Image) -> SegmentRequest:
+        channels, dims = self.channels.channels, self._viewer.dims
+        plane, along = shown_plane(image, dims, channels), self.slices.along
+        adapter, stack = self.adapter.adapter, None
+        iterations = self.iterations.value()
+        read = PlaneReader.of(image, channels)
+        if along and LazyPlane(read, plane).is_large:
+            raise InputError(
+                f"A slice of {image.name} has more than {LARGE / 1e6:.0f} million "
+                "pixels: choose This slice, and segment one at a time."
+            )
+        if along:
+            shape = labels_shape(image, plane, along)
+            axes = plane_axes(image, dims, channels.axis if channels else None)
+            stack = StackResult(shape, axes, iterations)
+        return SegmentRequest(
+            read=read,
+            planes=planes_along(image, plane, along),
+            model=self.model_name,
+            adapter=adapter.folder if adapter else None,
+            iterations=iterations,
+            objects=self.objects.isChecked(),
+            scaling=self.scaling.scaling,
+            same_limits=self.scaling.same.isChecked(),
+            stack=stack,
+        )
+
+    def _on_channels(self) -> None:
+        axis = self.channels.channel_axis
+        self.slices.show_layer(self.image.layer, self._viewer.dims, axis)
+        self._on_slices()
+
+    def _on_slices(self, *_: Any) -> None:
+        self.scaling.show_layer(self.image.layer, bool(self.slices.along))
+        self.update_state()
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self.device = str(loaded.segmenter.device)
-        if self._target is not None:
-            self._note_hash(self._target[2].model, loaded.segmenter)
+        if self.results is not None and self._report is not None:
+            self._note_hash(self.results.request.model, loaded.segmenter)
+            self._report.begin()
         self.status.emit("Segmenting…")
+        self._ticks.start()
 
-    def _on_iterated(self, iteration: Iteration) -> None:
-        if self._target is None:
+    def _on_iterated(self, step: Segmented) -> None:
+        results = self.results
+        if results is None or self.run.stopping:
             return
-        image, plane, request = self._target
-        if image not in self._viewer.layers:
+        if problem := results.problem:
+            if self._report is not None:
+                self._report.problem = problem
             self.run.stop()
-            self.status.emit("The image was removed: segmenting stopped.")
             return
-        loaded_adapter = self.run.adapter_name
-        for unique_id in self._layer_ids:
-            earlier = layer_by_id(self._viewer, unique_id)
-            if earlier is not None:
-                earlier.visible = False
-        layer = add_iteration(
-            self._viewer,
-            image,
-            plane,
-            iteration,
-            self.run.model_name,
-            loaded_adapter,
-            request.objects,
-        )
-        self._layer_ids.append(layer.unique_id)
-        self.table.add(iteration)
-        self.labelled.emit(layer)
+        layer = results.add(step, self.run.model_name, self.run.adapter_name)
+        t = results.row_of(step)
+        self.table.show_summary(t, results.summaries[t])
+        if layer is not None:
+            self.labelled.emit(layer)
         self.update_state()
+
+    def _on_skipped(self, refused: Refused) -> None:
+        if self.results is not None:
+            self.results.skipped.append(refused)
 
     def _on_failed(self, reason: str) -> None:
-        self.status.emit(reason)
+        if self._report is not None:
+            self._report.problem = reason
 
     def _on_ended(self) -> None:
-        self._target = None
+        self._ticks.stop()
+        if self.results is not None and self._report is not None:
+            self.results.redraw()
+            self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
+
+    def _tell_progress(self) -> None:
+        if self._report is not None and not self.run.stopping:
+            self.status.emit(self._report.progress(self.run.part_of_plane))
 
     def _on_adapter(self, adapter: Adapter | None) -> None:
         line = ""
         if adapter is not None:
             self.objects.setChecked(adapter.card.objects)
+            self.scaling.show_adapter(adapter.card.scaling)
             blocked = self.model.blockSignals(True)
             if not self.model.choose_base_of(adapter.card):
                 line = (
@@ -225,6 +301,8 @@ class SegmentPanel(QWidget):
                     "that file under Model."
                 )
             self.model.blockSignals(blocked)
+        else:
+            self.scaling.show_adapter(None)
         self.status.emit(line)
 
     def _on_model(self) -> None:
@@ -254,11 +332,14 @@ class SegmentPanel(QWidget):
                 layer.visible = False
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        form = self._form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image.native)
         form.addRow(self.hint)
+        form.addRow("Channels", self.channels)
+        form.addRow("Slices", self.slices)
+        form.addRow(self.scaling)
         form.addRow("Model", self.model)
         form.addRow("Adapter", self.adapter)
         row = QHBoxLayout()
@@ -271,3 +352,4 @@ class SegmentPanel(QWidget):
         layout.addWidget(self.segment_button)
         layout.addWidget(self.table)
         layout.addWidget(self.disagreement_button)
+        layout.addWidget(self.next_button)

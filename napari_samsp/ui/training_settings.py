@@ -19,6 +19,8 @@ from napari_samsp.train.config import SPEEDS, TrainConfig, option_help
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_samsp.core.images import Scaling
+
 DEFAULT_MINUTES = 5.0
 SPEED_CHOICES = {
     "auto": ("What fits the time", "As much of the model as can learn in the time."),
@@ -85,7 +87,12 @@ class TrainingSettings(QWidget):
         self.speed_line.setText(SPEED_CHOICES[self.speed.currentData()][1])
 
     def arguments(
-        self, training_set: Path, run: Path, model: str, adapter: Path | None
+        self,
+        training_set: Path,
+        run: Path,
+        model: str,
+        adapter: Path | None,
+        scaling: Scaling,
     ) -> list[str]:
         """Spell the run as the trainer's command line.
 
@@ -97,6 +104,8 @@ class TrainingSettings(QWidget):
             Base model.
         adapter : Path or None
             The selected one; used only if the user wants to continue from it.
+        scaling : Scaling
+            Of the intensities.
 
         Returns
         -------
@@ -106,6 +115,7 @@ class TrainingSettings(QWidget):
         arguments = [str(training_set), "--output", str(run), "--model", model]
         # napari stays quick while it trains.
         arguments += ["--threads=-1"]
+        arguments += ["--scaling", str(scaling)]
         arguments += ["--epochs", str(self.epochs.value())]
         arguments += ["--minutes", f"{self.minutes.value():g}"]
         arguments += ["--speed", self.speed.currentData()]

@@ -47,11 +47,16 @@ class SamSpWidget(QWidget):
         super().__init__()
         self._viewer = viewer
         self.segmenting = SegmentPanel(viewer)
-        self.correcting = CorrectPanel(viewer, lambda: self.segmenting.image.layer)
+        self.correcting = CorrectPanel(
+            viewer,
+            lambda: self.segmenting.image.layer,
+            lambda: self.segmenting.channels.channels,
+        )
         self.finetuning = FinetunePanel(
             training_set=lambda: self.correcting.training_set,
             model=lambda: self.segmenting.model_name,
             adapter=self._adapter_folder,
+            scaling=lambda: self.segmenting.scaling.scaling,
         )
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
@@ -93,7 +98,7 @@ class SamSpWidget(QWidget):
             Of no interest.
         """
         self.segmenting.image.refresh()
-        self.segmenting.update_state()
+        self.segmenting.refresh_axes()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
 
@@ -116,12 +121,17 @@ class SamSpWidget(QWidget):
             emitter.connect(self.reset_choices)
         layers.selection.events.active.connect(self._follow_selection)
         active = layers.selection.events.active
+        dims = self._viewer.dims.events
+        for emitter in (dims.order, dims.ndim, dims.axis_labels):
+            emitter.connect(self.segmenting.refresh_axes)
 
         def forget() -> None:
             # A viewer can outlive its widget, and would call into a deleted object.
             for emitter in emitters:
                 emitter.disconnect(self.reset_choices)
             active.disconnect(self._follow_selection)
+            for emitter in (dims.order, dims.ndim, dims.axis_labels):
+                emitter.disconnect(self.segmenting.refresh_axes)
 
         self.destroyed.connect(forget)
 
@@ -170,8 +180,6 @@ class SamSpWidget(QWidget):
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
             QTimer.singleShot(LAYOUT_MS, self._show_training)
-        if not segments and self._activity_line in ("Segmenting…", "Stopping…"):
-            self._activity_line = ""
         self._show_status()
 
     def _show_training(self) -> None:

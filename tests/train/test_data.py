@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
-from napari_samsp.train.data import split
+from napari_samsp.train.data import read_pictures, split
 
 
 def samples(count: int, per_source: int = 1) -> list[Sample]:
@@ -54,3 +56,22 @@ def test_a_set_of_its_own(tmp_path, nuclei):
 def test_fractions_that_leave_nothing(fraction):
     with pytest.raises(InputError):
         split(samples(2), fraction, 0)
+
+
+def test_a_correction_is_scaled_as_the_model_saw_it(tmp_path, nuclei):
+    """Percentiles of a slice or a region are not those of the whole."""
+    image, labels = nuclei
+    corrections = TrainingSet(tmp_path)
+    seen = {"scaling": "percentile:0.5:99.8", "limits": [20.0, 220.0]}
+    corrections.add(image[:40, :50], labels[:40, :50], name="a", **seen)
+    corrections.add(image[:40, :50], labels[:40, :50], name="b")
+    corrections.add(image[:40, :50], labels[:40, :50], name="c", **seen | {"limits": 3})
+    a, b, c = read_pictures(corrections.samples(), Scaling())
+    fixed = Scaling("limits", 20.0, 220.0)
+    assert np.array_equal(a.image, to_rgb8(image[:40, :50], None, fixed))
+    assert np.array_equal(b.image, to_rgb8(image[:40, :50]))
+    assert np.array_equal(c.image, b.image)
+    # Other percentiles, or limits of the run's own: the note does not fit.
+    for run in (Scaling("percentile", 2, 98), Scaling("limits", 0, 99)):
+        (first, *_) = read_pictures(corrections.samples(), run)
+        assert np.array_equal(first.image, to_rgb8(image[:40, :50], None, run))

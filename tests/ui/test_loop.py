@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.core.folders import corrections_folder, runs_folder
+from napari_samsp.core.images import Scaling
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.ui.trainer_process import Ending
 
@@ -240,14 +241,16 @@ def test_settings_become_the_trainers_command(widget, tmp_path, objects):
     widget.segmenting.objects.setChecked(objects)
     settings.epochs.setValue(7)
     settings.minutes.setValue(2.5)
-    made = settings.arguments(tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a")
+    given = (tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a", Scaling("none"))
+    made = settings.arguments(*given)
     assert made == [
         str(tmp_path), "--output", str(tmp_path / "run"), "--model", "samsp_tiny",
-        "--threads=-1",
-        "--epochs", "7", "--minutes", "2.5", "--objects" if objects else "--no-objects",
+        "--threads=-1", "--scaling", "none",
+        "--epochs", "7", "--minutes", "2.5", "--speed", "auto",
+        "--objects" if objects else "--no-objects",
     ]  # fmt: skip
     settings.continuing.setChecked(True)
-    made = settings.arguments(tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a")
+    made = settings.arguments(*given)
     assert made[-2:] == ["--adapter", str(tmp_path / "a")]
 
 

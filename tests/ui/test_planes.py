@@ -6,9 +6,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_samsp.ui.planes import (
+    PlaneReader,
     disagreement,
-    labels_onto_plane,
-    plane_data,
+    labels_placement,
+    labels_shape,
     shown_plane,
 )
 
@@ -19,7 +20,7 @@ def test_a_2d_image_is_its_own_plane():
     viewer = ViewerModel()
     layer = viewer.add_image(STACK[0])
     assert shown_plane(layer, viewer.dims) == (None, None)
-    assert np.array_equal(plane_data(layer, (None, None)), STACK[0])
+    assert np.array_equal(PlaneReader.of(layer)((None, None)), STACK[0])
 
 
 def test_colours_belong_to_the_plane():
@@ -28,7 +29,7 @@ def test_colours_belong_to_the_plane():
     viewer.dims.set_point(0, 2)
     plane = shown_plane(layer, viewer.dims)
     assert plane == (2, None, None)
-    assert plane_data(layer, plane).shape == (8, 9, 3)
+    assert PlaneReader.of(layer)(plane).shape == (8, 9, 3)
 
 
 def test_the_shown_slice_of_a_scaled_stack_is_taken():
@@ -53,14 +54,14 @@ def test_other_axes_can_be_shown():
     viewer.dims.set_point(1, 4)
     plane = shown_plane(layer, viewer.dims)
     assert plane == (None, 4, None)
-    assert np.array_equal(plane_data(layer, plane), STACK[:, 4, :])
+    assert np.array_equal(PlaneReader.of(layer)(plane), STACK[:, 4, :])
 
 
 def test_the_first_scale_of_a_multiscale_image_is_taken():
     viewer = ViewerModel()
     big = np.random.default_rng(0).random((64, 64))
     layer = viewer.add_image([big, big[::2, ::2]], multiscale=True)
-    assert plane_data(layer, shown_plane(layer, viewer.dims)).shape == (64, 64)
+    assert PlaneReader.of(layer)(shown_plane(layer, viewer.dims)).shape == (64, 64)
 
 
 @pytest.mark.parametrize("rotate", [0, 30])
@@ -76,8 +77,9 @@ def test_labels_land_on_their_slice(rotate):
         affine=np.array([[1, 0, 0, 3], [0, 1, 0.2, 4], [0, 0, 1, 5], [0, 0, 0, 1]]),
         units=("um", "um", "um"),
     )
-    labels, placement = labels_onto_plane(STACK[3] * 0 + 1, image, (3, None, None))
-    layer = Labels(labels, **placement)
+    plane = (3, None, None)
+    labels = np.ones(labels_shape(image, plane), int)
+    layer = Labels(labels, **labels_placement(image, plane))
     assert layer.data.shape == (1, 5, 6)
     assert layer.units == image.units
     for y, x in [(0, 0), (4, 5)]:

@@ -9,7 +9,13 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.ui.segment_run import SegmentationError, SegmentRequest, segment_steps
+from napari_samsp.ui.planes import PlaneReader
+from napari_samsp.ui.segment_steps import (
+    SegmentationError,
+    SegmentRequest,
+    Workplace,
+    segment_steps,
+)
 from napari_samsp.ui.warm_up import without_collections
 
 KEYS = {
@@ -198,7 +204,7 @@ def test_errors_of_torch_are_not_swallowed(
     monkeypatch.setattr(Segmenter, "iterate", fail)
     viewer.add_image(nuclei[0])
     with pytest.raises(SegmentationError):
-        list(segment_steps(_request(nuclei[0]), None, threading.Event()))
+        list(segment_steps(_request(nuclei[0]), Workplace(), threading.Event()))
     shown = []
     notification_manager.notification_ready.connect(shown.append)
     segment()
@@ -214,7 +220,7 @@ def test_running_out_of_memory_is_explained(monkeypatch, nuclei):
 
     monkeypatch.setattr(Segmenter, "iterate", fail)
     with pytest.raises(SegmentationError, match="not enough memory"):
-        list(segment_steps(_request(nuclei[0]), None, threading.Event()))
+        list(segment_steps(_request(nuclei[0]), Workplace(), threading.Event()))
 
 
 def test_the_model_is_loaded_once(viewer, widget, segment, nuclei):
@@ -227,7 +233,9 @@ def test_the_model_is_loaded_once(viewer, widget, segment, nuclei):
 
 
 def _request(image):
-    return SegmentRequest(image, "samsp_tiny", None, 2, False)
+    return SegmentRequest(
+        PlaneReader(image), ((None, None),), "samsp_tiny", None, 2, False
+    )
 
 
 def test_imports_in_the_worker_leave_the_collector_on_and_their_objects_alone():

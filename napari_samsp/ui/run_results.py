@@ -1,0 +1,250 @@
+"""The layers of one run, and the image that they are of."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_samsp.ui.planes import (
+    PlaneIndex,
+    first_scale,
+    labels_placement,
+    shown_plane,
+)
+from napari_samsp.ui.result_layers import (
+    RESULT_KEY,
+    Source,
+    layer_by_id,
+    remember_source,
+    result_layer,
+    weakly,
+)
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_samsp.core.images import Scaling
+    from napari_samsp.ui.segment_steps import Refused, Segmented, SegmentRequest
+    from napari_samsp.ui.summary import Summary
+
+REDRAW_3D_S = 2.0
+"""A volume is drawn again so often at most: all of it goes to the graphics card."""
+
+
+class RunResults:
+    """Turns what a run says into layers, one an iteration.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    image : Image
+        What is segmented.
+    request : SegmentRequest
+        How.
+    along : tuple of int
+        The axes of the image along which several planes lie.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        image: Image,
+        request: SegmentRequest,
+        along: tuple[int, ...] = (),
+    ) -> None:
+        self._viewer, self.image, self.request = viewer, image, request
+        self._along = along
+        self._data = first_scale(image)
+        self._ids: list[Any] = []
+        self._scalings: dict[PlaneIndex, dict[str, Any]] = {}
+        self._drawn = 0.0
+        self._rank = -1
+        self.summaries: list[Summary] = []
+        self.done = 0
+        self.skipped: list[Refused] = []
+
+    @property
+    def layers(self) -> list[Labels | None]:
+        """One an iteration; None where the user removed it."""
+        found = [layer_by_id(self._viewer, unique_id) for unique_id in self._ids]
+        return [layer if isinstance(layer, Labels) else None for layer in found]
+
+    @property
+    def problem(self) -> str:
+        """Why the run makes no sense any more; empty if it does."""
+        name = self.image.name
+        if self.image not in self._viewer.layers:
+            return "The image was removed: segmenting stopped."
+        if first_scale(self.image) is not self._data:
+            return f"{name} got other pixels: segmenting stopped. Press Segment again."
+        if self._ids and not any(layer is not None for layer in self.layers):
+            return "The result was removed: segmenting stopped."
+        return ""
+
+    def add(self, step: Segmented, model: str, adapter: str | None) -> Labels | None:
+        """Show what a run says.
+
+        Parameters
+        ----------
+        step : Segmented
+            An iteration of a plane.
+        model, adapter : str, str or None
+            Names of what made it.
+
+        Returns
+        -------
+        Labels or None
+            The layer, if it is a new one.
+        """
+        new, t = step.summary, self.row_of(step)
+        self._note_scaling(step.plane, step.scaling)
+        if t == len(self._ids):
+            for layer in self.layers:
+                if layer is not None:
+                    layer.visible = False
+            self.summaries.append(new)
+            made = self._make_layer(step, model, adapter)
+            self._ids.append(made.unique_id)
+        else:
+            made = None
+            self.summaries[t] = self.summaries[t].with_another(new, self.done)
+        stack = self.request.stack
+        if stack is not None:
+            assert not isinstance(step.labels, list)
+            stack.show(t, step.plane, step.labels)
+            self._update(t, step.plane)
+        if new.iteration == self.request.iterations - 1:
+            self.done += 1
+        return self._viewer.add_layer(made) if made is not None else None
+
+    def row_of(self, step: Segmented) -> int:
+        """Which of the layers an iteration is; of a large plane there is but one."""
+        return 0 if isinstance(step.labels, list) else step.summary.iteration
+
+    def show_only(self, number: int) -> bool:
+        """Show one iteration alone.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+
+        Returns
+        -------
+        bool
+            False if its layer was removed.
+        """
+        layers = self.layers
+        if number >= len(layers) or layers[number] is None:
+            return False
+        for n, layer in enumerate(layers):
+            if layer is not None:
+                layer.visible = n == number
+        self._viewer.layers.selection.active = layers[number]
+        return True
+
+    def go_to_next_slice(self) -> str:
+        """Show the slice of which most is in dispute, or from it the next one.
+
+        Returns
+        -------
+        str
+            What is shown, in a sentence.
+        """
+        stack, dims = self.request.stack, self._viewer.dims
+        ranking = stack.ranking() if stack is not None else []
+        if stack is None or not ranking or self.image not in self._viewer.layers:
+            return "No slice is ranked yet."
+        shown = shown_plane(self.image, dims, self.request.read.channels)
+        at_it = 0 <= self._rank < len(ranking) and ranking[self._rank] == shown
+        self._rank = (self._rank + 1) % len(ranking) if at_it else 0
+        plane = ranking[self._rank]
+        extra = dims.ndim - self.image.ndim
+        world = self.image.data_to_world([index or 0 for index in plane])
+        for axis in self._along:
+            dims.set_point(axis + extra, world[axis])
+        where = ", ".join(str(plane[axis]) for axis in self._along)
+        return (
+            f"Slice {where}: {100 * stack.disputed[plane]:.1f} % in dispute, number "
+            f"{self._rank + 1} of {len(ranking)}."
+        )
+
+    def redraw(self) -> None:
+        """Draw what is in sight again."""
+        for layer in self.layers:
+            if layer is not None and layer.visible:
+                layer.refresh(extent=False)
+
+    def _make_layer(self, step: Segmented, model: str, adapter: str | None) -> Labels:
+        request, image = self.request, self.image
+        channels, stack = request.read.channels, request.stack
+        about: dict[str, Any] = {
+            "model": model,
+            "adapter": adapter,
+            "objects": request.objects,
+        }
+        labels: Any
+        if stack is not None:
+            labels = stack.labels[step.summary.iteration]
+            about["slices"] = self.done + 1
+        else:
+            cut = tuple(n for n, index in enumerate(step.plane) if index is not None)
+            if isinstance(step.labels, list):
+                labels = [np.expand_dims(level, cut) for level in step.labels]
+            else:
+                labels = np.expand_dims(step.labels, cut)
+            if image.ndim > 2:
+                about["slice"] = list(step.plane)
+        layer = result_layer(
+            image,
+            self.summaries[-1],
+            labels,
+            multiscale=isinstance(labels, list),
+            metadata=about,
+            **labels_placement(image, step.plane, self._along, channels),
+        )
+        # Of a large plane nothing can be painted: napari's pyramids are read-only.
+        several = stack is not None or isinstance(step.labels, list)
+        prediction = None if several else np.array(step.labels)
+        source = Source(
+            image_id=image.unique_id,
+            plane=None if stack is not None else step.plane,
+            prediction=prediction,
+            channels=channels,
+            scalings=self._scalings,
+            stack=stack,
+            iteration=step.summary.iteration,
+            pixels=weakly(self._data),
+        )
+        remember_source(layer, source)
+        return layer
+
+    def _note_scaling(self, plane: PlaneIndex, seen: Scaling) -> None:
+        noted: dict[str, Any] = {"scaling": str(self.request.scaling)}
+        if seen.kind == "limits":
+            noted["limits"] = [seen.low, seen.high]
+        self._scalings[plane] = noted
+
+    def _update(self, t: int, plane: PlaneIndex) -> None:
+        layer = self.layers[t] if t < len(self._ids) else None
+        if layer is None:
+            return
+        layer.metadata[RESULT_KEY].update(
+            self.summaries[t].as_dict(), slices=self.done + 1
+        )
+        if not layer.visible:
+            return
+        dims = self._viewer.dims
+        if dims.ndisplay == 2:
+            in_sight = plane == shown_plane(
+                self.image, dims, self.request.read.channels
+            )
+        else:
+            in_sight = time.monotonic() - self._drawn > REDRAW_3D_S
+        if in_sight:
+            layer.refresh(extent=False)
+            self._drawn = time.monotonic()

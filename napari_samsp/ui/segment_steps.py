@@ -1,0 +1,314 @@
+"""Segmenting, step by step; runs in a worker thread and touches no layer."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.folders import embeddings_folder
+from napari_samsp.core.images import Scaling
+from napari_samsp.core.torch_guard import import_torch
+from napari_samsp.ui.large_plane import LazyPlane, pyramid
+from napari_samsp.ui.stack_result import on_disk
+from napari_samsp.ui.summary import Summary
+from napari_samsp.ui.warm_up import (
+    load_labels_support,
+    load_torch_libraries,
+    without_collections,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from napari_samsp.core.segmenter import Iteration, Segmenter
+    from napari_samsp.ui.planes import PlaneIndex, PlaneReader
+    from napari_samsp.ui.stack_result import StackResult
+
+GUI_FIRST_S = 0.3
+POLL_S = 0.05
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class SegmentationError(Exception):
+    """What went wrong in a worker.
+
+    Not a RuntimeError: superqt's generator workers swallow those, and with them
+    everything that torch raises.
+    """
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """What to segment, and how.
+
+    Attributes
+    ----------
+    read : PlaneReader
+        Gives a plane's pixels; called in the worker, for the data may be lazy.
+    planes : tuple of PlaneIndex
+        Which, in this order.
+    model : str
+        Base model.
+    adapter : Path or None
+        Adapter's folder.
+    iterations : int
+        How many.
+    objects : bool
+        One prompt per object.
+    scaling : Scaling
+        Of the intensities.
+    same_limits : bool
+        Percentiles are of all planes together, not of each by itself.
+    stack : StackResult or None
+        Where the results of several planes go; allocated in the worker.
+    """
+
+    read: PlaneReader
+    planes: tuple[PlaneIndex, ...]
+    model: str
+    adapter: Path | None
+    iterations: int
+    objects: bool
+    scaling: Scaling = field(default_factory=Scaling)
+    same_limits: bool = True
+    stack: StackResult | None = None
+
+    @property
+    def large_plane(self) -> LazyPlane | None:
+        """The plane, if it is too large to hold."""
+        plane = LazyPlane(self.read, self.planes[0])
+        return plane if plane.is_large else None
+
+    @property
+    def model_key(self) -> tuple[Any, ...]:
+        """Equal keys mean that a loaded model can be used again."""
+        if self.adapter is None:
+            return (self.model,)
+        files = sorted(self.adapter.glob("*.safetensors"))
+        times = tuple(f.stat().st_mtime_ns for f in files)
+        return self.model, self.adapter, times
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is in memory."""
+
+    segmenter: Segmenter
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """An iteration of a plane.
+
+    Attributes
+    ----------
+    plane : PlaneIndex
+        Which.
+    summary : Summary
+        What is told about the iteration.
+    labels : numpy.ndarray or list of numpy.ndarray
+        ``(Y, X)``; of a large plane the levels of a pyramid.
+    scaling : Scaling
+        What its pixels were scaled by.
+    """
+
+    plane: PlaneIndex
+    summary: Summary
+    labels: np.ndarray | list[np.ndarray]
+    scaling: Scaling
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A plane, or with None the whole input, cannot be used.
+
+    ``reason`` is one sentence for the user.
+    """
+
+    reason: str
+    plane: PlaneIndex | None = None
+
+
+Step = Loaded | Segmented | Refused
+
+
+class Workplace:
+    """What the runs of a widget share: the model in memory, and how far a run is."""
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.part_of_plane = 0.0
+
+
+def segment_steps(
+    request: SegmentRequest, workplace: Workplace, stop: threading.Event
+) -> Iterator[Step]:
+    """Load the model and segment.
+
+    Parameters
+    ----------
+    request : SegmentRequest
+        The job.
+    workplace : Workplace
+        Its model is used again if it is the same.
+    stop : threading.Event
+        When set, the work ends at the model's next part.
+
+    Yields
+    ------
+    Loaded or Segmented or Refused
+        First `Loaded`; of each plane its iterations, or `Refused` with the plane; if
+        nothing can be used, `Refused` without one.
+
+    Raises
+    ------
+    SegmentationError
+        If torch fails.
+    """
+
+    def stop_if_asked() -> None:
+        if stop.is_set():
+            raise _StoppedError
+
+    def progress(part: float) -> None:
+        workplace.part_of_plane = part
+        stop_if_asked()
+
+    try:
+        key = request.model_key
+        if workplace.loaded is None or workplace.loaded.key != key:
+            # The first progress bar makes Qt load a plugin; the loader has one lock,
+            # for which the GUI would wait while torch is mapped.
+            stop.wait(GUI_FIRST_S)
+            stop_if_asked()
+            workplace.loaded = Loaded(_load(request), key)
+        loaded = workplace.loaded
+        yield loaded
+        yield from _planes(request, loaded.segmenter, stop_if_asked, progress)
+    except _StoppedError:
+        return
+    except InputError as error:
+        yield Refused(str(error))
+    except (RuntimeError, MemoryError) as error:
+        raise SegmentationError(_explain(error)) from error
+
+
+def _planes(
+    request: SegmentRequest,
+    segmenter: Segmenter,
+    stop_if_asked: Callable[[], None],
+    progress: Callable[[float], None],
+) -> Iterator[Step]:
+    def read(plane: PlaneIndex) -> np.ndarray:
+        stop_if_asked()
+        return request.read(plane)
+
+    from napari_samsp.core.common_limits import fixed
+
+    stack, scaling = request.stack, request.scaling
+    if (large := request.large_plane) is not None:
+        yield _large(request, large, segmenter, stop_if_asked, progress)
+        return
+    if stack is not None:
+        stack.allocate()
+        if request.same_limits:
+            scaling = fixed(scaling, read, request.planes)
+    for plane in request.planes:
+        progress(0.0)
+        try:
+            pixels = read(plane)
+            seen = segmenter.scaling = fixed(scaling, pixels.__getitem__, [...])
+            for iteration in _iterations(
+                request, segmenter, pixels, stop_if_asked, progress
+            ):
+                if stack is not None:
+                    stack.remember(iteration.iteration, plane, iteration.labels)
+                yield Segmented(plane, Summary.of(iteration), iteration.labels, seen)
+        except InputError as error:
+            if stack is None:
+                raise
+            # An empty slice does not end a stack.
+            yield Refused(str(error), plane)
+
+
+def _large(
+    request: SegmentRequest,
+    pixels: LazyPlane,
+    segmenter: Segmenter,
+    stop_if_asked: Callable[[], None],
+    progress: Callable[[float], None],
+) -> Segmented:
+    from napari_samsp.core.interrupt import interruptible
+
+    labels = on_disk(pixels.shape[:2])
+    segmenter.scaling = request.scaling
+    with interruptible(segmenter.sam, stop_if_asked):
+        written = segmenter.segment_into(
+            pixels, labels, request.iterations, request.objects, progress=progress
+        )
+    summary = Summary(
+        iteration=written.iteration,
+        iterations=request.iterations,
+        prompt=segmenter.kind if written.iteration else "none",
+        score=written.score,
+        iou_to_previous=None,
+        area_fraction=written.area_fraction,
+    )
+    levels = pyramid(labels, stop_if_asked)
+    return Segmented(request.planes[0], summary, levels, request.scaling)
+
+
+def _iterations(
+    request: SegmentRequest,
+    segmenter: Segmenter,
+    pixels: np.ndarray,
+    stop_if_asked: Callable[[], None],
+    progress: Callable[[float], None],
+) -> Iterator[Iteration]:
+    from napari_samsp.core.interrupt import interruptible
+
+    going = segmenter.iterate(
+        pixels, request.iterations, request.objects, progress=progress
+    )
+    while True:
+        # Not around a yield: a worker that is told to quit stays there for ever.
+        with interruptible(segmenter.sam, stop_if_asked):
+            iteration = next(going, None)
+        if iteration is None:
+            return
+        yield iteration
+
+
+class _StoppedError(Exception):
+    """The user asked to stop."""
+
+
+def _load(request: SegmentRequest) -> Segmenter:
+    # The worker shows every warning to the user, and torch's imports have many.
+    with warnings.catch_warnings(), without_collections():
+        warnings.simplefilter("ignore")
+        load_torch_libraries()
+        import_torch()
+        load_labels_support()
+        from napari_samsp.core.embedding_cache import EmbeddingCache
+        from napari_samsp.core.segmenter import Segmenter
+
+        cache = EmbeddingCache(embeddings_folder())
+        return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
+
+
+def _explain(error: Exception) -> str:
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+        return (
+            "There is not enough memory for this image and model: choose a smaller "
+            "model, or a part of the image."
+        )
+    return f"Segmenting failed: {error}"

@@ -1,0 +1,189 @@
+"""What a run over several planes gives: labels to correct, and what was predicted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from napari_samsp.ui.planes import PlaneIndex
+
+IN_MEMORY = 2**30
+"""Bytes of labels; more are in a temporary file, of which the system keeps in memory
+what is looked at."""
+CHUNK = 2048
+"""Longest side of the pieces in which predictions are compressed."""
+LABEL = np.dtype(np.int32)
+
+
+class StackResult:
+    """One array of labels an iteration, and predictions beside it.
+
+    The arrays belong to layers: they are written by the GUI's thread alone. What was
+    predicted is kept apart, compressed, for corrections are judged against it; labels
+    shrink to a hundredth.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels: one entry a data axis of the image.
+    axes : tuple of int
+        The two of a plane.
+    iterations : int
+        How many.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], axes: tuple[int, int], iterations: int
+    ) -> None:
+        self.shape, self.axes, self.iterations = shape, axes, iterations
+        self.labels: list[np.ndarray] = []
+        self.disputed: dict[PlaneIndex, float] = {}
+        self._predicted: list[Any] = []
+        self._done: list[set[PlaneIndex]] = [set() for _ in range(iterations)]
+
+    def allocate(self) -> None:
+        """Make room; in the worker, since a file may have to be made.
+
+        Raises
+        ------
+        InputError
+            If the disk has no room for it.
+        """
+        import zarr
+
+        in_memory = prod(self.shape) * LABEL.itemsize * self.iterations <= IN_MEMORY
+        make = _zeros if in_memory else on_disk
+        chunks = tuple(
+            min(side, CHUNK) if axis in self.axes else 1
+            for axis, side in enumerate(self.shape)
+        )
+        self._predicted = [
+            zarr.zeros(shape=self.shape, chunks=chunks, dtype=LABEL)
+            for _ in range(self.iterations)
+        ]
+        self.labels = [make(self.shape) for _ in range(self.iterations)]
+
+    def remember(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
+        """Keep what was predicted; in the worker, since it is compressed.
+
+        Parameters
+        ----------
+        iteration : int
+            From 0.
+        plane : PlaneIndex
+            Which plane.
+        labels : numpy.ndarray
+            ``(Y, X)``.
+        """
+        self._predicted[iteration][self._window(plane)] = labels
+        self._done[iteration].add(plane)
+        if iteration == self.iterations - 1 > 0:
+            differs = np.zeros(labels.shape, bool)
+            for array in self._predicted[:iteration]:
+                differs |= (np.asarray(array[self._window(plane)]) > 0) != (labels > 0)
+            self.disputed[plane] = float(differs.mean())
+
+    def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
+        """Put labels where the layer shows them; what a user painted there stays.
+
+        Parameters
+        ----------
+        iteration, plane, labels
+            As for `remember`.
+        """
+        target = self.labels[iteration][self._window(plane)]
+        np.copyto(target, labels, where=target == 0)
+
+    def prediction(self, iteration: int, plane: PlaneIndex) -> np.ndarray | None:
+        """What was predicted.
+
+        Parameters
+        ----------
+        iteration : int
+            From 0.
+        plane : PlaneIndex
+            Which plane.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            ``(Y, X)``; None of a plane that was not segmented.
+        """
+        if plane not in self._done[iteration]:
+            return None
+        return np.asarray(self._predicted[iteration][self._window(plane)])
+
+    def disagreement(self) -> da.Array:
+        """Count, pixel by pixel, the iterations that say other than the last.
+
+        Returns
+        -------
+        dask.array.Array
+            uint8, of the labels' shape; a plane is computed when it is looked at.
+        """
+        import dask.array as da
+
+        *earlier, last = [da.from_zarr(array) > 0 for array in self._predicted]
+        return sum((array != last).astype(np.uint8) for array in earlier)
+
+    def ranking(self) -> list[PlaneIndex]:
+        """The planes that are done, those first of which most is in dispute."""
+        disputed = dict(self.disputed)
+        return sorted(disputed, key=lambda plane: -disputed[plane])
+
+    def _window(self, plane: PlaneIndex) -> tuple[Any, ...]:
+        return tuple(
+            slice(None) if index is None else min(index, side - 1)
+            for index, side in zip(plane, self.shape, strict=True)
+        )
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape, LABEL)
+
+
+def on_disk(shape: tuple[int, ...]) -> np.ndarray:
+    """Make an array of labels in a temporary file.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32 zeros; its file goes with it.
+
+    Raises
+    ------
+    InputError
+        If the disk has no room for it.
+    """
+    size = prod(shape) * LABEL.itemsize
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    text = (
+        f"The labels need {size / 1e9:.1f} GB in {tempfile.gettempdir()}, where "
+        f"{free / 1e9:.1f} GB are free: make room there, or segment fewer slices."
+    )
+    if free < size:
+        raise InputError(text)
+    # It goes with the last reference to it, or with napari.
+    with tempfile.TemporaryFile(prefix="napari-samsp-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                # A hole in a file that cannot be filled later would end napari.
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, LABEL, "w+", shape=shape)
+        except OSError as error:
+            raise InputError(text) from error
