@@ -25,6 +25,8 @@ _FREE = {
     "peft_version", "revision", "task_type", "use_rslora",
 }  # fmt: skip
 """Settings whose value does no harm."""
+_OURS = {"base_model_class": "Sam", "parent_library": "segment_anything.modeling.sam"}
+"""What PEFT writes of the model that it wrapped, for those who would import it."""
 
 
 def check_config(path: Path) -> None:
@@ -73,6 +75,9 @@ def _check(content: dict[str, Any]) -> None:
                 raise wrong
             for pattern in patterns:
                 _check_pattern(pattern)
+        elif name == "auto_mapping":
+            if value not in (None, _OURS):
+                raise wrong
         elif name == "peft_type":
             if value != "LORA":
                 raise wrong
