@@ -197,6 +197,23 @@ def print_peak(variant: str, model: str, size: int) -> None:
     print(int(peak) / 1024 - before / 2**20)
 
 
+def batched_decoding(model: str, size: int, images: int = 4, rounds: int = 9) -> float:
+    """The time of decoding images together, forward and backward, of one by one."""
+    sam = build_sam(replace(ARCHITECTURES[model], image_size=size))
+    learner = SelfPrompting(sam)
+    side = size // ARCHITECTURES[model].patch_size
+    embeddings = torch.randn(images, ARCHITECTURES[model].prompt_dim, side, side)
+
+    def seconds(some: int) -> float:
+        begun = time.process_time()
+        for part in embeddings.split(some):
+            learner.decode(part, torch.arange(len(part))).logits.sum().backward()
+        return time.process_time() - begun
+
+    seconds(1)
+    return statistics.median(seconds(images) / seconds(1) for _ in range(rounds))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="vit_b", choices=list(ARCHITECTURES))
@@ -251,6 +268,9 @@ def main() -> None:
         if peaks:
             cells[2:] = (f"{peaks[name]:.0f}", f"{peaks[name] / peaks['stock']:.3f}")
         print(f"| {name} | {' | '.join(cells)} |")
+    if not args.memory_only:
+        ratio = batched_decoding(args.model, args.size)
+        print(f"\nDecoding 4 images together takes {ratio:.2f} of one by one.")
     if error is not None:
         print(f"\nLoRA's gradients in float32 differ from stock's by {error:.1e}.")
 
