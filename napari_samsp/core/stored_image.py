@@ -20,8 +20,12 @@ from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import zarr
+
 LARGE_PIXELS = 2**25
 """A plane or a stack of more is never held as a whole."""
+MOST_BLOCKS = 10_000_000
+"""Chunks of a lazy array: 30,000 x 30,000 in chunks of 64 are 220,000."""
 MOST_COLOURS = 4
 
 
@@ -200,6 +204,21 @@ def _lazy_tiff(path: Path, series: tifffile.TiffPageSeries) -> Any:
         sides = [min(side, 1024) for side in array.shape]
         return dask.array.from_array(array, chunks=sides)
     check_size(path, stored.chunks)  # a chunk is decoded as a whole
+    return _in_blocks(path, stored)
+
+
+def _in_blocks(path: Path, stored: zarr.Array) -> Any:
+    """A lazy array of the chunks; dask notes each, so that a claim can be too much."""
+    import dask.array
+
+    sides = zip(stored.shape, stored.chunks, strict=True)
+    blocks = math.prod(-(-side // chunk) for side, chunk in sides)
+    if blocks > MOST_BLOCKS:
+        size = " x ".join(map(str, stored.shape))
+        raise InputError(
+            f"{path} says that it holds {size} values in {blocks:,} chunks, more than "
+            f"the {MOST_BLOCKS:,} that can be handled; store it in larger chunks."
+        )
     return dask.array.from_array(stored, chunks=stored.chunks)
 
 
@@ -232,9 +251,7 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
         if stored.size <= LARGE_PIXELS:
             array = np.asarray(stored)
         else:
-            import dask.array
-
-            array = dask.array.from_array(stored, chunks=stored.chunks)
+            array = _in_blocks(path, stored)
     except InputError:
         raise
     except Exception as error:  # zarr and its codecs raise many kinds
