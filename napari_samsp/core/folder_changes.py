@@ -175,7 +175,7 @@ def _finish(folder: Path) -> None:
         return
     touched = {folder}
     if (valid / _MOVES).is_file():  # gone only when all else is done
-        for place, target in json.loads((valid / _MOVES).read_text(encoding="utf-8")):
+        for place, target in _moves(valid):
             if (folder / place).exists():
                 touched |= _move(folder / place, folder / target)
         for path in sorted((valid / _NEW).rglob("*")):
@@ -184,6 +184,21 @@ def _finish(folder: Path) -> None:
         for place in touched:
             sync_folder(place)
     shutil.rmtree(valid)
+
+
+def _moves(valid: Path) -> list[tuple[str, str]]:
+    """The moves of a valid change; a folder from elsewhere may ask for anything."""
+    try:
+        moves = json.loads((valid / _MOVES).read_text(encoding="utf-8"))
+        paths = [Path(path) for place, target in moves for path in (place, target)]
+        if any(path.anchor or ".." in path.parts for path in paths):
+            raise ValueError("it names what lies elsewhere")
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"The last change of {valid.parent} cannot be finished ({error}): if you "
+            f"do not know where the folder comes from, remove {valid}."
+        ) from error
+    return [(place, target) for place, target in moves]
 
 
 def _move(path: Path, target: Path) -> set[Path]:

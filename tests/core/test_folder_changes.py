@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -129,3 +130,30 @@ def test_one_waits_for_the_other_but_not_for_ever(tmp_path, monkeypatch):
     finally:
         done.set()
         other.join()
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [["images/a.tif", "../stolen"]],
+        [["../secret", "images/a.tif"]],
+        [["{outside}", "images/a.tif"]],
+        [["one"]],
+        {"a": 1},
+        7,
+    ],
+)
+def test_a_folder_from_elsewhere_moves_nothing_out_or_in(tmp_path, moves):
+    """What a stranger's training set calls its last change stays within the set."""
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    folder = tmp_path / "set"
+    TrainingSet(folder).add(*uniform(1)[:2], name="a")
+    (folder / ".change").mkdir()
+    text = json.dumps(moves).replace("{outside}", str(secret))
+    (folder / ".change" / "moves.json").write_text(text)
+    with pytest.raises(InputError, match="remove"):
+        TrainingSet(folder).samples()
+    assert secret.read_text() == "mine"
+    assert (folder / "images" / "a.tif").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret", "set"]
