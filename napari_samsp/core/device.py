@@ -48,7 +48,7 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def likes_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
     """Whether a device is made for products of bfloat16 numbers.
 
     Elsewhere they are slower than those of float32, on a CPU several times.
@@ -57,19 +57,31 @@ def likes_bfloat16(device: torch.device) -> bool:
     ----------
     device : torch.device
         Any.
-
-    Returns
-    -------
-    bool
-        Always False with ``$NAPARI_SAMSP_PRECISION`` set to ``float32``.
     """
-    if os.environ.get(PRECISION_VARIABLE) == "float32":
-        return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and (
         torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     )
+
+
+def likes_bfloat16(device: torch.device) -> bool:
+    """Whether to use products of bfloat16 numbers.
+
+    Parameters
+    ----------
+    device : torch.device
+        Any; False if it is not made for them.
+
+    Returns
+    -------
+    bool
+        On a GPU unless ``$NAPARI_SAMSP_PRECISION`` is ``float32``; on a CPU only if it
+        is ``bfloat16``: there, masks are stock SAM's unless one asks otherwise.
+    """
+    wanted = os.environ.get(PRECISION_VARIABLE)
+    asked = wanted != "float32" if device.type == "cuda" else wanted == "bfloat16"
+    return asked and has_bfloat16(device)
 
 
 def free_cores() -> int:

@@ -181,8 +181,8 @@ def _finish(folder: Path) -> None:
         for path in sorted((valid / _NEW).rglob("*")):
             if path.is_file():
                 touched |= _move(path, folder / path.relative_to(valid / _NEW))
-        for place in touched:
-            sync_folder(place)
+        for changed in touched:
+            sync_folder(changed)
     shutil.rmtree(valid)
 
 

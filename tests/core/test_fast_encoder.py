@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_samsp.core import chunked_attention, fast_encoder
 from napari_samsp.core.adapter import add_lora
-from napari_samsp.core.device import PRECISION_VARIABLE, likes_bfloat16
+from napari_samsp.core.device import PRECISION_VARIABLE, has_bfloat16, likes_bfloat16
 from napari_samsp.core.image_files import read_image
 from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import Architecture, build_sam
@@ -65,9 +65,9 @@ def test_lora_is_not_lost_on_the_way():
 def test_bfloat16_gives_the_same_masks(data, monkeypatch):
     """Embeddings that are near prove nothing: what counts is what is segmented."""
     monkeypatch.setattr(fast_encoder, "WORTH_IT_TOKENS", 0)
-    segmenter = Segmenter(device="cpu")
     labels = {}
     for bfloat16 in (False, True):
+        segmenter = Segmenter(device="cpu")  # each with embeddings of its own
         monkeypatch.setattr(fast_encoder, "likes_bfloat16", lambda _, b=bfloat16: b)
         labels[bfloat16] = [
             segmenter.segment(read_image(path), 2, tile="off")[-1].labels.ravel()
@@ -95,6 +95,8 @@ def test_lora_counts_in_bfloat16_too():
     assert torch.linalg.norm(near - exact) < 0.02 * torch.linalg.norm(exact)
 
 
-def test_float32_can_be_asked_for(monkeypatch):
-    monkeypatch.setenv(PRECISION_VARIABLE, "float32")
+def test_a_processor_rounds_only_when_asked_to(monkeypatch):
+    monkeypatch.delenv(PRECISION_VARIABLE, raising=False)
     assert not likes_bfloat16(torch.device("cpu"))
+    monkeypatch.setenv(PRECISION_VARIABLE, "bfloat16")
+    assert likes_bfloat16(torch.device("cpu")) == has_bfloat16(torch.device("cpu"))

@@ -146,7 +146,9 @@ def made_panel(qtbot, viewer, nuclei) -> CorrectPanel:
     """With an image and labels that are chosen."""
     image = viewer.add_image(nuclei[0], name="cells")
     labels = viewer.add_labels(nuclei[1].copy(), name="mine")
-    panel = CorrectPanel(viewer, lambda: image if image in viewer.layers else None)
+    panel = CorrectPanel(
+        viewer, lambda: image if image in viewer.layers else None, lambda: None
+    )
     qtbot.addWidget(panel)
     panel.labels.choose(labels)
     return panel
@@ -174,7 +176,7 @@ def test_a_set_that_is_deleted_while_it_is_shown(qtbot, viewer_model, nuclei, tm
 
 def test_two_windows_on_one_set(qtbot, viewer_model, nuclei, tmp_path):
     one = made_panel(qtbot, viewer_model, nuclei)
-    other = CorrectPanel(viewer_model, lambda: None)
+    other = CorrectPanel(viewer_model, lambda: None, lambda: None)
     qtbot.addWidget(other)
     one.set_folder(tmp_path)
     one.keep()

@@ -233,7 +233,7 @@ def test_correction_sets_in_the_widget(place, viewer_model, qtbot, tally, case):
         if folder != kind:
             (place / folder / "a.tif").write_bytes(tiff())
     make(place / kind / name)
-    panel = CorrectPanel(viewer_model, lambda: None)
+    panel = CorrectPanel(viewer_model, lambda: None, lambda: None)
     qtbot.addWidget(panel)
     panel.set_folder(place)
     for item in [

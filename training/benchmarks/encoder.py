@@ -28,7 +28,7 @@ import torch
 from segment_anything import sam_model_registry
 
 from napari_samsp.core import fast_encoder
-from napari_samsp.core.device import likes_bfloat16
+from napari_samsp.core.device import has_bfloat16
 from napari_samsp.core.image_files import read_image
 from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import (
@@ -56,7 +56,7 @@ def encoders(model: str) -> dict:
         "stock": stock.image_encoder,
         "float32": partial(fast_encoder.encode, ours, bfloat16=False),
     }
-    if likes_bfloat16(torch.device("cpu")):
+    if has_bfloat16(torch.device("cpu")):
         both["bfloat16"] = partial(fast_encoder.encode, ours, bfloat16=True)
     return both
 
@@ -101,7 +101,6 @@ def peak_megabytes(model: str, which: str, threads: int) -> float:
 def compare_masks(data: Path) -> None:
     """Print the Dice of bfloat16's masks against float32's, a line a set."""
     fast_encoder.WORTH_IT_TOKENS = 0
-    segmenter = Segmenter("samsp_tiny", device="cpu")
     print("\n| set | images | Dice of the masks, bfloat16 against float32 |")
     print("|---|---|---|")
     for folder in sorted(data.glob("*/images")):
@@ -110,6 +109,7 @@ def compare_masks(data: Path) -> None:
             both = []
             for bfloat16 in (False, True):
                 fast_encoder.likes_bfloat16 = lambda _, answer=bfloat16: answer
+                segmenter = Segmenter("samsp_tiny", device="cpu")
                 both.append(segmenter.segment(read_image(path), 3)[-1].labels)
             pairs.append(both)
         exact, near = (

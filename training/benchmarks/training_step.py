@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.chunked_attention import fast_products
-from napari_samsp.core.device import likes_bfloat16
+from napari_samsp.core.device import has_bfloat16
 from napari_samsp.core.sam import ARCHITECTURES, build_sam
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.train.augment import View
@@ -230,7 +230,7 @@ def main() -> None:
         print_peak(args.peak_of, args.model, args.size)
         return
     names = [
-        n for n in VARIANTS if n != "bfloat16" or likes_bfloat16(torch.device("cpu"))
+        n for n in VARIANTS if n != "bfloat16" or has_bfloat16(torch.device("cpu"))
     ]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     error = None
