@@ -172,7 +172,8 @@ def true_prompts(
     names = kind.split("+")
     boxes = points = dense = None
     if "box" in names:
-        boxes = jitter(boxes_of(masks, 1, valid[image_index]), labels.shape[-1])
+        true = boxes_of(masks, 1, valid[image_index])
+        boxes = jitter(true, torch.randn_like(true), labels.shape[-1])
     if "points" in names:
         noise = torch.rand(low.shape) * (low > 0.5)
         y_x = noise.flatten(1).argmax(1)

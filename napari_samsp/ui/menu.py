@@ -89,6 +89,17 @@ def show_disagreement(viewer: napari.viewer.Viewer) -> None:
     press(opened_widget(viewer), "samsp_disagreement")
 
 
+def show_next_slice(viewer: napari.viewer.Viewer) -> None:
+    """Go to the slice of a stack on which the iterations disagree most.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_next_slice")
+
+
 def keep_correction(viewer: napari.viewer.Viewer) -> None:
     """Store the corrected labels in the correction set.
 

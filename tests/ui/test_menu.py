@@ -15,7 +15,12 @@ from napari_samsp.ui.menu import KEYS
 from napari_samsp.ui.widget import SamSpWidget
 
 # What belongs to the end of a single run, or is only there for a model that is missing.
-WITHOUT_COMMAND = {"samsp_use_anyway", "samsp_download", "samsp_download_cancel"}
+WITHOUT_COMMAND = {
+    "samsp_use_anyway",
+    "samsp_resume",
+    "samsp_download",
+    "samsp_download_cancel",
+}
 
 
 def test_each_button_has_a_command(widget, monkeypatch):

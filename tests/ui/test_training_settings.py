@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_samsp.core.images import Scaling
 from napari_samsp.train.__main__ import parser
 from napari_samsp.train.config import SPEEDS
 from napari_samsp.ui.training_settings import TrainingSettings
@@ -18,5 +19,5 @@ def test_each_speed_is_explained_and_reaches_the_command(qtbot, speed):
     assert settings.speed.currentData() == "auto"
     settings.speed.setCurrentIndex(settings.speed.findData(speed))
     assert settings.speed_line.text() == SPEEDS.get(speed, settings.speed_line.text())
-    said = settings.arguments(Path("set"), Path("run"), "samsp_tiny", None)
+    said = settings.arguments(Path("set"), Path("run"), "samsp_tiny", None, Scaling())
     assert parser().parse_args(said).speed == speed
