@@ -167,11 +167,11 @@ def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredI
     try:
         series = file.series[0]
         shape, found = series.shape, series.axes.upper()
-        if series.size <= LARGE_PIXELS:
+        if is_large(shape):
+            array = _lazy_tiff(path, series)
+        else:
             check_size(path, shape)
             array = series.asarray()
-        else:
-            array = _lazy_tiff(path, series)
         voxels = of_tiff(file)
     except InputError:
         raise
@@ -247,11 +247,8 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
             scales.get("coordinateTransformations", ()),
         )
         names = "".join(str(axis["name"])[:1] for axis in known).upper()
-        array: Any = stored
-        if stored.size <= LARGE_PIXELS:
-            array = np.asarray(stored)
-        else:
-            array = _in_blocks(path, stored)
+        large = is_large(stored.shape)
+        array: Any = _in_blocks(path, stored) if large else np.asarray(stored)
     except InputError:
         raise
     except Exception as error:  # zarr and its codecs raise many kinds

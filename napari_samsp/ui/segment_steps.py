@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 GUI_FIRST_S = 0.3
 POLL_S = 0.05
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class SegmentationError(Exception):
@@ -305,8 +304,10 @@ def _load(request: SegmentRequest) -> Segmenter:
 
 
 def _explain(error: Exception) -> str:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+    # Imports torch: only the worker may.
+    from napari_samsp.core.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
         return (
             "There is not enough memory for this image and model: choose a smaller "
             "model, or a part of the image."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,9 @@ from napari_samsp.core.image_files import read_image
 from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import Architecture, build_sam
 from napari_samsp.core.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def encoder_of(architecture):
@@ -46,13 +51,18 @@ def test_chunks_windows_and_padding_change_nothing(grid, window, batch, scores, 
         assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_lora_is_not_lost_on_the_way():
+def with_lora() -> PeftModel:
+    """A small SAM whose LoRA says something, as after training."""
     torch.manual_seed(0)
-    sam = build_sam("samsp_tiny")
-    adapted = add_lora(sam, 4, "samsp_tiny")
+    adapted = add_lora(build_sam("samsp_tiny"), 4, "samsp_tiny")
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)
+    return adapted
+
+
+def test_lora_is_not_lost_on_the_way():
+    adapted = with_lora()
     encoder = adapted.get_base_model().image_encoder
     images = torch.randn(1, 3, 256, 256)
     with torch.inference_mode():
@@ -80,12 +90,7 @@ def test_bfloat16_gives_the_same_masks(data, monkeypatch):
 
 
 def test_lora_counts_in_bfloat16_too():
-    torch.manual_seed(0)
-    sam = build_sam("samsp_tiny")
-    adapted = add_lora(sam, 4, "samsp_tiny")
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
+    adapted = with_lora()
     encoder = adapted.get_base_model().image_encoder
     images = torch.randn(1, 3, 256, 256)
     with torch.inference_mode():
