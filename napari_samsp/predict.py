@@ -18,6 +18,7 @@ from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.core.atomic_files import remove_leftovers
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
+from napari_samsp.core.prompt_kind import check_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -60,6 +61,12 @@ def parser() -> Parser:
         "--objects",
         action=argparse.BooleanOptionalAction,
         help="one prompt per object, and instances (as the adapter was trained, or no)",
+    )
+    made.add_argument(
+        "--follow-slices",
+        action="store_true",
+        help="in stacks and series, prompt a plane first by the result of the one "
+        "before, along the last axis of the stack",
     )
     made.add_argument("--prompt", help="such as box+mask (the adapter's)")
     made.add_argument(
@@ -222,8 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
     images = find_images(args.input, args.output, args.recursive)
-    if args.iterations < 1:
-        raise InputError("--iterations must be at least 1.")
+    check_iterations(args.iterations)
     settings, fingerprint = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
     output = args.output.resolve()
@@ -279,6 +285,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         prompt=args.prompt,
         tile=args.tile,
         all_iterations=args.all_iterations,
+        follow_slices=args.follow_slices,
         channels=args.channel if args.channel is not None else args.channels,
         axes=args.axes.upper() if args.axes else None,
         output_format=args.format,

@@ -180,6 +180,31 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path, nuclei):
     assert sorted(f.name for f in out.iterdir()) == ["c.tif", "manifest.jsonl"]
 
 
+def test_slices_of_a_series_follow_each_other_if_asked(tmp_path, nuclei):
+    """Along the last axis of the stack, and in no other file."""
+    image = nuclei[0]
+    series = np.stack([image, image // 2 + 20] * 2).reshape(2, 2, *image.shape)
+    tifffile.imwrite(tmp_path / "a.tif", series, imagej=True, metadata={"axes": "TZYX"})
+    io.imsave(tmp_path / "b.png", image)
+    quick = [str(tmp_path), "--iterations", "1", "--tile", "off", "--all-iterations"]
+    for name, more in (("alone", []), ("after", ["--follow-slices"])):
+        main([*quick, "--output", str(tmp_path / name), *more])
+    alone, after = (
+        tifffile.imread(tmp_path / name / "a.iter0.tif") for name in ("alone", "after")
+    )
+    assert np.array_equal(alone[:, 0], after[:, 0])
+    segmenter = Segmenter()
+    for t in range(2):
+        (first,) = segmenter.segment(series[t, 0], 1, tile="off")
+        (second,) = segmenter.iterate(series[t, 1], 1, tile="off", before=first)
+        assert np.array_equal(after[t, 1], second.labels)
+    assert not np.array_equal(alone[:, 1], after[:, 1])
+    plain, same = (
+        tifffile.imread(tmp_path / name / "b.tif") for name in ("alone", "after")
+    )
+    assert np.array_equal(plain, same)
+
+
 def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
     for folder in ("p", "q", "empty"):
         (tmp_path / folder).mkdir()
@@ -191,7 +216,8 @@ def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
         (["empty"], "holds no image"),
         (["p/*.jpg"], "No image matches p/*.jpg"),
         (["p", "--channel", "x"], "numbers from 0"),
-        (["p", "--iterations", "0"], "at least 1"),
+        (["p", "--iterations", "0"], "from 1 to 100, not 0"),
+        (["p", "--iterations", "101"], "from 1 to 100, not 101"),
         (["p", "--adapter", "q"], "is not an adapter"),
     ):
         done = subprocess.run(

@@ -43,6 +43,8 @@ class Settings:
         As for its `segment`.
     all_iterations : bool
         Whether each iteration's labels are written too.
+    follow_slices : bool
+        Whether a plane of a stack is prompted by the result of the one before.
     channels : tuple of int or None
         The channels that are red, green and blue, or one that is gray.
     axes : str or None
@@ -62,6 +64,7 @@ class Settings:
     prompt: str | None = None
     tile: Literal["auto", "on", "off"] | int = "auto"
     all_iterations: bool = False
+    follow_slices: bool = False
     channels: tuple[int, ...] | None = None
     axes: str | None = None
     output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
@@ -180,6 +183,8 @@ def _segment(
     settings: Settings,
     progress: Callable[[float], None] | None,
 ) -> tuple[Path, ...]:
+    from napari_samsp.core.following import SliceFollower
+
     with open_image(job.image, settings.axes) as image, ExitStack() as stack:
         shape = image.labels_shape
         large = is_large(shape[-2:])
@@ -187,6 +192,11 @@ def _segment(
             raise InputError(
                 f"{job.image} is too large for --all-iterations: only the last "
                 "iteration's labels are written."
+            )
+        if large and settings.follow_slices:
+            raise InputError(
+                f"{job.image} is too large for --follow-slices: leave it out, and its "
+                "slices are segmented one by one."
             )
         names = [job.labels.name]
         if settings.all_iterations:
@@ -197,6 +207,9 @@ def _segment(
             for name in names
         ]
         planes = image.planes()
+        axis = len(image.plane_axes) - 1
+        follow = settings.follow_slices and axis >= 0
+        follower = SliceFollower(planes, axis if follow else None, settings.objects)
         for n, index in enumerate(planes):
             report = None
             if progress is not None:
@@ -210,10 +223,11 @@ def _segment(
                 )  # fmt: skip
             elif len(planes) == 1 or plane.min() < plane.max():
                 # What is blank in a stack has no objects.
-                for step in segmenter.iterate(
+                for found in segmenter.iterate(
                     plane, settings.iterations, settings.objects, channel_axis,
-                    settings.prompt, settings.tile, report,
+                    settings.prompt, settings.tile, report, follower.before(index),
                 ):  # fmt: skip
+                    step = follower.take(index, found)
                     if settings.all_iterations:
                         outputs[1 + step.iteration][...] = step.labels
                 outputs[0][...] = step.labels

@@ -44,7 +44,7 @@ class Iteration:
         ``(Y, X)`` float32, foreground above 0; with objects the largest of their
         maps.
     prompt : str or None
-        What it was prompted with, None for iteration 0.
+        What it was prompted with; None for iteration 0, unless it follows a slice.
     score : float
         SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
     iou_to_previous : float or None
@@ -77,6 +77,7 @@ def iterate_picture(
     tile: Tiling = "auto",
     progress: Callable[[float], None] | None = None,
     cache: ModelCache | None = None,
+    before: Iteration | None = None,
 ) -> Iterator[Iteration]:
     """Segment a picture in memory, iteration by iteration.
 
@@ -97,6 +98,9 @@ def iterate_picture(
         What it raises ends the work.
     cache : ModelCache, optional
         Where the embeddings of the tiles are looked up, and kept.
+    before : Iteration, optional
+        The last of the slice before, whose prompts iteration 0 takes; without any
+        foreground it changes nothing.
 
     Yields
     ------
@@ -105,6 +109,8 @@ def iterate_picture(
         tiles all of them at the end.
     """
     shape = picture.shape[:2]
+    if before is not None and not before.labels.any():
+        before = None
     embed = Encoder(model, picture, cache)
     grid = Grid(shape, field_of_view(model, embed, shape, tile))
     tiles = grid.tiles
@@ -115,7 +121,13 @@ def iterate_picture(
     previous: np.ndarray = np.empty(0)
     start = time.perf_counter()
     work = iterate_tiles(
-        model, embed, tiles, iterations, one_by_one=fits, progress=Progress(progress)
+        model,
+        embed,
+        tiles,
+        iterations,
+        one_by_one=fits,
+        progress=Progress(progress),
+        before=before,
     )
     for maps in work:
         t = maps.iteration
@@ -132,7 +144,7 @@ def iterate_picture(
             yield Iteration(
                 labels=step.labels,
                 logits=step.logits,
-                prompt=model.kind if t > 0 else None,
+                prompt=model.kind if t > 0 or before is not None else None,
                 score=step.score,
                 iou_to_previous=None if t == 0 else _iou(step.labels, previous),
                 seconds=step.seconds,

@@ -1,10 +1,21 @@
-"""The names of prompts. Needs no torch, so that settings are checked at once."""
+"""Which prompts, and how many. Needs no torch, so that settings are checked at once."""
 
 from __future__ import annotations
 
 from napari_samsp.core.errors import InputError
 
 KINDS = ("box", "mask", "points")
+MOST_ITERATIONS = 100
+"""Iterations level off after a few; memory and disk grow with their number."""
+
+
+def check_iterations(count: int) -> None:
+    """Raise `InputError` unless there can be so many iterations."""
+    if not 1 <= count <= MOST_ITERATIONS:
+        raise InputError(
+            f"The number of iterations must be from 1 to {MOST_ITERATIONS}, not "
+            f"{count}."
+        )
 
 
 def parse_kind(kind: str) -> frozenset[str]:

@@ -15,7 +15,7 @@ from napari_samsp.core.inference import Iteration, iterate_picture
 from napari_samsp.core.large_image import Written, segment_picture_into
 from napari_samsp.core.picture import Picture
 from napari_samsp.core.progress import Progress
-from napari_samsp.core.prompt_kind import parse_kind
+from napari_samsp.core.prompt_kind import check_iterations, parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ class Segmenter:
         prompt: str | None = None,
         tile: Tiling = "auto",
         progress: Callable[[float], None] | None = None,
+        before: Iteration | None = None,
     ) -> Iterator[Iteration]:
         """Segment an image and give each iteration as soon as it is ready.
 
@@ -156,6 +157,10 @@ class Segmenter:
         progress : callable, optional
             Called with the part that is done, 0 to 1, after every tile. What it
             raises ends the work.
+        before : Iteration, optional
+            The last one of the slice before in a stack, of equal height and width:
+            its objects are iteration 0's prompts, see
+            `napari_samsp.core.following.SliceFollower`.
 
         Yields
         ------
@@ -169,7 +174,14 @@ class Segmenter:
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
         picture = to_rgb8(image, channel_axis, self.scaling)
-        return iterate_picture(model, picture, iterations, tile, progress, self._cache)
+        if before is not None and before.labels.shape != picture.shape[:2]:
+            raise InputError(
+                f"The slice before has shape {before.labels.shape}, not "
+                f"{picture.shape[:2]}."
+            )
+        return iterate_picture(
+            model, picture, iterations, tile, progress, self._cache, before
+        )
 
     def segment_into(
         self,
@@ -230,8 +242,7 @@ class Segmenter:
         self, iterations: int, objects: bool, prompt: str | None, tile: Tiling
     ) -> tuple[SelfPrompting, Tiling]:
         """The model for these settings, and how much it sees at once."""
-        if iterations < 1:
-            raise InputError("The number of iterations must be at least 1.")
+        check_iterations(iterations)
         parse_kind(prompt or self.kind)
         if (
             tile == "auto"

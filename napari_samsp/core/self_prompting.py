@@ -183,6 +183,11 @@ class SelfPrompting(nn.Module):
             regions,
         )
 
+    def decode_freely(self, embeddings: Tensor) -> Decoding:
+        """Decode each of the ``(B, C, h, w)`` embeddings without a prompt."""
+        index = torch.arange(len(embeddings), device=embeddings.device)
+        return self.decode(embeddings, index)
+
     def _decode(
         self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -239,14 +244,37 @@ class SelfPrompting(nn.Module):
             ``(N, m, m)`` regions. With objects, N may be zero.
         """
         if self.objects:
-            inside = valid_cells(valid, self.mask_size, self.stride)
-            regions, index = components(previous.instances(len(valid)) * inside)
-            logits = _largest_logit(previous, len(valid))[index]
+            logits = _largest_logit(previous, len(valid))
+            return self.prompts_of(previous.instances(len(valid)), logits, valid)
+        logits = previous.logits.detach()
+        return self.prompts_of(logits > 0, logits, valid)
+
+    def prompts_of(
+        self, instances: Tensor, logits: Tensor, valid: Tensor
+    ) -> tuple[Prompt, Tensor, Tensor]:
+        """Make prompts from what is known of each image.
+
+        Parameters
+        ----------
+        instances : Tensor
+            ``(B, m, m)`` int or bool, 0 is background.
+        logits : Tensor
+            ``(B, m, m)`` low-res logits behind them.
+        valid : Tensor
+            As for `next_prompt`.
+
+        Returns
+        -------
+        tuple
+            As `next_prompt`.
+        """
+        instances = instances * valid_cells(valid, self.mask_size, self.stride)
+        if self.objects:
+            regions, index = components(instances)
         else:
-            index = previous.image_index
-            logits = previous.logits.detach()
-            inside = valid_cells(valid[index], self.mask_size, self.stride)
-            regions = (logits > 0) & inside
+            regions = instances > 0
+            index = torch.arange(len(valid), device=valid.device)
+        logits = logits[index]
         prompt = prompt_from_masks(
             self.kind, regions, logits, self.stride, valid[index]
         )
@@ -258,6 +286,7 @@ class SelfPrompting(nn.Module):
         valid: Tensor,
         iterations: int,
         at_most: int | None = None,
+        first: Decoding | None = None,
     ) -> Iterator[Decoding]:
         """Decode without a prompt, then from each iteration's own output.
 
@@ -271,6 +300,8 @@ class SelfPrompting(nn.Module):
             How many outputs, the prompt-free one included.
         at_most : int, optional
             Prompts an iteration; of more, so many are drawn at random (training).
+        first : Decoding, optional
+            Iteration 0, if it is not the one without a prompt.
 
         Yields
         ------
@@ -278,8 +309,7 @@ class SelfPrompting(nn.Module):
             Iteration 0, 1, ... A decoding of zero maps (no object left) is followed
             by decodings of zero maps.
         """
-        index = torch.arange(len(embeddings), device=embeddings.device)
-        current = self.decode(embeddings, index)
+        current = first if first is not None else self.decode_freely(embeddings)
         yield current
         for _ in range(iterations - 1):
             prompt, index, regions = self.next_prompt(current, valid)

@@ -9,6 +9,7 @@ import torch
 
 from napari_samsp.core import fast_encoder
 from napari_samsp.core.device import likes_bfloat16
+from napari_samsp.core.following import follow, seen_before
 from napari_samsp.core.letterbox import logits_to_image, stretch, to_model_input
 from napari_samsp.core.memory import in_batches
 from napari_samsp.core.progress import Progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samsp.core.embedding_cache import ModelCache
+    from napari_samsp.core.inference import Iteration
     from napari_samsp.core.picture import Picture
     from napari_samsp.core.self_prompting import Decoding, SelfPrompting
     from napari_samsp.core.tiles import Tile
@@ -143,6 +145,7 @@ def iterate_tiles(
     one_by_one: bool,
     wanted: Collection[int] | None = None,
     progress: Progress | None = None,
+    before: Iteration | None = None,
 ) -> Iterator[TileMaps]:
     """Run every iteration of every tile.
 
@@ -163,6 +166,8 @@ def iterate_tiles(
         The iterations whose maps are brought to full size and given. Default: all.
     progress : Progress, optional
         Is told after every tile and iteration, and within them.
+    before : Iteration, optional
+        Of the slice before, whose prompts iteration 0 takes.
 
     Yields
     ------
@@ -180,7 +185,9 @@ def iterate_tiles(
         work.sort(key=lambda step: step[1])
     done = 0
     for t, n in work:
-        run = runs[n] or _TileRun(model, embed, batches[n], iterations, progress)
+        run = runs[n] or _TileRun(
+            model, embed, batches[n], iterations, progress, before
+        )
         runs[n] = run if t + 1 < iterations else None
         for maps in run.next(t, t in wanted):
             done += 1
@@ -199,29 +206,32 @@ class _TileRun:
         tiles: list[Tile],
         iterations: int,
         progress: Progress,
+        before: Iteration | None = None,
     ) -> None:
         self._progress = progress
+        first = None
         with inference(model.device), progress.within(model.sam):
             embeddings, valid = embed(tiles)
+            if before is not None:
+                seen = seen_before(model, before, tiles, valid)
+                first = follow(model, embeddings, valid, *seen)
         self.model, self.tiles, self.size = model, tiles, embed.size
-        self.decodings = model.iterate(embeddings, valid, iterations)
+        self.decodings = model.iterate(embeddings, valid, iterations, first=first)
         self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))
 
     def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps | None]:
         """Decode the next iteration, and give it tile by tile if it is wanted."""
-        separate = self.model.objects and iteration > 0
         with inference(self.model.device), self._progress.within(self.model.sam):
             decoding = next(self.decodings)
         for n, tile in enumerate(self.tiles):
             maps = None
             if wanted:
                 with inference(self.model.device):
-                    maps = self._one(decoding, n, tile, iteration, separate)
+                    maps = self._one(decoding, n, tile, iteration)
             yield maps
 
-    def _one(
-        self, decoding: Decoding, n: int, tile: Tile, iteration: int, separate: bool
-    ) -> TileMaps:
+    def _one(self, decoding: Decoding, n: int, tile: Tile, iteration: int) -> TileMaps:
+        separate = self.model.objects and decoding.regions is not None
         mine = decoding.image_index == n
         logits, which = full_size(
             decoding.logits[mine], self.size, self.valid, tile.shape

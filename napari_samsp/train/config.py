@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
-from napari_samsp.core.prompt_kind import parse_kind
+from napari_samsp.core.prompt_kind import MOST_ITERATIONS, parse_kind
 
 SPEEDS = {
     "decoder": "Quickest: prompt encoder and mask decoder; for large models on a "
@@ -119,7 +119,7 @@ class TrainConfig:
             if not getattr(self, name) >= bound:
                 raise InputError(f"{name} must be at least {bound}.")
         most = {
-            "iterations": 100,
+            "iterations": MOST_ITERATIONS,
             "epochs": 1_000_000,
             "rank": 1024,
             "batch": 4096,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSizePolicy, QWidget
 
 from napari_samsp.ui.planes import Channels, PlaneIndex, first_scale, plane_axes
 
@@ -197,9 +197,26 @@ class SliceChooser(QWidget):
             "Segment the slice that is shown, or every slice into one layer an\n"
             "iteration; what is done stays when you stop",
         )
+        self.follow = QCheckBox("Follow slices")
+        self.follow.setObjectName("samsp_follow_slices")
+        self.follow.setToolTip(
+            "Prompt each slice first by the result of the one before, from the slice\n"
+            "that is shown to both ends. Helps where single slices are bad; where all\n"
+            "are good, slices by themselves are better."
+        )
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.combo)
+        layout.setColumnStretch(0, 1)
+        layout.addWidget(self.combo, 0, 0)
+        layout.addWidget(self.follow, 0, 1)
+        self.combo.currentIndexChanged.connect(
+            lambda _: self.follow.setVisible(bool(self.along))
+        )
+
+    @property
+    def follow_axis(self) -> int | None:
+        """The axis along which a slice is prompted by the one before, or None."""
+        return self.along[-1] if self.along and self.follow.isChecked() else None
 
     @property
     def along(self) -> tuple[int, ...]:

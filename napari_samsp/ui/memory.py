@@ -23,6 +23,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "adapter": (str, type(None)),
     "iterations": (int,),
     "objects": (bool,),
+    "follow_slices": (bool,),
     "scaling": (str,),
     "same_limits": (bool,),
     "minutes": (int, float),
@@ -53,6 +54,7 @@ class Memory:
             segmenting.adapter.changed,
             segmenting.iterations.valueChanged,
             segmenting.objects.toggled,
+            segmenting.slices.follow.toggled,
             segmenting.scaling.edited,
             widget.finetuning.settings.minutes.valueChanged,
         ):
@@ -79,6 +81,7 @@ class Memory:
             "adapter": str(adapter.folder) if adapter else None,
             "iterations": segmenting.iterations.value(),
             "objects": segmenting.objects.isChecked(),
+            "follow_slices": segmenting.slices.follow.isChecked(),
             "scaling": segmenting.scaling.choice_or_none(),
             "same_limits": segmenting.scaling.same.isChecked(),
             "minutes": self._widget.finetuning.settings.minutes.value(),
@@ -98,6 +101,8 @@ class Memory:
             segmenting.iterations.setValue(state["iterations"])
         if "objects" in state:
             segmenting.objects.setChecked(state["objects"])
+        if "follow_slices" in state:
+            segmenting.slices.follow.setChecked(state["follow_slices"])
         if "scaling" in state:
             segmenting.scaling.show_choice(state["scaling"])
         if "same_limits" in state:

@@ -10,6 +10,8 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import Dims
     from napari.layers import Image, Labels
 
@@ -137,7 +139,7 @@ def shown_plane(
 
 
 def planes_along(
-    layer: Image, shown: PlaneIndex, axes: tuple[int, ...]
+    layer: Image, shown: PlaneIndex, axes: tuple[int, ...], outward: bool = False
 ) -> tuple[PlaneIndex, ...]:
     """The planes that are parallel to one, the one itself first.
 
@@ -149,6 +151,9 @@ def planes_along(
         The one.
     axes : tuple of int
         Along which the others lie; other axes stay where they are.
+    outward : bool
+        Along the last of the axes go from the shown plane to the end, and then to
+        the start.
 
     Returns
     -------
@@ -156,9 +161,13 @@ def planes_along(
         The others in order.
     """
     shape = first_scale(layer).shape
-    ranges = [
+    ranges: list[Sequence[int | None]] = [
         range(shape[axis]) if axis in axes else (at,) for axis, at in enumerate(shown)
     ]
+    if outward:
+        at = shown[axes[-1]]
+        assert at is not None
+        ranges[axes[-1]] = [*range(at, shape[axes[-1]]), *range(at - 1, -1, -1)]
     return (shown, *(plane for plane in product(*ranges) if plane != shown))
 
 

@@ -213,6 +213,7 @@ class SegmentPanel(QWidget):
         channels, dims = self.channels.channels, self._viewer.dims
         plane, along = shown_plane(image, dims, channels), self.slices.along
         adapter, stack = self.adapter.adapter, None
+        follow_axis = self.slices.follow_axis
         iterations = self.iterations.value()
         read = PlaneReader.of(image, channels)
         if along and LazyPlane(read, plane).is_large:
@@ -226,7 +227,7 @@ class SegmentPanel(QWidget):
             stack = StackResult(shape, axes, iterations)
         return SegmentRequest(
             read=read,
-            planes=planes_along(image, plane, along),
+            planes=planes_along(image, plane, along, follow_axis is not None),
             model=self.model_name,
             adapter=adapter.folder if adapter else None,
             iterations=iterations,
@@ -234,6 +235,7 @@ class SegmentPanel(QWidget):
             scaling=self.scaling.scaling,
             same_limits=self.scaling.same.isChecked(),
             stack=stack,
+            follow_axis=follow_axis,
         )
 
     def _on_channels(self) -> None:

@@ -66,6 +66,8 @@ class SegmentRequest:
         Percentiles are of all planes together, not of each by itself.
     stack : StackResult or None
         Where the results of several planes go; allocated in the worker.
+    follow_axis : int or None
+        Along which a plane is prompted by its neighbour's result.
     """
 
     read: PlaneReader
@@ -77,6 +79,7 @@ class SegmentRequest:
     scaling: Scaling = field(default_factory=Scaling)
     same_limits: bool = True
     stack: StackResult | None = None
+    follow_axis: int | None = None
 
     @property
     def large_plane(self) -> LazyPlane | None:
@@ -210,6 +213,7 @@ def _planes(
         return request.read(plane)
 
     from napari_samsp.core.common_limits import fixed
+    from napari_samsp.core.following import SliceFollower
 
     stack, scaling = request.stack, request.scaling
     if (large := request.large_plane) is not None:
@@ -219,14 +223,17 @@ def _planes(
         stack.allocate()
         if request.same_limits:
             scaling = fixed(scaling, read, request.planes)
+    follower = SliceFollower(request.planes, request.follow_axis, request.objects)
     for plane in request.planes:
         progress(0.0)
         try:
             pixels = read(plane)
             seen = segmenter.scaling = fixed(scaling, pixels.__getitem__, [...])
-            for iteration in _iterations(
-                request, segmenter, pixels, stop_if_asked, progress
+            before = follower.before(plane)
+            for found in _iterations(
+                request, segmenter, pixels, before, stop_if_asked, progress
             ):
+                iteration = follower.take(plane, found)
                 if stack is not None:
                     stack.remember(iteration.iteration, plane, iteration.labels)
                 yield Segmented(plane, Summary.of(iteration), iteration.labels, seen)
@@ -268,13 +275,14 @@ def _iterations(
     request: SegmentRequest,
     segmenter: Segmenter,
     pixels: np.ndarray,
+    before: Iteration | None,
     stop_if_asked: Callable[[], None],
     progress: Callable[[float], None],
 ) -> Iterator[Iteration]:
     from napari_samsp.core.interrupt import interruptible
 
     going = segmenter.iterate(
-        pixels, request.iterations, request.objects, progress=progress
+        pixels, request.iterations, request.objects, progress=progress, before=before
     )
     while True:
         # Not around a yield: a worker that is told to quit stays there for ever.

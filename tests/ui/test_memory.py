@@ -37,6 +37,7 @@ def shown(widget) -> tuple:
         chosen.name if chosen else None,
         segmenting.iterations.value(),
         segmenting.objects.isChecked(),
+        segmenting.slices.follow.isChecked(),
         widget.finetuning.settings.minutes.value(),
     )
 
@@ -45,9 +46,10 @@ def test_the_next_widget_is_as_the_last_one_was_left(adapter, viewer, widget, qt
     widget.segmenting.adapter.choose(adapter)
     widget.segmenting.iterations.setValue(5)
     widget.segmenting.objects.setChecked(False)  # the adapter had set it
+    widget.segmenting.slices.follow.setChecked(True)
     widget.finetuning.settings.minutes.setValue(12.5)
     qtbot.waitUntil(widget_file().is_file, timeout=5_000)
-    expected = ("samsp_tiny", "monday", 5, False, 12.5)
+    expected = ("samsp_tiny", "monday", 5, False, True, 12.5)
     assert shown(again(viewer, qtbot)) == expected
 
 

@@ -106,6 +106,40 @@ def test_a_user_is_asked_only_where_there_is_a_choice(viewer, widget, stack):
     ]  # fmt: skip
 
 
+def test_slices_follow_each_other_from_the_shown_one_to_both_ends(
+    viewer, widget, segment, all_slices, stack
+):
+    """As `Segmenter` does it, slice by slice; the empty one has nothing to hand on."""
+    follow = widget.segmenting.slices.follow
+    viewer.add_image(stack[[1, 1, 2, 3, 0]])
+    viewer.dims.set_current_step(0, 1)
+    assert follow.isHidden()
+    all_slices()
+    assert not follow.isHidden()
+    assert not follow.isChecked()
+    follow.setChecked(True)
+    widget.segmenting.iterations.setValue(2)
+    widget.segmenting.objects.setChecked(True)
+    order = []
+    widget.segmenting.run.iterated.connect(lambda step: order.append(step.plane[0]))
+    segment()
+    assert order == [1, 1, 3, 3, 4, 4, 0, 0]
+    layers = results(viewer)
+    pixels = viewer.layers[0].data
+    segmenter = Segmenter(scaling=fixed(Scaling(), pixels.__getitem__, range(5)))
+    shown = segmenter.segment(pixels[1], 2, objects=True)
+    first = list(segmenter.iterate(pixels[0], 2, True, before=shown[-1]))
+    for layer, one, other in zip(layers, shown, first, strict=True):
+        assert np.array_equal(layer.data[1], one.labels)
+        assert np.array_equal(layer.data[0] > 0, other.labels > 0)
+    assert first[0].prompt is not None
+    # What goes on has its number; numbers that ended are not given again.
+    last = layers[-1].data
+    same = (last[0] > 0) & (last[1] > 0)
+    assert np.mean(last[0][same] == last[1][same]) > 0.9
+    assert not set(np.unique(last[1])) & set(np.unique(last[3])) - {0}
+
+
 def test_one_stack_of_a_time_series(viewer, widget, segment, all_slices, stack):
     series = da.stack([da.from_array(stack // 2), da.from_array(stack)])
     image = viewer.add_image(series, axis_labels=("t", "z", "y", "x"))

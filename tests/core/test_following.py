@@ -1,0 +1,219 @@
+"""Slices of a stack that take their first prompt from the slice before."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage import draw
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.following import (
+    SliceFollower,
+    continued,
+    follow,
+    seen_before,
+)
+from napari_samsp.core.letterbox import fit, logits_to_image
+from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.core.tiles import Grid
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(device="cpu")
+
+
+def dice(labels, truth):
+    both = np.count_nonzero((labels > 0) & (truth > 0))
+    return 2 * both / (np.count_nonzero(labels) + np.count_nonzero(truth))
+
+
+def followed(segmenter, stack, iterations=2, objects=False, **settings):
+    """The iterations of every slice, each after the one before."""
+    indices = [(n,) for n in range(len(stack))]
+    follower = SliceFollower(indices, 0, objects)
+    return [
+        [
+            follower.take(index, one)
+            for one in segmenter.iterate(
+                image, iterations, objects, before=follower.before(index), **settings
+            )
+        ]
+        for index, image in zip(indices, stack, strict=True)
+    ]
+
+
+@pytest.fixture
+def one_bad(nuclei):
+    """One bright disc, then the same in noise, and the truth: (96, 160)."""
+    labels = np.zeros((96, 160), np.int32)
+    labels[draw.disk((40, 90), 25)] = 1
+    rng = np.random.default_rng(0)
+    good = np.where(labels > 0, 170, 30) + rng.normal(0, 8, labels.shape)
+    bad = np.where(labels > 0, 108, 100) + rng.normal(0, 50, labels.shape)
+    return [part.clip(0, 255).astype(np.uint8) for part in (good, bad)], labels
+
+
+@pytest.mark.parametrize("tile", ["off", 100])
+def test_a_bad_slice_is_helped_by_the_good_one_before(segmenter, one_bad, tile):
+    stack, truth = one_bad
+    alone = segmenter.segment(stack[1], 1, tile=tile)[0]
+    _, (helped,) = followed(segmenter, stack, 1, tile=tile)
+    assert helped.prompt == "box+mask"
+    assert alone.prompt is None
+    assert dice(helped.labels, truth) > dice(alone.labels, truth) + 0.1
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_after_an_empty_slice_nothing_changes(segmenter, nuclei, objects):
+    image = nuclei[0]
+    alone = segmenter.segment(image, 2, objects)
+    empty = dataclasses.replace(
+        alone[-1], labels=np.zeros_like(alone[-1].labels), logits=-alone[-1].logits
+    )
+    after = list(segmenter.iterate(image, 2, objects, before=empty))
+    for one, other in zip(alone, after, strict=True):
+        assert np.array_equal(one.labels, other.labels)
+        assert one.prompt == other.prompt
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_what_jumps_in_size_is_found_anew(segmenter, nuclei, objects):
+    """The slice before claims a few pixels, far from anything."""
+    image, truth = nuclei
+    alone = segmenter.segment(image, 1, objects, tile="off")[0]
+    labels = np.zeros_like(truth)
+    labels[44:50, 150:160] = 1
+    claim = dataclasses.replace(
+        alone, labels=labels, logits=np.where(labels, 5, -5).astype(np.float32)
+    )
+    (after,) = segmenter.iterate(image, 1, objects, tile="off", before=claim)
+    assert dice(after.labels, alone.labels) > 0.95
+    assert dice(after.labels, truth) > 0.6
+
+
+def test_objects_that_come_in_are_found_and_known_ones_keep_their_numbers(
+    segmenter, nuclei
+):
+    image, truth = nuclei
+    fewer = np.where(np.isin(truth, (2, 5)), 30, image).astype(np.uint8)
+    first, second = followed(segmenter, [fewer, image], objects=True, tile="off")
+    for before, after in zip(first[-1:] * 2, second, strict=True):
+        numbers = {}
+        for number in range(1, 7):
+            inside = truth == number
+            numbers[number] = [
+                int(np.bincount(step.labels[inside]).argmax())
+                for step in (before, after)
+            ]
+        assert numbers[2][0] == numbers[5][0] == 0
+        assert numbers[2][1] != numbers[5][1]
+        assert min(numbers[2][1], numbers[5][1]) > before.labels.max()
+        for number in (1, 3, 4, 6):
+            assert numbers[number][0] == numbers[number][1] > 0
+
+
+@pytest.mark.parametrize("tile", ["off", 90])
+def test_a_slice_that_repeats_itself_stays_as_it_is(segmenter, nuclei, tile):
+    image = nuclei[0]
+    first, second = followed(segmenter, [image, image], 3, objects=True, tile=tile)
+    assert dice(second[0].labels, first[-1].labels) > 0.9
+    assert len(np.unique(second[-1].labels)) == len(np.unique(first[-1].labels))
+
+
+@given(
+    shape=st.tuples(st.integers(20, 300), st.integers(20, 300)),
+    size=st.one_of(st.none(), st.integers(32, 128)),
+)
+def test_logits_come_back_to_the_grid_they_were_made_on(model, shape, size):
+    """Through the image's pixels, which are more than the grid's cells."""
+    tiles = Grid(shape, size).tiles[-1:]
+    side = model.sam.image_encoder.img_size
+    valid = torch.tensor([fit(tiles[0].shape, side)])
+    cells = torch.arange(model.mask_size).float()
+    low = torch.sin(cells / 5)[:, None] + torch.cos(cells / 7)
+    full = logits_to_image(low[None], side, tuple(valid[0].tolist()), tiles[0].shape)
+    logits = np.zeros(shape, np.float32)
+    logits[tiles[0].window] = full[0].numpy()
+
+    class Before:
+        pass
+
+    before = Before()
+    before.labels, before.logits = (logits > 0).astype(np.int32), logits
+    labels, back = seen_before(model, before, tiles, valid)
+    assert torch.equal(labels > 0, back > 0)
+    rows, columns = (int(n) // model.stride for n in valid[0])
+    smallest = min(tiles[0].shape)
+    if smallest < model.mask_size:
+        return  # pixels are fewer than cells: only the middle of each is known
+    inside = (0, slice(1, rows - 1), slice(1, columns - 1))
+    assert (back[inside] - low[inside[1:]]).abs().max() < 0.25
+
+
+@pytest.fixture(scope="module")
+def model(segmenter) -> SelfPrompting:
+    return SelfPrompting(segmenter.sam, "box+mask")
+
+
+def test_images_of_a_batch_follow_on_their_own(segmenter, nuclei):
+    """One has something before it, one has nothing."""
+    ours = SelfPrompting(segmenter.sam, "box", objects=False)
+    side = segmenter.input_size
+    with torch.inference_mode():
+        embeddings = ours.encode(torch.randn(2, 3, side, side))
+        valid = torch.tensor([[side, side // 2], [side, side]])
+        m = ours.mask_size
+        labels = torch.zeros(2, m, m, dtype=torch.int64)
+        labels[1, 10:40, 5:30] = 1
+        logits = torch.where(labels > 0, 5.0, -5.0)
+        free = ours.decode_freely(embeddings)
+        both = follow(ours, embeddings, valid, labels, logits)
+        alone = follow(ours, embeddings[1:], valid[1:], labels[1:], logits[1:])
+    assert torch.equal(both.logits[0], free.logits[0])
+    torch.testing.assert_close(both.logits[1:], alone.logits, atol=1e-3, rtol=0)
+
+
+def test_another_size_is_refused(segmenter, nuclei):
+    image = nuclei[0]
+    before = segmenter.segment(image, 1)[-1]
+    with pytest.raises(InputError, match=r"slice before has shape \(96, 160\)"):
+        list(segmenter.iterate(image.T, 1, before=before))
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ([0, 1, 2, 3], [None, 0, 1, 2]),
+        ([2, 3, 4, 1, 0], [None, 2, 3, 2, 1]),
+        ([2, 4, 1], [None, None, 2]),
+    ],
+)
+def test_each_slice_follows_its_neighbour(segmenter, nuclei, order, expected):
+    (step,) = segmenter.segment(nuclei[0], 1)
+    indices = [(7, n, None, None) for n in order]
+    follower = SliceFollower(indices, 1, False)
+    got = []
+    for index in indices:
+        before = follower.before(index)
+        got.append(None if before is None else int(before.score))
+        follower.take(index, dataclasses.replace(step, score=float(index[1])))
+        assert len(follower._done) <= 2
+    assert got == expected
+    assert SliceFollower(indices, None, False).before(indices[0]) is None
+
+
+def test_numbers_go_on_or_are_new():
+    before = np.array([[3, 3, 3, 0, 8, 8, 0, 0]], np.int32)
+    labels = np.array([[1, 2, 2, 0, 5, 5, 0, 4]], np.int32)
+    got = continued(labels, before, 9)
+    # 3 goes on in what shares most with it; what it lost, and what came, are new.
+    assert got.tolist() == [[10, 3, 3, 0, 8, 8, 0, 11]]
+    assert continued(labels, None, 9).tolist() == [[10, 11, 11, 0, 13, 13, 0, 12]]
+    assert not continued(np.zeros_like(labels), before, 9).any()
