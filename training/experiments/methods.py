@@ -92,7 +92,11 @@ def forest(job: Job) -> Predictor:
         features.append(flat[pick])
         classes.append((picture.labels > 0).ravel()[pick])
     model = RandomForestClassifier(
-        100, max_depth=20, min_samples_leaf=5, n_jobs=-1, random_state=job.seed
+        100,
+        max_depth=20,
+        min_samples_leaf=5,
+        n_jobs=torch.get_num_threads(),
+        random_state=job.seed,
     )
     model.fit(np.concatenate(features), np.concatenate(classes))
 
@@ -163,6 +167,8 @@ def trained(**settings: object) -> Callable[[Job], Predictor]:
                 "minutes": job.minutes,
                 "seed": job.seed,
                 "objects": job.objects,
+                "speed": "everywhere",
+                "threads": torch.get_num_threads(),
                 **settings,
             }
         )
@@ -184,8 +190,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "forest": forest,
     "unet": unet,
     "untrained": untrained,
-    # LoRA that stays what it is at the start: nothing.
-    "decoder": trained(iterations=1, rate=1e-12),
+    "decoder": trained(iterations=1, speed="decoder"),
     "lora": trained(iterations=1),
     "lora+sp": trained(distill=0.0),
     "sam-sp": trained(),

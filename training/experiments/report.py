@@ -3,8 +3,9 @@
     python training/experiments/report.py results.csv... --output FOLDER
 
 Writes ``tables.md``: for every set and number of training images, each method's mean
-over the seeds with a 95 % interval (Student's t) at iterations 0, 1, ...; and
-``iterations.png``, the same as curves.
+over the seeds with a 95 % interval (Student's t) at iterations 0, 1, ..., and what
+SAM-SP adds to others on the same images with the same seed; and ``iterations.png``, the
+first as curves.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ from scipy import stats
 
 ITERATES = 2
 """A method with fewer iterations is a line, not a curve."""
+COMPARISONS = {
+    "iteration 1 above iteration 0": (("sam-sp", 1), ("sam-sp", 0)),
+    "self-prompting: above LoRA without it": (("sam-sp", 1), ("lora", 0)),
+    "self-distillation: above the same without it": (("sam-sp", 1), ("lora+sp", 1)),
+    "above the U-Net": (("sam-sp", 1), ("unet", 0)),
+    "above the random forest": (("sam-sp", 1), ("forest", 0)),
+}
+"""Method and iteration that is judged, and those that it is compared with."""
 
 
 def half_width(values: pd.Series) -> float:
@@ -30,7 +39,6 @@ def half_width(values: pd.Series) -> float:
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean, interval and number of seeds of each method's iterations."""
-    rows = rows.assign(figure=rows["ap50"].where(rows["objects"], rows["dice"]))
     keys = ["data", "objects", "images", "method", "iteration"]
     return (
         rows.groupby(keys, sort=False)["figure"]
@@ -53,6 +61,32 @@ def table(part: pd.DataFrame) -> str:
         content = [str(method), *(cells.get(t, "") for t in range(last + 1))]
         lines.append(f"| {' | '.join(content)} | {figures['seeds'].max()} |")
     return "\n".join(lines)
+
+
+def differences(rows: pd.DataFrame) -> str:
+    """`COMPARISONS`, a set a column, and over all sets; empty if nothing compares."""
+    runs = rows.set_index(["method", "iteration", "data", "images", "seed"])["figure"]
+    known = set(runs.index.droplevel([2, 3, 4]))
+    sets = list(rows["data"].unique())
+    lines = []
+    for claim, (ours, other) in COMPARISONS.items():
+        if not {ours, other} <= known:
+            continue
+        gain = (runs.loc[ours] - runs.loc[other]).dropna()
+        parts = [gain[gain.index.get_level_values("data") == name] for name in sets]
+        cells = [_signed(part) for part in [*parts, gain]]
+        lines.append(f"| {claim} | {' | '.join(cells)} |")
+    if not lines:
+        return ""
+    head = f"| SAM-SP at iteration 1 | {' | '.join([*sets, 'all runs'])} |"
+    return "\n".join([head, f"|{'---|' * (len(sets) + 2)}", *lines]) + "\n"
+
+
+def _signed(values: pd.Series) -> str:
+    if values.empty:
+        return ""
+    interval = f" ± {half_width(values):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():+.3f}{interval}"
 
 
 def draw(summary: pd.DataFrame, path: Path) -> None:
@@ -84,6 +118,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     args = parser.parse_args()
     rows = pd.concat([pd.read_csv(path) for path in args.results])
+    rows["figure"] = rows["ap50"].where(rows["objects"], rows["dice"])
     summary = summarise(rows)
     args.output.mkdir(parents=True, exist_ok=True)
     sections = [
@@ -92,6 +127,7 @@ def main() -> None:
         f"(mean over the seeds, 95 % interval)\n\n{table(part)}\n"
         for (data, images), part in summary.groupby(["data", "images"], sort=False)
     ]
+    sections.append(differences(rows))
     (args.output / "tables.md").write_text("\n".join(sections), encoding="utf-8")
     draw(summary, args.output / "iterations.png")
 

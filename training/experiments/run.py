@@ -14,7 +14,9 @@ import csv
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, fields
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,8 @@ class Recipe:
     tests : int
         Test images at most, evenly spread over the set; 0 for all.
     base : str
-        Base model.
+        Base model. ``--base SET=FILE`` gives a set another one, such as one that was
+        pretrained without it.
     """
 
     data: list[str]
@@ -92,6 +95,7 @@ class Row:
     method: str
     images: str
     seed: int
+    base: str
     minutes: float
     objects: bool
     iteration: int
@@ -110,10 +114,13 @@ def pictures(pairs: list[Pair]) -> list[Picture]:
     ]
 
 
-def experiment(
-    recipe: Recipe, data: str, method: str, count: int | str, seed: int, folder: Path
-) -> list[Row]:
+Task = tuple[str, str, int | str, int]
+"""Set, method, number of training images, seed."""
+
+
+def experiment(recipe: Recipe, task: Task, folder: Path, base: str) -> list[Row]:
     """Train one method once, and test all its iterations."""
+    data, method, count, seed = task
     pool = training_pairs(folder / data)
     if count != "all":
         order = np.random.default_rng(seed).permutation(len(pool))
@@ -126,7 +133,7 @@ def experiment(
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         job = Job(
-            pictures(pool), Path(work), recipe.base, recipe.minutes, recipe.iterations,
+            pictures(pool), Path(work), base, recipe.minutes, recipe.iterations,
             seed, objects,
         )  # fmt: skip
         predict = METHODS[method](job)
@@ -146,7 +153,7 @@ def experiment(
     seconds = time.monotonic() - begun
     return [
         Row(
-            data, method, str(count), seed, recipe.minutes, objects, t,
+            data, method, str(count), seed, Path(base).stem, recipe.minutes, objects, t,
             *(round(float(v), 5) for v in mean), len(tests), round(seconds, 1),
         )
         for t, mean in enumerate(np.mean(figures, axis=0))
@@ -179,11 +186,17 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("data", type=Path, help="the folder of the sets")
     parser.add_argument("--output", type=Path, required=True, help="a CSV file")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
+    parser.add_argument(
+        "--base", action="append", default=[], metavar="SET=FILE",
+        help="another base model for a set",
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    parser.add_argument("--threads", type=int, default=1, help="of each of them")
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
     recipe = Recipe.read(args.recipe)
+    bases = dict(text.split("=", 1) for text in args.base)
+    if unknown := sorted(set(bases) - set(recipe.data)):
+        parser.error(f"--base: the recipe has no set {', '.join(unknown)}")
     known = done(args.output)
     todo = [
         (data, method, count, seed)
@@ -193,10 +206,23 @@ def main() -> None:
         for method in recipe.methods
         if (data, method, str(count), str(seed)) not in known
     ]
-    for one in track(todo, description=args.recipe.stem):
-        rows = experiment(recipe, *one, args.data)
-        append(args.output, rows)
-        print(*one, " ".join(f"{row.dice:.3f}" for row in rows), flush=True)
+    with ProcessPoolExecutor(
+        args.jobs, get_context("spawn"), torch.set_num_threads, (args.threads,)
+    ) as pool:
+        running = {
+            pool.submit(
+                experiment, recipe, task, args.data, bases.get(task[0], recipe.base)
+            ): task
+            for task in todo
+        }
+        done_so_far = track(
+            as_completed(running), description=args.recipe.stem, total=len(todo)
+        )
+        for future in done_so_far:
+            rows = future.result()
+            append(args.output, rows)
+            figures = " ".join(f"{row.dice:.3f}" for row in rows)
+            print(*running[future], figures, flush=True)
 
 
 if __name__ == "__main__":
