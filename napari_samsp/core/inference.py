@@ -11,6 +11,7 @@ import torch
 
 from napari_samsp.core.closer_look import WORTH_IT, look
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.metrics import iou
 from napari_samsp.core.mosaic import Mosaic
 from napari_samsp.core.progress import Progress
 from napari_samsp.core.tile_run import (
@@ -146,7 +147,7 @@ def iterate_picture(
                 logits=step.logits,
                 prompt=model.kind if t > 0 or before is not None else None,
                 score=step.score,
-                iou_to_previous=None if t == 0 else _iou(step.labels, previous),
+                iou_to_previous=None if t == 0 else iou(step.labels, previous),
                 seconds=step.seconds,
                 iteration=t,
                 iterations=iterations,
@@ -224,10 +225,3 @@ def _first_look(model: SelfPrompting, embed: Encoder, shape: tuple[int, int]) ->
     found = look(foreground, shape, embed.size, embed.patch)
     # Where nothing is seen, single objects may be too small to be seen.
     return found or (embed.size if model.objects else max(shape))
-
-
-def _iou(labels: np.ndarray, previous: np.ndarray) -> float:
-    union = np.count_nonzero((labels > 0) | (previous > 0))
-    if union == 0:
-        return 1.0
-    return float(np.count_nonzero((labels > 0) & (previous > 0)) / union)

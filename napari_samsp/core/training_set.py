@@ -24,6 +24,8 @@ from napari_samsp.core.image_files import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_samsp.core.folder_changes import Change
 
 MASK_SUFFIXES = (".tif", ".tiff", ".png")
@@ -78,8 +80,8 @@ class Sample:
             image, labels = read_image(self.image), read_labels(self.mask)
         if image.ndim not in (2, 3) or image.shape[:2] != labels.shape:
             raise InputError(
-                f"{self.name}: the image is {_size(image)} but its mask is "
-                f"{_size(labels)}; they must have the same height and width."
+                f"{self.name}: the image is {size_text(image.shape)} but its mask is "
+                f"{size_text(labels.shape)}; they must have the same height and width."
             )
         return image, labels
 
@@ -222,7 +224,8 @@ class TrainingSet:
             )
         if image.shape[:2] != labels.shape:
             raise InputError(
-                f"The image is {_size(image)} but its mask is {_size(labels)}."
+                f"The image is {size_text(image.shape)} but its mask is "
+                f"{size_text(labels.shape)}."
             )
         replace = info.pop("replace", False)
         wished = str(info.pop("name", "image"))
@@ -405,8 +408,9 @@ def _safe_name(wished: str) -> str:
     return name or "image"
 
 
-def _size(array: np.ndarray) -> str:
-    return " x ".join(str(n) for n in array.shape[:2])
+def size_text(shape: Sequence[int]) -> str:
+    """The first two sides of an image as a message gives them, such as "480 x 640"."""
+    return " x ".join(str(n) for n in shape[:2])
 
 
 def _some(names: list[str]) -> str:

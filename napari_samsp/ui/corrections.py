@@ -10,6 +10,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
+from napari_samsp.core.training_set import size_text
 from napari_samsp.ui.large_plane import LazyPlane
 from napari_samsp.ui.planes import (
     Channels,
@@ -113,13 +114,14 @@ def collect(
     prediction = None if source is None else source.prediction_of(plane)
     if in_image.shape[:2] != in_labels.shape:
         raise InputError(
-            f"{labels.name} is {_size(in_labels)} pixels but {image.name} is "
-            f"{_size(in_image)}: they do not belong together."
+            f"{labels.name} is {size_text(in_labels.shape)} pixels but {image.name} is "
+            f"{size_text(in_image.shape)}: they do not belong together."
         )
     if shapes is None and in_image.is_large:
         raise InputError(
-            f"{image.name} is {_size(in_image)} pixels, too many for one correction: "
-            "draw a rectangle in a Shapes layer and choose that as the region."
+            f"{image.name} is {size_text(in_image.shape)} pixels, too many for "
+            "one correction: draw a rectangle in a Shapes layer and choose that as the "
+            "region."
         )
     info: dict[str, Any] = {}
     window: tuple[slice, slice] = np.s_[:, :]
@@ -227,7 +229,3 @@ def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
         if stored.shape == image.shape and np.array_equal(stored, image):
             return sample
     return None
-
-
-def _size(array: LazyPlane) -> str:
-    return " x ".join(str(n) for n in array.shape[:2])
