@@ -198,11 +198,17 @@ def _degraded(low: torch.Tensor) -> torch.Tensor:
 
 
 def step_loss(
-    model: SelfPrompting, batch: View, clear: torch.Tensor, kind: str, objects: bool
+    model: SelfPrompting,
+    batch: View,
+    clear: torch.Tensor,
+    kind: str,
+    objects: bool,
+    iterations: int,
 ) -> dict[str, torch.Tensor]:
-    """The losses of one batch: no prompt, true prompt, and each one's own prompt."""
+    """The losses of one batch: no prompt, true prompt, and each one's own prompts."""
     size, stride = model.mask_size, model.stride
-    embeddings = model.encode(batch.image)
+    with torch.set_grad_enabled(model.sam.image_encoder.pos_embed.requires_grad):
+        embeddings = model.encode(batch.image)
     weight = valid_cells(batch.valid, size, stride).float()
     whole = coverage(batch.labels > 0, size)
     apart = coverage(separated(batch.labels), size)
@@ -225,17 +231,20 @@ def step_loss(
         losses["true"], losses["true_error"] = judged(decoded, target, index)
 
     model.objects = objects
-    prompt, index, regions = model.next_prompt(first, batch.valid)
-    if objects:
-        pick = torch.randperm(len(index))[:SELF_PROMPTED_OBJECTS]
-        prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
-        target = coverage(match_objects(regions, index, batch.labels)[0], size)
-    else:
-        target = whole
-    if len(index):
-        own = model.decode(embeddings, index, prompt, regions)
+    last = first
+    for t in range(1, iterations):
+        prompt, index, regions = model.next_prompt(last, batch.valid)
+        if objects:
+            pick = torch.randperm(len(index))[:SELF_PROMPTED_OBJECTS]
+            prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
+            target = coverage(match_objects(regions, index, batch.labels)[0], size)
+        else:
+            target = whole
+        if not len(index):
+            break
+        last = model.decode(embeddings, index, prompt, regions)
         counts = None if objects else clear
-        losses["own"], losses["own_error"] = judged(own, target, index, counts)
+        losses[f"own{t}"], losses[f"own{t}_error"] = judged(last, target, index, counts)
     return losses
 
 
@@ -256,6 +265,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--iterations", type=int, default=2, help="the prompt-free one included"
+    )
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="keep the image encoder as it is"
+    )
+    parser.add_argument(
+        "--average", type=float, default=0.999, help="decay of the weights' average"
+    )
     parser.add_argument("--leave-out", nargs="*", default=[], help="sets not to use")
     parser.add_argument("--start", help="a model or checkpoint to go on from")
     parser.add_argument("--resume", action="store_true")
@@ -272,11 +290,13 @@ def main() -> None:
     for name, parameter in sam.named_parameters():
         if name.endswith("pos_embed") and not args.start:
             torch.nn.init.trunc_normal_(parameter, std=0.02)
+    sam.image_encoder.requires_grad_(not args.decoder_only)
     model = SelfPrompting(sam, "box+mask")
     average = AveragedModel(
-        sam, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True
+        sam, multi_avg_fn=get_ema_multi_avg_fn(args.average), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(sam.parameters(), args.rate, weight_decay=0.05)
+    trained = [p for p in sam.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, args.rate, weight_decay=0.05)
     step, spent = 0, 0.0
     if args.resume and state_file.exists():
         state = torch.load(state_file, weights_only=True)
@@ -304,11 +324,12 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, step, args.rate)
         kind = rng.choice(list(PROMPTS), p=list(PROMPTS.values()))
-        losses = step_loss(model, batch, clear, kind, objects=rng.random() < 0.5)
+        objects = rng.random() < 0.5
+        losses = step_loss(model, batch, clear, kind, objects, args.iterations)
         total = sum(v for k, v in losses.items() if not k.endswith("_error"))
         optimizer.zero_grad()
         total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
         if math.isfinite(norm):
             optimizer.step()
             average.update_parameters(sam)

@@ -27,7 +27,6 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from methods import METHODS, Job
 from real_images import Pair, test_pairs, training_pairs
-from rich.progress import track
 
 from napari_samsp.core.image_files import read_image, read_labels
 from napari_samsp.core.images import to_rgb8
@@ -215,14 +214,11 @@ def main() -> None:
             ): task
             for task in todo
         }
-        done_so_far = track(
-            as_completed(running), description=args.recipe.stem, total=len(todo)
-        )
-        for future in done_so_far:
+        for n, future in enumerate(as_completed(running), start=1):
             rows = future.result()
             append(args.output, rows)
             figures = " ".join(f"{row.dice:.3f}" for row in rows)
-            print(*running[future], figures, flush=True)
+            print(f"{n}/{len(todo)}", *running[future], figures, flush=True)
 
 
 if __name__ == "__main__":
