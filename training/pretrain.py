@@ -15,6 +15,7 @@ import json
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ from napari_samsp.train.losses import (
     match_objects,
     separated,
 )
-from napari_samsp.train.objective import jitter
+from napari_samsp.train.objective import jitter, smooth_noise
 from napari_samsp.train.symmetry import symmetry_of
 
 # Sets and their share of the real images; chase_db1's licence is not verified. What
@@ -63,6 +64,8 @@ CLOSEST = {"dsb2018": 110}
 of other sets need what surrounds them; there it is half the image."""
 OBJECTS_PER_IMAGE = 2
 SELF_PROMPTED_OBJECTS = 16
+PROMPT_ERRORS = 20.0
+"""Logits; as in fine-tuning."""
 
 
 class Mixture(Dataset):
@@ -231,9 +234,11 @@ def step_loss(
         losses["true"], losses["true_error"] = judged(decoded, target, index)
 
     model.objects = objects
+    errors = PROMPT_ERRORS * smooth_noise(torch.randint(2**31, (len(whole),)), size)
     last = first
     for t in range(1, iterations):
-        prompt, index, regions = model.next_prompt(last, batch.valid)
+        wrong = replace(last, logits=last.logits + errors[last.image_index])
+        prompt, index, regions = model.next_prompt(wrong, batch.valid)
         if objects:
             pick = torch.randperm(len(index))[:SELF_PROMPTED_OBJECTS]
             prompt, index, regions = prompt.select(pick), index[pick], regions[pick]

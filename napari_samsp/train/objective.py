@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, boxes_of
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 OBJECTS_PER_STEP = 32
 """Objects that one step trains on, drawn at random if an image has more."""
+BLOBS = 8
+"""Errors of prompts are blobs, so many along a side."""
+NOISE = 0x5EED
+"""Keeps an image's noise apart from its other random numbers."""
 SCORE_WEIGHT = 0.1
 """Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
 
@@ -94,12 +100,16 @@ class Objective(nn.Module):
         image, labels, valid, seeds = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
+        errors = self.config.prompt_errors * smooth_noise(seeds, batch.size).to(image)
         decodings = list(
             self.model.iterate(
                 embeddings,
                 valid,
                 self.config.iterations,
                 self.objects_per_step if self.model.objects else None,
+                lambda said: replace(
+                    said, logits=said.logits + errors[said.image_index]
+                ),
             )
         )
         none = embeddings.new_zeros(0)
@@ -112,7 +122,9 @@ class Objective(nn.Module):
             terms.append((1.0, losses))
         losses = none
         if self.config.distill and len(decodings) > 1 and len(decodings[-1].logits):
-            losses = self._distillation(decodings[0], decodings[-1], batch)
+            # What was told wrongly is no teacher.
+            told_right = (errors == 0).flatten(1).all(1)
+            losses = self._distillation(decodings[0], decodings[-1], batch, told_right)
         terms.append((self.config.distill, losses))
         losses = none
         if self.config.true_prompts:
@@ -123,7 +135,9 @@ class Objective(nn.Module):
         terms.append((self.config.true_prompts, losses))
         return terms
 
-    def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
+    def _distillation(
+        self, first: Decoding, last: Decoding, batch: _Batch, taught: Tensor
+    ) -> Tensor:
         student = first.logits
         if self.model.objects:
             # The teacher of an image is the largest logit of its objects; where it
@@ -132,13 +146,14 @@ class Objective(nn.Module):
             teacher = torch.full_like(student, -torch.inf).scatter_reduce(
                 0, index, last.logits.detach(), "amax"
             )
-            taught = torch.isfinite(teacher).flatten(1).all(1)
-            student, teacher = student[taught], teacher[taught]
+            taught = taught & torch.isfinite(teacher).flatten(1).all(1)
             # It fills the seams, which the student leaves open.
-            weight = (batch.weight * (batch.whole == batch.apart))[taught]
+            weight = batch.weight * (batch.whole == batch.apart)
         else:
             teacher, weight = last.logits, batch.weight
-        return distillation_loss(student, teacher, weight, self.config.temperature)
+        return distillation_loss(
+            student[taught], teacher[taught], weight[taught], self.config.temperature
+        )
 
 
 class _Batch:
@@ -164,6 +179,36 @@ class _Batch:
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]
         return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
+
+
+def smooth_noise(seeds: Tensor, size: int) -> Tensor:
+    """What is added to an output before it becomes a prompt: the errors of new images.
+
+    Of the few images that it trains on a model soon knows the masks. Trained on such
+    prompts alone it would learn to believe them, also where they are wrong.
+
+    Parameters
+    ----------
+    seeds : Tensor
+        ``(B,)`` int64: an image's noise depends on its own alone.
+    size : int
+        Side of the low-res grid.
+
+    Returns
+    -------
+    Tensor
+        ``(B, size, size)`` float32: blobs and a shift, of a random strength up to 1;
+        every other image has none.
+    """
+    fields = []
+    for seed in seeds.tolist():
+        generator = torch.Generator().manual_seed(seed ^ NOISE)
+        strength = (2 * torch.rand((), generator=generator) - 1).clamp(min=0)
+        shift = torch.randn((), generator=generator) / 2
+        blobs = torch.randn(1, 1, BLOBS, BLOBS, generator=generator)
+        blobs = F.interpolate(blobs, (size, size), mode="bicubic")[0, 0]
+        fields.append(strength * (blobs + shift))
+    return torch.stack(fields)
 
 
 def true_boxes(

@@ -194,6 +194,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "lora": trained(iterations=1),
     "lora+sp": trained(distill=0.0),
     "sam-sp": trained(),
+    "sam-sp, prompts as they are": trained(prompt_errors=0.0),
     "components": components,
     # Prompts per object at inference, by a model that was trained for whole images.
     "objects untrained-for": trained(objects=False),
