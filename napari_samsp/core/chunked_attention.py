@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cache
 from math import prod
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
@@ -196,20 +197,43 @@ def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:
     ]
 
 
+class _Precision:
+    """Torch's setting is the process's, and threads that want it come and go."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = Lock(), 0, "highest"
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_float32_matmul_precision()
+                if _medium_is_exact():
+                    torch.set_float32_matmul_precision("medium")
+            self._users += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                torch.set_float32_matmul_precision(self._before)
+
+
+_precision = _Precision()
+
+
 @contextmanager
 def fast_products() -> Iterator[None]:
     """Let float32 products go the way that oneDNN knows, where that is exact.
 
     "medium" allows less than float32. Most processors do not make use of that, and
-    only get the faster library; those that do (Intel's AMX) are found out.
+    only get the faster library; those that do (Intel's AMX) are found out. What was
+    set before is set again when the last of all threads is through.
     """
-    before = torch.get_float32_matmul_precision()
-    if _medium_is_exact():
-        torch.set_float32_matmul_precision("medium")
+    _precision.acquire()
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _precision.release()
 
 
 @cache

@@ -96,6 +96,11 @@ class EmbeddingCache:
     memory_bytes : int
         Most that is held in memory.
 
+    Attributes
+    ----------
+    memory_bytes : int
+        As given.
+
     Raises
     ------
     InputError
@@ -110,7 +115,7 @@ class EmbeddingCache:
     ) -> None:
         self._disk_bytes = _asked_bytes() if disk_bytes is None else disk_bytes
         self._folder = folder if self._disk_bytes > 0 else None
-        self._memory_bytes = memory_bytes
+        self.memory_bytes = memory_bytes
         self._held: OrderedDict[str, Tensor] = OrderedDict()
         self._written: int | None = None
         self._lock = Lock()
@@ -149,7 +154,7 @@ class EmbeddingCache:
     def _hold(self, key: str, embedding: Tensor) -> None:
         self._held[key] = embedding
         self._held.move_to_end(key)
-        while sum(held.nbytes for held in self._held.values()) > self._memory_bytes:
+        while sum(held.nbytes for held in self._held.values()) > self.memory_bytes:
             self._held.popitem(last=False)
 
     def _make_room(self, wanted: int) -> None:
@@ -189,6 +194,11 @@ class ModelCache:
 
     def __init__(self, cache: EmbeddingCache, encoder: nn.Module) -> None:
         self._cache, self._encoder = cache, encoder
+
+    @property
+    def memory_bytes(self) -> int:
+        """Most that the cache holds in memory."""
+        return self._cache.memory_bytes
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from napari_samsp.core.tile_run import TileMaps
 
 Tiling = Literal["auto", "on", "off"] | int
+AHEAD = 4
+"""What is embedded ahead of time takes at most this part of the cache's memory, so that
+it does not drive out what is in use."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,40 @@ def iterate_picture(
             )
             previous = step.labels
             start = time.perf_counter()
+
+
+def embed_picture(
+    model: SelfPrompting,
+    picture: np.ndarray | Picture,
+    cache: ModelCache,
+    tile: Tiling = "auto",
+) -> bool:
+    """Keep the embeddings that `iterate_picture` will look up.
+
+    Parameters
+    ----------
+    model, picture, cache, tile
+        As there.
+
+    Returns
+    -------
+    bool
+        Whether they are kept; False if there are too many of them.
+    """
+    embed = Encoder(model, picture, cache)
+    embed.at_once = 1
+    room = min(cache.memory_bytes // AHEAD, EMBEDDINGS_BYTES)
+    most = room // embed.bytes_per_tile
+    shape = picture.shape[:2]
+    if not most:
+        return False
+    tiles = Grid(shape, field_of_view(model, embed, shape, tile)).tiles
+    if len(tiles) > most:
+        return False
+    for one in tiles:
+        with inference(model.device):
+            embed([one])
+    return True
 
 
 class _Step:

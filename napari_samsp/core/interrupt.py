@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import nn
+
+
+class StoppedError(Exception):
+    """For a check to raise, and for whoever made it to catch."""
 
 
 @contextmanager
@@ -25,9 +30,33 @@ def interruptible(model: nn.Module, check: Callable[[], None]) -> Iterator[None]
     check : callable
         What it raises ends the forward pass.
     """
-    hooks = [
-        part.register_forward_pre_hook(lambda *_: check()) for part in model.modules()
-    ]
+    with called_before(model.modules(), check):
+        yield
+
+
+@contextmanager
+def called_before(
+    modules: Iterable[nn.Module], call: Callable[[], None]
+) -> Iterator[None]:
+    """Have something called whenever one of some modules begins to compute.
+
+    Only where it does so in this thread: another may use the same model at the same
+    time, with calls of its own.
+
+    Parameters
+    ----------
+    modules : iterable of torch.nn.Module
+        Left as they were in the end.
+    call : callable
+        What it raises ends the forward pass.
+    """
+    mine = threading.get_ident()
+
+    def here(*_: object) -> None:
+        if threading.get_ident() == mine:
+            call()
+
+    hooks = [module.register_forward_pre_hook(here) for module in modules]
     try:
         yield
     finally:

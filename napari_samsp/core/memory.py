@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, TypeVar
 
+import psutil
 import torch
 
 from napari_samsp.core.errors import InputError
@@ -25,6 +26,24 @@ def is_out_of_memory(error: BaseException) -> bool:
         words in said
         for words in ("out of memory", "not enough memory", "can't allocate memory")
     )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had without driving anything out.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of others than CUDA's, the computer's own memory is what counts.
+
+    Returns
+    -------
+    int
+        In bytes.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def in_batches(

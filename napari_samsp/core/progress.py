@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from napari_samsp.core.interrupt import called_before
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -40,12 +42,5 @@ class Progress:
             yield
             return
         modules = [block.norm1 for block in sam.image_encoder.blocks]
-        hooks = [
-            module.register_forward_pre_hook(lambda *_: self.beat())
-            for module in (*modules, sam.prompt_encoder)
-        ]
-        try:
+        with called_before([*modules, sam.prompt_encoder], self.beat):
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()

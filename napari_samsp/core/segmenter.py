@@ -11,7 +11,7 @@ from napari_samsp.core.device import choose_device
 from napari_samsp.core.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.inference import Iteration, iterate_picture
+from napari_samsp.core.inference import Iteration, embed_picture, iterate_picture
 from napari_samsp.core.large_image import Written, segment_picture_into
 from napari_samsp.core.picture import Picture
 from napari_samsp.core.progress import Progress
@@ -182,6 +182,40 @@ class Segmenter:
         return iterate_picture(
             model, picture, iterations, tile, progress, self._cache, before
         )
+
+    def embed(
+        self,
+        image: Any,
+        objects: bool = False,
+        channel_axis: int | None = None,
+        tile: Tiling = "auto",
+        scaling: Scaling | None = None,
+    ) -> bool:
+        """Do what takes long in segmenting an image: put its embeddings into the cache.
+
+        Another thread may segment meanwhile.
+
+        Parameters
+        ----------
+        image, objects, channel_axis, tile
+            As it will be segmented.
+        scaling : Scaling, optional
+            Default: the segmenter's own.
+
+        Returns
+        -------
+        bool
+            Whether the cache has them all. False, with little or nothing done, if they
+            are more than it should be filled with.
+
+        Raises
+        ------
+        InputError
+            As `segment`.
+        """
+        model, tile = self._prepare(1, objects, None, tile)
+        picture = to_rgb8(image, channel_axis, scaling or self.scaling)
+        return embed_picture(model, picture, self._cache, tile)
 
     def segment_into(
         self,

@@ -171,6 +171,41 @@ def planes_along(
     return (shown, *(plane for plane in product(*ranges) if plane != shown))
 
 
+def next_plane(
+    layer: Image, plane: PlaneIndex, axis: int, direction: int
+) -> PlaneIndex | None:
+    """The plane beside another one.
+
+    Parameters
+    ----------
+    layer : Image
+        Whose.
+    plane : PlaneIndex
+        The other.
+    axis : int
+        Along which.
+    direction : int
+        1 or -1 as the viewer counts; 0 if there is none: the one after, or else the
+        one before.
+
+    Returns
+    -------
+    PlaneIndex or None
+        None if the layer ends there, or shows that axis in the plane.
+    """
+    at = plane[axis]
+    if at is None:
+        return None
+    # A layer that is drawn mirrored is counted from its end.
+    step = direction if layer.scale[axis] > 0 else -direction
+    steps = (step,) if step else (1, -1)
+    length = first_scale(layer).shape[axis]
+    found = next((at + step for step in steps if 0 <= at + step < length), None)
+    if found is None:
+        return None
+    return (*plane[:axis], found, *plane[axis + 1 :])
+
+
 def plane_within(plane: PlaneIndex, labels: Labels) -> PlaneIndex:
     """Where a plane of an image is in labels that lie on it.
 

@@ -26,6 +26,7 @@ from napari_samsp.ui.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.iteration_table import IterationTable
 from napari_samsp.ui.large_plane import LARGE, LazyPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.look_ahead import LookAhead
 from napari_samsp.ui.model_chooser import ModelChooser
 from napari_samsp.ui.planes import (
     PlaneReader,
@@ -86,6 +87,8 @@ class SegmentPanel(QWidget):
         self.run.skipped.connect(self._on_skipped)
         self.run.failed.connect(self._on_failed)
         self.run.ended.connect(self._on_ended)
+        self.ahead = LookAhead(viewer.dims)
+        self.destroyed.connect(self.ahead.stop)
 
         self.image = LayerChooser(viewer, Image, tooltip="The image to segment")
         self.hint = QLabel(NO_IMAGE)
@@ -161,6 +164,7 @@ class SegmentPanel(QWidget):
         self._hide_results()
         self.table.clear_rows()
         self.status.emit("Loading the model…")
+        self.ahead.stop()
         self.run.start(request, f"SAM-SP: {image.name}")
         self.update_state()
         self.busy.emit(True)
@@ -286,6 +290,14 @@ class SegmentPanel(QWidget):
             self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        results, segmenter = self.results, self.run.segmenter
+        if results is None or segmenter is None or self.run.stopping:
+            return
+        if results.done and not results.problem:
+            self.ahead.start(results.image, results.request, segmenter)
 
     def _tell_progress(self) -> None:
         if self._report is not None and not self.run.stopping:

@@ -29,6 +29,8 @@ from napari_samsp.ui.segment_steps import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_samsp.core.segmenter import Segmenter
+
 BREATH_MS = 20
 """Between two turns, for the GUI to draw and to answer."""
 TURN_S = 0.02
@@ -88,16 +90,20 @@ class SegmentRun(QObject):
         return self._workplace.part_of_plane
 
     @property
+    def segmenter(self) -> Segmenter | None:
+        """The model in memory."""
+        loaded = self._workplace.loaded
+        return loaded.segmenter if loaded else None
+
+    @property
     def model_name(self) -> str:
         """The base model in memory, or its file's name."""
-        loaded = self._workplace.loaded
-        return loaded.segmenter.model_name if loaded else ""
+        return self.segmenter.model_name if self.segmenter else ""
 
     @property
     def adapter_name(self) -> str | None:
         """The adapter of the model in memory."""
-        loaded = self._workplace.loaded
-        return loaded.segmenter.adapter_name if loaded else None
+        return self.segmenter.adapter_name if self.segmenter else None
 
     def start(self, request: SegmentRequest, title: str) -> None:
         """Begin.

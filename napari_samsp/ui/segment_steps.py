@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folders import embeddings_folder
 from napari_samsp.core.images import Scaling
+from napari_samsp.core.interrupt import StoppedError, interruptible
 from napari_samsp.core.torch_guard import import_torch
 from napari_samsp.ui.large_plane import LazyPlane, pyramid
 from napari_samsp.ui.stack_result import on_disk
@@ -177,7 +178,7 @@ def segment_steps(
 
     def stop_if_asked() -> None:
         if stop.is_set():
-            raise _StoppedError
+            raise StoppedError
 
     def progress(part: float) -> None:
         workplace.part_of_plane = part
@@ -194,7 +195,7 @@ def segment_steps(
         loaded = workplace.loaded
         yield loaded
         yield from _planes(request, loaded.segmenter, stop_if_asked, progress)
-    except _StoppedError:
+    except StoppedError:
         return
     except InputError as error:
         yield Refused(str(error))
@@ -251,8 +252,6 @@ def _large(
     stop_if_asked: Callable[[], None],
     progress: Callable[[float], None],
 ) -> Segmented:
-    from napari_samsp.core.interrupt import interruptible
-
     labels = on_disk(pixels.shape[:2])
     segmenter.scaling = request.scaling
     with interruptible(segmenter.sam, stop_if_asked):
@@ -279,8 +278,6 @@ def _iterations(
     stop_if_asked: Callable[[], None],
     progress: Callable[[float], None],
 ) -> Iterator[Iteration]:
-    from napari_samsp.core.interrupt import interruptible
-
     going = segmenter.iterate(
         pixels, request.iterations, request.objects, progress=progress, before=before
     )
@@ -291,10 +288,6 @@ def _iterations(
         if iteration is None:
             return
         yield iteration
-
-
-class _StoppedError(Exception):
-    """The user asked to stop."""
 
 
 def _load(request: SegmentRequest) -> Segmenter:

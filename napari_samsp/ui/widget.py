@@ -124,6 +124,7 @@ class SamSpWidget(QWidget):
         dims = self._viewer.dims.events
         for emitter in (dims.order, dims.ndim, dims.axis_labels):
             emitter.connect(self.segmenting.refresh_axes)
+        dims.current_step.connect(self.segmenting.ahead.follow)
 
         def forget() -> None:
             # A viewer can outlive its widget, and would call into a deleted object.
@@ -132,6 +133,7 @@ class SamSpWidget(QWidget):
             active.disconnect(self._follow_selection)
             for emitter in (dims.order, dims.ndim, dims.axis_labels):
                 emitter.disconnect(self.segmenting.refresh_axes)
+            dims.current_step.disconnect(self.segmenting.ahead.follow)
 
         self.destroyed.connect(forget)
 
@@ -175,6 +177,7 @@ class SamSpWidget(QWidget):
     def _on_busy(self, _busy: bool) -> None:
         segments = self.segmenting.run.running
         trains = self.finetuning.process.running
+        self.segmenting.ahead.allow(not trains)
         self.stop_button.setEnabled(segments or trains)
         what = "segmenting" if segments else "training; the best adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")

@@ -191,3 +191,28 @@ def test_kept_embeddings_cannot_be_changed_from_outside():
     cache.put("a", mine)
     mine.zero_()
     assert torch.equal(cache.get("a"), ONE)
+
+
+@pytest.mark.parametrize("settings", [{}, {"objects": True}, {"tile": 100}])
+def test_an_image_that_was_embedded_needs_no_encoding(nuclei, encodings, settings):
+    image, _ = nuclei
+    segmenter = Segmenter()
+    scaling = Scaling("limits", 10, 200)
+    assert segmenter.embed(image, scaling=scaling, **settings)
+    done = sum(encodings)
+    segmenter.scaling = scaling
+    found = segmenter.segment(image, **settings)
+    assert 0 < done == sum(encodings)
+    fresh = Segmenter(scaling=scaling).segment(image, **settings)
+    assert (found[-1].labels == fresh[-1].labels).all()
+
+
+def test_embedding_ahead_leaves_most_of_the_memory(nuclei, encodings):
+    """There is room for eight embeddings: two may be ahead, six not."""
+    image, _ = nuclei
+    segmenter = Segmenter(cache=EmbeddingCache(memory_bytes=2**20))
+    assert not segmenter.embed(image, tile=60)
+    assert not encodings
+    assert segmenter.embed(image, tile=100)
+    assert sum(encodings) == 2
+    assert not Segmenter(cache=EmbeddingCache(memory_bytes=2**18)).embed(image)

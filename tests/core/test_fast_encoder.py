@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,3 +106,24 @@ def test_a_processor_rounds_only_when_asked_to(monkeypatch):
     assert not likes_bfloat16(torch.device("cpu"))
     monkeypatch.setenv(PRECISION_VARIABLE, "bfloat16")
     assert likes_bfloat16(torch.device("cpu")) == has_bfloat16(torch.device("cpu"))
+
+
+def test_the_precision_is_put_back_when_the_last_thread_is_through(monkeypatch):
+    """Two that overlap, the first of them ending first."""
+    monkeypatch.setattr(chunked_attention, "_medium_is_exact", lambda: True)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def other():
+        with chunked_attention.fast_products():
+            inside.set()
+            assert go_on.wait(60)
+
+    before = torch.get_float32_matmul_precision()
+    thread = threading.Thread(target=other)
+    with chunked_attention.fast_products():
+        thread.start()
+        assert inside.wait(60)
+    assert torch.get_float32_matmul_precision() == "medium" != before
+    go_on.set()
+    thread.join()
+    assert torch.get_float32_matmul_precision() == before

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -32,3 +34,21 @@ def test_a_forward_pass_ends_in_the_middle(nuclei):
     again = segmenter.segment(nuclei[0], 1)[0]
     assert asked == blocks + 1
     assert np.array_equal(again.labels, Segmenter().segment(nuclei[0], 1)[0].labels)
+
+
+def test_another_thread_goes_on_with_the_same_model(nuclei):
+    segmenter = Segmenter()
+    expected = segmenter.segment(nuclei[0], 1)[0].labels
+    said = []
+
+    def stop():
+        raise _StoppedError
+
+    def elsewhere():
+        said.append(segmenter.segment(nuclei[0], 1)[0].labels)
+
+    with interruptible(segmenter.sam, stop):
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert np.array_equal(said[0], expected)
