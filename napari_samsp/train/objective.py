@@ -107,7 +107,7 @@ class Objective(nn.Module):
                 valid,
                 self.config.iterations,
                 self.objects_per_step if self.model.objects else None,
-                lambda said: replace(
+                disturb=lambda said: replace(
                     said, logits=said.logits + errors[said.image_index]
                 ),
             )
