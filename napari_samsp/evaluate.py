@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -16,8 +18,12 @@ from rich.text import Text
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_labels
+from napari_samsp.core.image_files import as_labels, read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
+from napari_samsp.core.stored_image import open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUFFIXES = (".tif", ".tiff", ".png")
 TITLES = {
@@ -115,7 +121,8 @@ def evaluate(
     Returns
     -------
     dict
-        `napari_samsp.core.metrics.scores` by name.
+        `napari_samsp.core.metrics.scores` by name; of a stack by name and slice, such
+        as ``embryo t0 z12``.
 
     Raises
     ------
@@ -131,12 +138,44 @@ def evaluate(
         transient=True,
         disable=not console.is_terminal,
     ):
-        labels, truth = read_labels(prediction), read_labels(mask)
         try:
-            figures[name] = scores(labels, truth, objects, tolerance)
+            for where, labels, truth in _slices(prediction, mask):
+                figures[name + where] = scores(labels, truth, objects, tolerance)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     return figures
+
+
+def _slices(
+    prediction: Path, mask: Path
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The pairs of slices of two files, and where they are; of 2D files the one."""
+    with ExitStack() as files:
+        stacks = []
+        for path in (prediction, mask):
+            image = files.enter_context(open_image(path))
+            stacks.append(image if image.plane_axes else None)
+        labels, truth = stacks
+        if labels is None or truth is None:
+            yield "", read_labels(prediction), read_labels(mask)
+            return
+        if labels.labels_shape != truth.labels_shape:
+            sides = (
+                " x ".join(map(str, stack.labels_shape)) for stack in (labels, truth)
+            )
+            raise InputError(
+                "The prediction is {} but the mask is {}; sizes must be equal.".format(
+                    *sides
+                )
+            )
+        axes = truth.plane_axes.lower()
+        for index in truth.planes():
+            where = "".join(f" {a}{n}" for a, n in zip(axes, index, strict=True))
+            ours, theirs = (
+                as_labels(np.asarray(stack.plane(index)[0]), str(path))
+                for stack, path in ((labels, prediction), (truth, mask))
+            )
+            yield where, ours, theirs
 
 
 def report(figures: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -229,7 +268,8 @@ def _show(content: dict[str, Any], pairing: Pairing) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m napari_samsp.evaluate",
-        description="Compare predicted label images with masks of the same names.",
+        description="Compare predicted label images with masks of the same names; "
+        "stacks slice by slice.",
         examples="""
         python -m napari_samsp.evaluate predictions masks
         python -m napari_samsp.evaluate predictions masks --objects --json figures.json

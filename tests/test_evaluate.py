@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_samsp.core.errors import InputError
@@ -110,6 +111,31 @@ def test_a_name_that_looks_like_an_iteration(tmp_path: Path, nuclei) -> None:
 def test_sizes_that_differ_are_named(folders, nuclei) -> None:
     write_labels(folders[0] / "short.tif", nuclei[1].T)
     with pytest.raises(InputError, match="short: The prediction is 160 x 96"):
+        run_main(folders)
+
+
+def test_stacks_are_judged_slice_by_slice(folders, nuclei, tmp_path) -> None:
+    """With the axes of the file, whether it is OME-TIFF, ImageJ's or plain."""
+    predictions, masks = folders
+    truth = nuclei[1].astype(np.uint16)
+    stack = np.stack([truth, np.where(truth == 3, 0, truth), 0 * truth])
+    axes = {"metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(masks / "s.tif", np.stack([truth] * 3), imagej=True, **axes)
+    tifffile.imwrite(predictions / "s.tif", stack, ome=True, **axes)
+    target = tmp_path / "figures.json"
+    assert run_main(folders, "--objects", "--json", str(target)) == 0
+    content = json.loads(target.read_text())
+    images = content["images"]
+    for name, slice_ in (("perfect", "s z0"), ("short", "s z1"), ("empty", "s z2")):
+        assert images[slice_] == pytest.approx(images[name])
+    assert content["dice"]["n"] == 6
+    tifffile.imwrite(predictions / "s.tif", stack[:2], ome=True, **axes)
+    with pytest.raises(InputError, match=r"s: .*is 2 x 96 x 160 but .* 3 x 96 x 160"):
+        run_main(folders)
+    tifffile.imwrite(predictions / "s.tif", truth)
+    with pytest.raises(
+        InputError, match=r"s: The mask .*s\.tif has shape \(3, 96, 160"
+    ):
         run_main(folders)
 
 
