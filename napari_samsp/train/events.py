@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """The run goes on otherwise than was asked; ``message`` says how, and why."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class EpochEnded:
     """An epoch ended and was judged.
 
@@ -147,10 +154,8 @@ class Failed:
     message: str
 
 
-Event = Started | Stepped | EpochEnded | Finished | Failed
-_KINDS = {
-    kind.__name__: kind for kind in (Started, Stepped, EpochEnded, Finished, Failed)
-}
+Event = Started | Stepped | Noted | EpochEnded | Finished | Failed
+_KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def to_json(event: Event) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ from napari_samsp.train.events import (
     Event,
     Figures,
     Finished,
+    Noted,
     Started,
     Stepped,
 )
@@ -57,6 +59,7 @@ from napari_samsp.train.speed import (
     kept_views,
     operations_per_second,
 )
+from napari_samsp.train.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,6 +244,12 @@ class _Run:
         self.objective = Objective(
             self.model, config, self.processes.total, self.processes.count
         ).to(self.accelerator.device)
+        self.step = Step(
+            self.objective,
+            self.model,
+            lambda text: self.report(Noted(text)),
+            partial(torch.autocast, device.type, torch.bfloat16, self.bfloat16),
+        )
         self.average = RunningMean(self.peft)
         self.card = AdapterCard(
             base=loaded.name,
@@ -328,11 +337,7 @@ class _Run:
             factor = min(1.0, done / WARM_UP_STEPS) * _fall(time_done)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-            with torch.autocast(device.type, torch.bfloat16, self.bfloat16):
-                loss = self.objective(View(*(t.to(device) for t in batch)))
-            self.optimizer.zero_grad()
-            if loss.requires_grad:
-                loss.backward()
+            loss = self.step.backward(View(*(t.to(device) for t in batch)))
             self.processes.sum_gradients(trained)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             self.optimizer.step()

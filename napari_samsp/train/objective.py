@@ -36,6 +36,38 @@ SCORE_WEIGHT = 0.1
 """Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
 
 
+Term = tuple[float, Tensor]
+"""A weight, and the losses of the images or objects that are averaged."""
+
+
+def counts(terms: list[Term]) -> Tensor:
+    """How many images or objects each term is of, int64."""
+    sizes = [len(values) for _, values in terms]
+    return torch.tensor(sizes, device=terms[0][1].device)
+
+
+def mean_loss(terms: list[Term], totals: Tensor) -> Tensor:
+    """What a part of a batch adds to its loss.
+
+    Parameters
+    ----------
+    terms : list of Term
+        Of the part.
+    totals : Tensor
+        `counts` of the whole batch.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
+    loss = terms[0][1].new_zeros(())
+    for (weight, values), count in zip(terms, totals.tolist(), strict=True):
+        if len(values):
+            loss = loss + weight * values.sum() / count
+    return loss
+
+
 class Objective(nn.Module):
     """The loss of a batch: ``sum_t L_seg(y_t, y) + lambda * L_distill(y_0, y_T)``.
 
@@ -82,21 +114,28 @@ class Objective(nn.Module):
             Scalar; the sum of all shares is the loss of the whole batch, a mean over
             its images and objects.
         """
-        terms = self._terms(views) if len(views.image) else []
-        # One of each iteration, of distillation and of the true prompts: those that
-        # do not exist here may exist elsewhere.
-        none = views.image.new_zeros(0)
-        terms += [(0.0, none)] * (self.config.iterations + 2 - len(terms))
-        counts = [len(values) for _, values in terms]
-        counts = self.total(torch.tensor(counts, device=none.device)).tolist()
-        loss = none.sum()
-        for (weight, values), count in zip(terms, counts, strict=True):
-            if len(values):
-                loss = loss + weight * values.sum() / count
-        return loss
+        terms = self.terms(views)
+        return mean_loss(terms, self.total(counts(terms)))
 
-    def _terms(self, views: View) -> list[tuple[float, Tensor]]:
-        """Weights, and losses of each of the images or objects that are averaged."""
+    def terms(self, views: View) -> list[Term]:
+        """What is averaged over a batch, of a part of it.
+
+        Parameters
+        ----------
+        views : View
+            Some of a batch, which may be of none.
+
+        Returns
+        -------
+        list of Term
+            One of each iteration, of distillation and of the true prompts: those that
+            do not exist here may exist elsewhere.
+        """
+        terms = self._terms(views) if len(views.image) else []
+        none = views.image.new_zeros(0)
+        return terms + [(0.0, none)] * (self.config.iterations + 2 - len(terms))
+
+    def _terms(self, views: View) -> list[Term]:
         image, labels, valid, seeds = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
@@ -113,7 +152,7 @@ class Objective(nn.Module):
             )
         )
         none = embeddings.new_zeros(0)
-        terms: list[tuple[float, Tensor]] = []
+        terms: list[Term] = []
         for t, decoding in enumerate(decodings):
             losses = none
             if len(decoding.image_index):

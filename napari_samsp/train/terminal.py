@@ -14,6 +14,7 @@ from napari_samsp.train.events import (
     Failed,
     Figures,
     Finished,
+    Noted,
     Started,
     Stepped,
 )
@@ -65,6 +66,8 @@ class Terminal:
                 description=f"epoch {event.epoch}",
                 status=f"loss {event.loss:.3f}, at most {left} left",
             )
+        elif isinstance(event, Noted):
+            self._console.print(event.message)
         elif isinstance(event, EpochEnded):
             dice = " ".join(f"{value:.3f}" for value in event.dice)
             best = ", kept" if event.best else ""

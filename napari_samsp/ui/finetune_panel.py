@@ -15,7 +15,14 @@ from superqt import QCollapsible
 
 from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import runs_folder
-from napari_samsp.train.events import EpochEnded, Event, Finished, Started, Stepped
+from napari_samsp.train.events import (
+    EpochEnded,
+    Event,
+    Finished,
+    Noted,
+    Started,
+    Stepped,
+)
 from napari_samsp.ui.curves import Curves
 from napari_samsp.ui.figures_table import FiguresTable
 from napari_samsp.ui.time_left import duration
@@ -203,6 +210,8 @@ class FinetunePanel(QWidget):
             self.status.emit(
                 f"Training on {event.images} on {event.device}; {held_out} held out."
             )
+        elif isinstance(event, Noted):
+            self.status.emit(event.message)
         elif isinstance(event, Stepped | EpochEnded):
             if isinstance(event, EpochEnded):
                 self._epoch = event.epoch  # from here the run can go on

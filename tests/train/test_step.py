@@ -1,0 +1,206 @@
+"""Where memory is short, a step goes in parts, and its gradients stay the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.sam import Architecture, build_sam
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.train.augment import View
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.events import EpochEnded, Noted, from_json, to_json
+from napari_samsp.train.loop import train
+from napari_samsp.train.model import ModelInTraining
+from napari_samsp.train.objective import Objective
+from napari_samsp.train.step import Step
+
+SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
+
+
+@pytest.fixture
+def views() -> View:
+    """Five images with zero to four objects, landscape and portrait."""
+    labels = torch.zeros(5, 64, 64, dtype=torch.int64)
+    for n in range(5):
+        for k in range(n):
+            labels[n, 4 + 12 * k : 12 + 12 * k, 6 : 20 + 4 * k] = k + 1
+    torch.manual_seed(1)
+    image = labels[:, None].clamp(max=1) * 2.0 + torch.randn(5, 3, 64, 64)
+    valid = torch.tensor([[64, 40], [40, 64], [64, 64], [50, 64], [64, 64]])
+    return View(image, labels, valid, torch.arange(5))
+
+
+def objective(objects: bool, **settings) -> Objective:
+    torch.manual_seed(0)
+    model = ModelInTraining(build_sam(SMALL), "box+mask", objects)
+    config = TrainConfig(objects=objects, iterations=3, **settings)
+    return Objective(model, config).train()
+
+
+def gradients(objective: Objective) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in objective.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+class Limited:
+    """A device that has memory for a batch of so many images only."""
+
+    def __init__(self, model: ModelInTraining, most: int, backward: bool) -> None:
+        self.most, self.met, self._backward = most, [], backward
+        model.sam.image_encoder.patch_embed.register_forward_hook(self._after)
+
+    def _after(self, _module, _args, output):
+        count = len(output)
+        self.met.append(count)
+        if not self._backward:
+            self._check(count)
+        elif output.requires_grad:
+            output.register_hook(lambda _grad: self._check(count))
+
+    def _check(self, count):
+        if count > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("objects", [False, True])
+def test_parts_have_the_gradients_of_the_whole(views, objects, backward):
+    whole = objective(objects)
+    whole.objects_per_step = 10_000
+    expected_loss = whole(views)
+    expected_loss.backward()
+    expected = gradients(whole)
+    parts, said, asked = objective(objects), [], []
+    parts.objects_per_step = 10_000
+    parts.total = lambda counts: asked.append(counts) or counts
+    limited = Limited(parts.model, 2, backward)
+    step = Step(parts, parts.model, said.append)
+    loss = step.backward(views)
+    torch.testing.assert_close(loss, expected_loss.detach(), atol=1e-5, rtol=1e-5)
+    got = gradients(parts)
+    assert got.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, atol=1e-5, rtol=1e-3)
+    assert said == [
+        "Memory was short: each step now takes 2 images at a time. The result is the "
+        "same, and it is slower."
+    ]
+    assert len(asked) == 1  # other processes wait for it once
+    # It is remembered: the next step does not fail first.
+    limited.met.clear()
+    step.backward(views)
+    assert max(limited.met) == 2
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_parts_that_draw_more_objects_stay_a_mean(views, backward):
+    ours = objective(True)
+    ours.objects_per_step = 8
+    expected = float(ours(views).detach())
+    Limited(ours.model, 1, backward)
+    loss = Step(ours, ours.model, lambda _: None).backward(views)
+    assert float(loss) == pytest.approx(expected, rel=0.3)
+
+
+def test_what_is_drawn_at_random_is_drawn_alike_in_both_passes(views):
+    """Else the parts would be weighed by the counts of other objects."""
+    ours = objective(True)
+    ours.objects_per_step = 1
+    Limited(ours.model, 1, False)
+    drawn = []
+    terms = ours.terms
+
+    def note(part):
+        found = terms(part)
+        drawn.append([values.detach().clone() for _, values in found])
+        return found
+
+    ours.terms = note
+    Step(ours, ours.model, lambda _: None).backward(views)
+    first, second = drawn[-10:-5], drawn[-5:]
+    for one, other in zip(first, second, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_one_image_alone_is_kept_less_of_and_then_given_up(views):
+    ours, said = objective(False), []
+    step = Step(ours, ours.model, said.append)
+
+    def short(_module, _args):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    def short_unless_checkpointing(_module, _args):
+        if not ours.model.checkpointing:
+            short(_module, _args)
+
+    neck = ours.model.sam.image_encoder.neck
+    hook = neck.register_forward_pre_hook(short_unless_checkpointing)
+    step.backward(views)
+    assert [line.split("takes ")[1].split(".")[0] for line in said] == [
+        "2 images at a time", "1 image at a time",
+        "one image at a time, and keeps less of it",
+    ]  # fmt: skip
+    hook.remove()
+    neck.register_forward_pre_hook(short)
+    with pytest.raises(InputError, match=r"choose a smaller model.* --speed decoder"):
+        step.backward(views)
+
+
+def test_other_errors_are_not_hidden(views):
+    ours = objective(False)
+
+    def wrong(_module, _args):
+        raise RuntimeError("shapes do not fit")
+
+    ours.model.sam.mask_decoder.register_forward_pre_hook(wrong)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        Step(ours, ours.model, print).backward(views)
+
+
+def test_a_run_goes_on_and_tells(nuclei, tmp_path):
+    """On a device that can take one image at a time; the figures stay the same."""
+    image, labels = nuclei
+    corrections = TrainingSet(tmp_path / "set")
+    for n in range(3):
+        corrections.add(image[:, 20 * n :][:, :90], labels[:, 20 * n :][:, :90])
+    config = TrainConfig(
+        epochs=1, views=3, batch=3, threads=2, augment=False, objects=True,
+        validation="0", speed="everywhere", input_size=128,
+    )  # fmt: skip
+    runs = []
+    for most in (3, 1):
+        events = []
+
+        def limit(module, args, most=most):
+            encodes = type(module).__name__ == "PatchEmbed"
+            if encodes and torch.is_grad_enabled() and len(args[0]) > most:
+                raise torch.OutOfMemoryError("MPS backend out of memory")
+
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(limit)
+        try:
+            folder = tmp_path / f"run{most}"
+            train(corrections.folder, folder, replace(config), report=events.append)
+        finally:
+            hook.remove()
+        runs.append(events)
+    whole, parts = runs
+    notes = [event for event in parts if isinstance(event, Noted)]
+    assert [note.message.split(".")[0] for note in notes] == [
+        "Memory was short: each step now takes 1 image at a time"
+    ]
+    assert not any(isinstance(event, Noted) for event in whole)
+    assert from_json(to_json(notes[0])) == notes[0]
+    (one,), (other,) = (
+        [event for event in events if isinstance(event, EpochEnded)] for events in runs
+    )
+    assert other.loss == pytest.approx(one.loss, rel=1e-3)
+    assert other.dice == pytest.approx(one.dice, abs=2e-3)
