@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,8 @@ from napari_samsp.core.training_set import TrainingSet
 
 KEEPER = Path(__file__).with_name("keep_corrections.py")
 KILLS = 25
+NAPARI = Path(__file__).with_name("keep_in_napari.py")
+NAPARI_KILLS = 6
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -79,6 +82,46 @@ def test_no_kill_loses_or_mixes_a_correction(tmp_path, tally):
     assert in_the_middle, "no kill came in the middle of a change"
     tally["kills while corrections are kept"] += KILLS
     tally["of them in the middle of a change"] += in_the_middle
+
+
+@forks
+@pytest.mark.gui
+def test_no_kill_of_napari_loses_what_the_widget_said_it_kept(tmp_path, tally):
+    """A whole napari with its window, the widget's button, and kill -9."""
+    moments = random.Random(0)
+    kept: dict[str, int] = {}
+    environment = os.environ | {"NAPARI_SAMSP_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", NAPARI],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    ) as parent:  # fmt: skip
+        for kill in range(NAPARI_KILLS):
+            parent.stdin.write(f"{moments.uniform(0, 0.6)}\n")
+            parent.stdin.flush()
+            before = dict(kept)
+            while (line := parent.stdout.readline()) != "killed\n":
+                assert line.startswith("kept "), f"napari failed: {line}"
+                _, name, number = line.split()
+                kept[name] = int(number)
+                tally["corrections kept in a napari that is killed"] += 1
+            assert len(kept) > len(before), f"nothing was kept before kill {kill}"
+            corrections = TrainingSet(tmp_path / "corrections")
+            shown = {}
+            for sample in corrections.check():
+                image, labels = sample.read()
+                assert image.shape == labels.shape == (150, 260)
+                ((pixel,), (label,)) = np.unique(image), np.unique(labels)
+                assert label in (pixel, pixel + 30_000), f"{sample.name} is a mixture"
+                shown[sample.name] = int(label)
+            # The last change may have become valid before the widget could say so.
+            assert shown.keys() >= kept.keys()
+            assert len(shown) <= len(kept) + 1
+            assert all(shown[name] >= number for name, number in kept.items())
+            kept |= shown
+            lines = (corrections.folder / "samples.jsonl").read_text().splitlines()
+            assert [json.loads(line)["name"] for line in lines] == list(shown)
+        parent.stdin.close()
+    tally["kills of a whole napari"] += NAPARI_KILLS
 
 
 def removed(corrections: TrainingSet):
