@@ -1,4 +1,4 @@
-"""Pieces of the image encoder's attention on a CPU: chunks, windows, buffers.
+"""Pieces of the image encoder's attention: chunks, windows, positions, buffers.
 
 Shared by inference (`fast_encoder`) and training (`training_encoder`).
 """
@@ -12,10 +12,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import torch
+from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari_samsp.core.sam import SplitAttention
 
 SCORES_AT_ONCE = 6_000_000
 """Elements of a score buffer, 24 MB: it stays near the processor."""
@@ -135,6 +138,32 @@ def relative_positions(
         torch.einsum("nhrcd,ckd->nhrck", grid, by_col).reshape(
             n, heads, tokens, 1, cols
         ),
+    )
+
+
+def positions_of(
+    attention: SplitAttention, q: Tensor, rows: int, cols: int
+) -> tuple[Tensor, Tensor]:
+    """As `relative_positions`, with the tables of an attention.
+
+    Parameters
+    ----------
+    attention : SplitAttention
+        Whose.
+    q : Tensor
+        As there.
+    rows, cols : int
+        Sides of a window.
+
+    Returns
+    -------
+    tuple of Tensor
+        As there.
+    """
+    return relative_positions(
+        q,
+        get_rel_pos(rows, rows, attention.rel_pos_h).to(q.dtype),
+        get_rel_pos(cols, cols, attention.rel_pos_w).to(q.dtype),
     )
 
 

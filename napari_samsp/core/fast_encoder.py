@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +20,7 @@ from napari_samsp.core.chunked_attention import (
     chunks,
     fast_products,
     join_windows,
-    relative_positions,
+    positions_of,
     windows,
 )
 from napari_samsp.core.device import likes_bfloat16
@@ -68,7 +67,7 @@ def encode(
         # Without its cache: that would hold a second copy of all weights.
         with torch.autocast("cpu", torch.bfloat16, bfloat16, cache_enabled=False):
             for block in encoder.blocks:
-                x += _attention(block, block.norm1(x), buffers)
+                x += _attention(block, x, buffers)
                 tokens = x.view(-1, x.shape[-1])
                 for part in tokens.split(TOKENS_AT_ONCE):
                     part += block.mlp(block.norm2(part))
@@ -79,6 +78,7 @@ def _attention(block: Any, x: Tensor, buffers: Buffers) -> Tensor:
     """The block's attention of ``(B, H, W, C)`` tokens, over windows or all of them."""
     attention: SplitAttention = block.attn
     b, h, w, _ = x.shape
+    x = block.norm1(x)
     side = block.window_size
     rows, cols = (side, side) if side else (h, w)
     if torch.is_autocast_enabled("cpu"):
@@ -87,10 +87,12 @@ def _attention(block: Any, x: Tensor, buffers: Buffers) -> Tensor:
         windows(projection(x), projection.bias, rows, cols, attention.num_heads)
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
+    del x
     if q.dtype == torch.bfloat16:
         out = _attend_folded(attention, q, k, v, rows, cols)
     else:
         out = _attend(attention, q, k, v, rows, cols, buffers)
+    del q, k, v
     return attention.proj(join_windows(out, b, h, w, rows, cols))
 
 
@@ -103,21 +105,23 @@ def _attend(
     cols: int,
     buffers: Buffers,
 ) -> Tensor:
-    """Attention with relative positions, a chunk of windows or of queries at a time."""
+    """Attention with relative positions, a chunk of windows or of queries at a time.
+
+    The result takes the place of the queries.
+    """
     n, heads, tokens, dim = q.shape
     # Of many tokens one head at a time: more queries make a better product.
-    by_row, by_col = (
-        position.flatten(0, 1)[:, None]
-        for position in _positions(attention, q, rows, cols)
-    )
     q, k, v = (x.reshape(n * heads, 1, tokens, dim) for x in (q, k, v))
-    keys = (k * dim**-0.5).mT
-    out = torch.empty_like(q)
+    at_hand = None
     for some, queries in chunks(n * heads, 1, tokens):
-        positions = by_row[some, :, queries], by_col[some, :, queries]
-        weights = attention_weights(q[some, :, queries], keys[some], positions, buffers)
-        torch.bmm(weights[:, 0], v[some, 0], out=out[some, 0, queries])
-    return out.view(n, heads, tokens, dim)
+        if some != at_hand:
+            # Of all windows and heads together these would be as large as q.
+            at_hand, keys = some, (k[some] * dim**-0.5).mT
+            by_row, by_col = positions_of(attention, q[some], rows, cols)
+        positions = by_row[:, :, queries], by_col[:, :, queries]
+        weights = attention_weights(q[some, :, queries], keys, positions, buffers)
+        torch.bmm(weights[:, 0], v[some, 0], out=q[some, 0, queries])
+    return q.view(n, heads, tokens, dim)
 
 
 def _attend_folded(
@@ -129,7 +133,7 @@ def _attend_folded(
     followed by their terms, keys by which row and which column they are.
     """
     n, heads, _, dim = q.shape
-    by_row, by_col = _positions(attention, q, rows, cols)
+    by_row, by_col = positions_of(attention, q, rows, cols)
     row = torch.eye(rows, dtype=q.dtype).repeat_interleave(cols, 0)
     col = torch.eye(cols, dtype=q.dtype).repeat(rows, 1)
     place = torch.cat([row, col], -1).expand(n, heads, -1, -1)
@@ -140,13 +144,3 @@ def _attend_folded(
         scale=1.0,
     )
     return out[..., :dim]
-
-
-def _positions(
-    attention: SplitAttention, q: Tensor, rows: int, cols: int
-) -> tuple[Tensor, Tensor]:
-    return relative_positions(
-        q,
-        get_rel_pos(rows, rows, attention.rel_pos_h).to(q.dtype),
-        get_rel_pos(cols, cols, attention.rel_pos_w).to(q.dtype),
-    )
