@@ -13,7 +13,7 @@ import torch
 from skimage import measure
 from torch import Tensor, nn
 
-from napari_samsp.core import fast_decoder, fast_encoder
+from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.memory import in_batches
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
@@ -129,10 +129,12 @@ class SelfPrompting(nn.Module):
         """
         encoder = self.sam.image_encoder
         tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
-        plain = torch.is_grad_enabled() or images.device.type != "cpu"
-        if plain or tokens <= fast_encoder.WORTH_IT_TOKENS:
-            return encoder(images)
-        return fast_encoder.encode(encoder, images)
+        if not torch.is_grad_enabled() and tokens > fast_encoder.WORTH_IT_TOKENS:
+            if images.device.type == "cpu":
+                return fast_encoder.encode(encoder, images)
+            if images.device.type == "cuda":
+                return gpu_encoder.encode(encoder, images)
+        return encoder(images)
 
     def decode(
         self,

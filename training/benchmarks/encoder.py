@@ -9,7 +9,9 @@ of the processor, which other programs disturb less. Peak memory is what a child
 process of its own needed beyond its loaded model (Linux). The last column is the part
 of the machine's own best: the encoder's products, counted, by the rate of the largest
 of them, measured in every round. With DATA also the Dice of bfloat16's masks against
-float32's, `samsp_tiny` on images of every set in it.
+float32's, `samsp_tiny` on images of every set in it. Where there is CUDA, also eight
+images at once in bfloat16 on it, beside the roofline: the operations that torch counts
+by the rate of its largest product.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import torch
 from segment_anything import sam_model_registry
+from torch.utils.flop_counter import FlopCounterMode
 
-from napari_samsp.core import fast_encoder
+from napari_samsp.core import fast_encoder, gpu_encoder
 from napari_samsp.core.device import has_bfloat16
 from napari_samsp.core.image_files import read_image
 from napari_samsp.core.metrics import dice
@@ -39,10 +43,14 @@ from napari_samsp.core.sam import (
 )
 from napari_samsp.core.segmenter import Segmenter
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 IMAGES_A_SET = 8
+GPU_BATCH = 8
 
 
-def encoders(model: str) -> dict:
+def pair(model: str) -> tuple[torch.nn.Module, torch.nn.Module]:
     """Stock's encoder and ours, with the same weights."""
     torch.manual_seed(0)
     stock = sam_model_registry[model]().eval()
@@ -51,9 +59,14 @@ def encoders(model: str) -> dict:
             torch.nn.init.normal_(parameter, std=0.1)
     sam = build_sam(model)
     sam.load_state_dict(from_stock_layout(stock.state_dict()))
-    ours = sam.image_encoder
+    return stock.image_encoder, sam.image_encoder.eval()
+
+
+def encoders(model: str) -> dict:
+    """What embeds an image on a CPU, by its name in the table."""
+    stock, ours = pair(model)
     both = {
-        "stock": stock.image_encoder,
+        "stock": stock,
         "float32": partial(fast_encoder.encode, ours, bfloat16=False),
     }
     if has_bfloat16(torch.device("cpu")):
@@ -96,6 +109,71 @@ def peak_megabytes(model: str, which: str, threads: int) -> float:
         [*command, "--peak-of", which], check=True, capture_output=True, text=True
     )
     return float(done.stdout)
+
+
+def counted_operations(model: str) -> int:
+    """Operations of stock's encoder for an image, as torch counts them."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        encoder = sam_model_registry[model]().image_encoder
+        encoder(torch.empty(1, 3, 1024, 1024))
+    return int(counter.get_total_flops())
+
+
+def gpu_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The median of calls that wait for the device, the first two apart."""
+    seconds = []
+    for _ in range(repeats + 2):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds[2:])
+
+
+def measure_gpu(model: str, repeats: int = 10) -> None:
+    """Print a table of the encoder on a GPU, a batch of images in bfloat16."""
+    device = torch.device("cuda")
+    stock, ours = (encoder.to(device) for encoder in pair(model))
+    images = torch.randn(GPU_BATCH, 3, 1024, 1024, device=device)
+    a, b = torch.randn(2, 8192, 8192, device=device, dtype=torch.bfloat16)
+    rate = 2 * 8192**3 / gpu_seconds(lambda: a @ b, repeats)
+    best = GPU_BATCH * counted_operations(model) / rate
+    ways = {
+        "stock": lambda: stock(images),
+        **{
+            name: partial(gpu_encoder.run, ours, images, way(device))
+            for name, way in gpu_encoder.WAYS.items()
+        },
+        "chosen": lambda: gpu_encoder.encode(ours, images),
+    }
+    with torch.inference_mode():
+        exact = stock(images[:1])
+    print(
+        f"\n{model}, {GPU_BATCH} images of 1024 x 1024, bfloat16, "
+        f"{torch.cuda.get_device_name()}; roofline {best:.4f} s: "
+        f"{best * rate / 1e12:.1f} T operations at {rate / 1e12:.0f} T a second\n"
+    )
+    print("| encoder | s | times as fast | times the roofline | peak MB | error |")
+    print("|---|---|---|---|---|---|")
+    seconds: dict[str, float] = {}
+    for name, work in ways.items():
+        try:
+            with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+                seconds[name] = gpu_seconds(work, repeats)
+                peak = torch.cuda.max_memory_allocated() - before
+                error = torch.linalg.norm(work()[:1].float() - exact)
+        except RuntimeError as problem:
+            print(f"| {name} | {str(problem).splitlines()[0]} | | | | |")
+            continue
+        print(
+            f"| {name} | {seconds[name]:.4f} "
+            f"| {seconds.get('stock', 0.0) / seconds[name]:.2f} "
+            f"| {seconds[name] / best:.2f} | {peak / 2**20:.0f} "
+            f"| {float(error / torch.linalg.norm(exact)):.1e} |"
+        )
 
 
 def compare_masks(data: Path) -> None:
@@ -170,6 +248,8 @@ def main() -> None:
             f"| {float(error / torch.linalg.norm(said['stock'])):.1e} "
             f"| {statistics.median(of_best[name]):.2f} |"
         )
+    if torch.cuda.is_available():
+        measure_gpu(args.model)
     if args.data and "bfloat16" in ways:
         compare_masks(args.data)
 
