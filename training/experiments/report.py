@@ -25,6 +25,10 @@ ITERATES = 2
 COMPARISONS = {
     "iteration 1 above iteration 0": (("sam-sp", 1), ("sam-sp", 0)),
     "self-prompting: above LoRA without it": (("sam-sp", 1), ("lora", 0)),
+    "errors in its prompts: above the same without": (
+        ("sam-sp", 1),
+        ("sam-sp, prompts as they are", 1),
+    ),
     "self-distillation: above the same without it": (("sam-sp", 1), ("lora+sp", 1)),
     "above the U-Net": (("sam-sp", 1), ("unet", 0)),
     "above the random forest": (("sam-sp", 1), ("forest", 0)),
@@ -65,7 +69,8 @@ def table(part: pd.DataFrame) -> str:
 
 def differences(rows: pd.DataFrame) -> str:
     """`COMPARISONS`, a set a column, and over all sets; empty if nothing compares."""
-    runs = rows.set_index(["method", "iteration", "data", "images", "seed"])["figure"]
+    keys = ["method", "iteration", "data", "images", "seed"]
+    runs = rows.set_index(keys)["figure"].sort_index()
     known = set(runs.index.droplevel([2, 3, 4]))
     sets = list(rows["data"].unique())
     lines = []
@@ -92,24 +97,31 @@ def _signed(values: pd.Series) -> str:
 def draw(summary: pd.DataFrame, path: Path) -> None:
     """Curves over the iterations, a panel a set and number of images."""
     parts = list(summary.groupby(["data", "images"], sort=False))
+    colours = {name: f"C{n}" for n, name in enumerate(summary["method"].unique())}
     fig, axes = plt.subplots(
-        1, len(parts), figsize=(3.6 * len(parts), 3.4), squeeze=False, layout="tight"
+        1, len(parts), figsize=(3.6 * len(parts) + 2, 3.4), squeeze=False
     )
+    handles = {}
     for axis, ((data, images), part) in zip(axes[0], parts, strict=True):
-        for n, (method, figures) in enumerate(part.groupby("method", sort=False)):
-            style = {"color": f"C{n}", "label": method}
+        for method, figures in part.groupby("method", sort=False):
+            style = {"color": colours[method]}
             if len(figures) < ITERATES:
-                axis.axhline(figures["mean"].iloc[0], linestyle=":", **style)
+                mean = figures["mean"].iloc[0]
+                handles[method] = axis.axhline(mean, linestyle=":", **style)
             else:
-                axis.errorbar(
+                handles[method] = axis.errorbar(
                     figures["iteration"], figures["mean"], figures["interval"],
                     marker="o", markersize=3, capsize=2, **style,
                 )  # fmt: skip
         axis.set_title(f"{data}, {images} images")
         axis.set_xlabel("iteration")
         axis.set_ylabel("AP at 0.5" if part["objects"].any() else "Dice")
-    axes[0][-1].legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
-    fig.savefig(path, dpi=100)
+    fig.tight_layout()
+    fig.legend(
+        handles.values(), handles, fontsize="small", loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )  # fmt: skip
+    fig.savefig(path, dpi=100, bbox_inches="tight")
 
 
 def main() -> None:
