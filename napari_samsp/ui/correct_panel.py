@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QFileSystemWatcher, QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 LIST_HEIGHT = 110
-SETTLE_MS = 300
-"""After a change of the folder; another window may still be at it."""
 MOST_CHANNELS = 4
 
 
@@ -81,10 +79,6 @@ class CorrectPanel(QWidget):
         self._chosen_image = chosen_image
         self._removed: list[Sample] = []
         self.training_set = TrainingSet(corrections_folder())
-        self._watcher = QFileSystemWatcher(self)
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
         self.labels = LayerChooser(
             viewer, Labels, tooltip="What you corrected; follows the selected layer"
         )
@@ -126,8 +120,6 @@ class CorrectPanel(QWidget):
         self.keep_button.clicked.connect(self.keep)
         self.list.itemSelectionChanged.connect(self._update_buttons)
         self.list.itemDoubleClicked.connect(self.open_selected)
-        self._watcher.directoryChanged.connect(lambda _: self._settle.start())
-        self._settle.timeout.connect(self._on_folder_changed)
         self.refresh()
 
     @property
@@ -272,7 +264,6 @@ class CorrectPanel(QWidget):
             Name of the correction to select.
         """
         self.list.clear()
-        self._watch()  # first, so that nothing happens unheard meanwhile
         try:
             samples = self.training_set.samples()
         except (InputError, OSError) as error:
@@ -288,7 +279,6 @@ class CorrectPanel(QWidget):
                 self.list.setCurrentItem(item)
         self.folder_label.setText(str(self.training_set.folder))
         self.folder_label.setToolTip(str(self.training_set.folder))
-        self._listed = [*map(_shown, samples)]
         self._update_buttons()
 
     def follow_selection(self) -> None:
@@ -298,27 +288,6 @@ class CorrectPanel(QWidget):
             self.labels.choose(active)
         elif isinstance(active, Shapes):
             self.region.choose(active)
-
-    def _watch(self) -> None:
-        """Hear of what other windows and hands do to the set."""
-        folder = self.training_set.folder
-        nearest = next(place for place in (folder, *folder.parents) if place.is_dir())
-        places = [nearest, *filter(Path.is_dir, [folder / "masks"])]
-        wanted, watched = {*map(str, places)}, {*self._watcher.directories()}
-        if watched - wanted:
-            self._watcher.removePaths([*watched - wanted])
-        if wanted - watched:
-            self._watcher.addPaths([*wanted - watched])
-
-    def _on_folder_changed(self) -> None:
-        self._watch()
-        try:
-            now = [*map(_shown, self.training_set.samples())]
-        except (InputError, OSError):
-            now = []
-        if now != self._listed:
-            self.refresh(select=self.selected)
-            self.changed.emit()
 
     def _image_of(self, labels: Labels | None) -> Image | None:
         if labels is None or (
@@ -385,10 +354,6 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(row)
         layout.addLayout(folder_row)
-
-
-def _shown(sample: Sample) -> tuple[str, object]:
-    return sample.name, sample.info.get("time")
 
 
 def local_time(sample: Sample) -> str:
