@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from functools import cache
 from math import prod
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_samsp.core.sam import SplitAttention
 
@@ -224,6 +224,41 @@ def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:
         for a in range(n)
         for first in range(0, tokens, step)
     ]
+
+
+def run_block(
+    block: Any,
+    x: Tensor,
+    attend: Callable[[Any, Tensor, Tensor, Tensor, int, int], Tensor],
+) -> Tensor:
+    """Run a transformer block without work on padding.
+
+    Parameters
+    ----------
+    block : Block
+        With `napari_samsp.core.sam.SplitAttention`.
+    x : Tensor
+        ``(B, H, W, C)`` tokens.
+    attend : callable
+        Of the block's attention, query, key and value ``(N, heads, rows * cols, d)``,
+        rows and columns of a window: what they attend to, of the query's shape.
+
+    Returns
+    -------
+    Tensor
+        ``(B, H, W, C)``.
+    """
+    attention, side = block.attn, block.window_size
+    b, h, w, _ = x.shape
+    rows, cols = (side, side) if side else (h, w)
+    normed = block.norm1(x)
+    q, k, v = (
+        windows(projection(normed), projection.bias, rows, cols, attention.num_heads)
+        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    out = attend(attention, q, k, v, rows, cols)
+    x = x + attention.proj(join_windows(out, b, h, w, rows, cols))
+    return x + block.mlp(block.norm2(x))
 
 
 class _Precision:

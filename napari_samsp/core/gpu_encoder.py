@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_samsp.core.chunked_attention import join_windows, positions_of, windows
+from napari_samsp.core.chunked_attention import positions_of, run_block
 from napari_samsp.core.device import likes_bfloat16
 from napari_samsp.core.memory import is_out_of_memory
+from napari_samsp.core.training_encoder import first_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,9 +148,7 @@ def run(encoder: ImageEncoderViT, images: Tensor, attend: Attend) -> Tensor:
     Tensor
         As `encode`.
     """
-    x = encoder.patch_embed(images)
-    if encoder.pos_embed is not None:
-        x = x + encoder.pos_embed
+    x = first_blocks(encoder, images, 0)
     for block in encoder.blocks:
         x = _block(block, x, attend)
     return encoder.neck(x.permute(0, 3, 1, 2))
@@ -188,18 +187,14 @@ def choose(encoder: ImageEncoderViT, images: Tensor) -> str | None:
 
 def _block(block: Any, x: Tensor, attend: Attend) -> Tensor:
     """A transformer block of ``(B, H, W, C)`` tokens, without work on padding."""
-    attention, side = block.attn, block.window_size
-    b, h, w, _ = x.shape
-    rows, cols = (side, side) if side else (h, w)
-    normed = block.norm1(x)
-    q, k, v = (
-        windows(projection(normed), projection.bias, rows, cols, attention.num_heads)
-        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    by_row, by_col = positions_of(attention, q, rows, cols)
-    out = attend(q, k, v, by_row[..., 0], by_col[..., 0, :])
-    x = x + attention.proj(join_windows(out, b, h, w, rows, cols))
-    return x + block.mlp(block.norm2(x))
+
+    def attended(
+        attention: Any, q: Tensor, k: Tensor, v: Tensor, rows: int, cols: int
+    ) -> Tensor:
+        by_row, by_col = positions_of(attention, q, rows, cols)
+        return attend(q, k, v, by_row[..., 0], by_col[..., 0, :])
+
+    return run_block(block, x, attended)
 
 
 def _seconds(block: Any, x: Tensor, attend: Attend) -> float:

@@ -11,7 +11,7 @@ The first blocks and the rest can be run apart, so that what is frozen runs once
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
@@ -22,9 +22,8 @@ from napari_samsp.core.chunked_attention import (
     Buffers,
     attention_weights,
     chunks,
-    join_windows,
     relative_positions,
-    windows,
+    run_block,
 )
 
 if TYPE_CHECKING:
@@ -102,22 +101,19 @@ def _run(
 
 def _block(block: Any, x: Tensor, buffers: Buffers) -> Tensor:
     """A transformer block of ``(B, H, W, C)`` tokens, without work on padding."""
-    attention, side = block.attn, block.window_size
-    b, h, w, _ = x.shape
-    rows, cols = (side, side) if side else (h, w)
-    normed = block.norm1(x)
-    q, k, v = (
-        windows(projection(normed), projection.bias, rows, cols, attention.num_heads)
-        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    out: Any = ChunkedAttention.apply(
-        q, k, v,
-        get_rel_pos(rows, rows, attention.rel_pos_h).to(q.dtype),
-        get_rel_pos(cols, cols, attention.rel_pos_w).to(q.dtype),
-        buffers,
-    )  # fmt: skip
-    x = x + attention.proj(join_windows(out, b, h, w, rows, cols))
-    return x + block.mlp(block.norm2(x))
+
+    def attend(
+        attention: Any, q: Tensor, k: Tensor, v: Tensor, rows: int, cols: int
+    ) -> Tensor:
+        out: Any = ChunkedAttention.apply(
+            q, k, v,
+            get_rel_pos(rows, rows, attention.rel_pos_h).to(q.dtype),
+            get_rel_pos(cols, cols, attention.rel_pos_w).to(q.dtype),
+            buffers,
+        )  # fmt: skip
+        return cast("Tensor", out)
+
+    return run_block(block, x, attend)
 
 
 class ChunkedAttention(torch.autograd.Function):
