@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import signal
 import threading
 from contextlib import suppress
 from functools import partial
@@ -30,6 +31,10 @@ CONTENT = bytes(range(256)) * 20_000
 # Before any window: see napari_samsp.core.torch_guard.
 torch = import_torch()
 torch.set_num_threads(2)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun in the background by a shell, and so would be all that the tests begin.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("short", max_examples=25, deadline=None)
 settings.load_profile("short")

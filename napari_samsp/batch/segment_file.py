@@ -8,13 +8,18 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.errors import (
+    ConstantImageError,
+    InputError,
+    in_words,
+    is_disk_error,
+)
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.core.stored_image import StoredImage, is_large, open_image
@@ -188,11 +193,6 @@ def _segment(
     with open_image(job.image, settings.axes) as image, ExitStack() as stack:
         shape = image.labels_shape
         large = is_large(shape[-2:])
-        if large and settings.all_iterations:
-            raise InputError(
-                f"{job.image} is too large for --all-iterations: only the last "
-                "iteration's labels are written."
-            )
         if large and settings.follow_slices:
             raise InputError(
                 f"{job.image} is too large for --follow-slices: leave it out, and its "
@@ -204,8 +204,10 @@ def _segment(
         job.labels.parent.mkdir(parents=True, exist_ok=True)
         arrays = [
             stack.enter_context(collected(shape, job.labels.parent, f"{name}.labels"))
-            for name in names
+            for name in names[: settings.iterations if settings.all_iterations else 1]
         ]
+        if settings.all_iterations:
+            arrays.append(arrays[0])  # the last iteration, by its own name too
         planes = image.planes()
         axis = len(image.plane_axes) - 1
         follow = settings.follow_slices and axis >= 0
@@ -217,10 +219,14 @@ def _segment(
             plane, channel_axis = image.plane(index, settings.channels)
             outputs = [_Plane(array, index) for array in arrays]
             if large:
-                segmenter.segment_into(
-                    plane, outputs[0], settings.iterations, settings.objects,
-                    channel_axis, settings.prompt, settings.tile, report,
-                )  # fmt: skip
+                earlier: list[_Plane | None] = [None] * (settings.iterations - 1)
+                if settings.all_iterations:
+                    earlier = [*outputs[1:-1]]
+                with suppress(*[ConstantImageError] if len(planes) > 1 else []):
+                    segmenter.segment_each_into(
+                        plane, [*earlier, outputs[0]], settings.objects, channel_axis,
+                        settings.prompt, settings.tile, report,
+                    )  # fmt: skip
             elif len(planes) == 1 or plane.min() < plane.max():
                 # What is blank in a stack has no objects.
                 for found in segmenter.iterate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,9 +19,7 @@ PIXELS_LOOKED_AT = 4_000_000
 P = TypeVar("P")
 
 
-def fixed(
-    scaling: Scaling, read: Callable[[P], np.ndarray], planes: Sequence[P]
-) -> Scaling:
+def fixed(scaling: Scaling, read: Callable[[P], Any], planes: Sequence[P]) -> Scaling:
     """Replace percentiles by the intensities that they stand for.
 
     Parameters
@@ -28,8 +27,8 @@ def fixed(
     scaling : Scaling
         Of any kind; only percentiles are replaced.
     read : callable
-        Gives a plane, ``(Y, X)`` or ``(Y, X, C)``. Of a stack some planes are read,
-        evenly spread.
+        Gives a plane, ``(Y, X)`` or ``(Y, X, C)``, or what gives windows of it. Of a
+        stack some planes are read, evenly spread, and of each some rows and columns.
     planes : sequence
         What ``read`` takes. One plane is looked at pixel by pixel, as
         `napari_samsp.core.images.to_rgb8` does.
@@ -53,12 +52,13 @@ def fixed(
     return Scaling("limits", low, high) if low < high else scaling
 
 
-def _some(plane: np.ndarray, most: int, whole: bool) -> np.ndarray:
-    plane = np.asarray(plane)[..., :3] if plane.ndim == 3 else np.asarray(plane)
-    if plane.dtype == bool:
-        plane = plane.astype(np.uint8)
-    elif plane.dtype.kind == "f" and plane.dtype.itemsize < 4:
-        plane = plane.astype(np.float32)
-    step = 1 if whole else max(1, int(np.ceil((plane.size / most) ** 0.5)))
-    seen = plane[::step, ::step].ravel()
+def _some(plane: Any, most: int, whole: bool) -> np.ndarray:
+    step = 1 if whole else max(1, int(np.ceil((prod(plane.shape) / most) ** 0.5)))
+    # Not before it is cut: a plane may be too large to hold.
+    seen = np.asarray(plane[::step, ::step])
+    seen = (seen[..., :3] if seen.ndim == 3 else seen).ravel()
+    if seen.dtype == bool:
+        seen = seen.astype(np.uint8)
+    elif seen.dtype.kind == "f" and seen.dtype.itemsize < 4:
+        seen = seen.astype(np.float32)
     return seen[np.isfinite(seen)] if seen.dtype.kind == "f" else seen

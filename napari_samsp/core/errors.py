@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class ConstantImageError(InputError):
+    """Every pixel of an image has the same value: there is nothing in it."""
+
+
 # What a user's disk can say no to; another OSError is a fault of ours.
 _DISK_ERRORS = {
     errno.EACCES: "there is no permission; choose another place, or ask for it",

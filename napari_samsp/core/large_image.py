@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.closer_look import WORTH_IT
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.inference import field_of_view
@@ -21,6 +22,8 @@ from napari_samsp.core.tile_run import Encoder, iterate_tiles
 from napari_samsp.core.tiles import Grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_samsp.core.inference import Tiling
     from napari_samsp.core.picture import Picture
     from napari_samsp.core.progress import Progress
@@ -32,30 +35,33 @@ LARGEST_TILE = 4096
 
 @dataclass(frozen=True)
 class Written:
-    """What was written about a large image.
+    """What was written about a large image, of one iteration.
 
     Attributes
     ----------
     iteration : int
-        The last one, from 0.
+        Which, from 0.
     objects : int
         How many labels there are.
     area_fraction : float
         Part of the image that is foreground.
     score : float
         SAM's predicted IoU, the mean over tiles or objects.
+    iou_to_previous : float or None
+        IoU of its foreground with that of the iteration before, if that was written.
     tiles : int
         How many.
     tile : int
         Side of the tiles in pixels: so much the model saw at once.
     seconds : float
-        It took so long.
+        All of them together took so long.
     """
 
     iteration: int
     objects: int
     area_fraction: float
     score: float
+    iou_to_previous: float | None
     tiles: int
     tile: int
     seconds: float
@@ -64,12 +70,11 @@ class Written:
 def segment_picture_into(
     model: SelfPrompting,
     picture: np.ndarray | Picture,
-    out: Any,
-    iterations: int,
+    outs: Sequence[Any | None],
     tile: Tiling,
     progress: Progress,
-) -> Written:
-    """Segment a picture and write the labels of the last iteration.
+) -> list[Written]:
+    """Segment a picture and write the labels of some or all iterations.
 
     Parameters
     ----------
@@ -77,10 +82,10 @@ def segment_picture_into(
         In evaluation mode, on its device.
     picture : numpy.ndarray or Picture
         ``(Y, X, 3)`` uint8, or what gives windows of it.
-    out : array_like
-        ``(Y, X)`` integers of at least 32 bits: zarr, numpy or the like.
-    iterations : int
-        How many, the prompt-free one included.
+    outs : sequence of array_like or None
+        For each iteration, the prompt-free one first, ``(Y, X)`` integers of at least
+        32 bits: zarr, numpy or the like; None if its labels are not wanted. Each that
+        is wanted takes a strip of tiles in memory.
     tile : {"auto", "on", "off"} or int
         As for `napari_samsp.core.inference.iterate_picture`, at most `LARGEST_TILE`.
     progress : Progress
@@ -88,17 +93,19 @@ def segment_picture_into(
 
     Returns
     -------
-    Written
-        Figures of the result.
+    list of Written
+        Figures of each iteration that was written.
 
     Raises
     ------
     InputError
-        If ``out`` cannot take the labels.
+        If one of ``outs`` cannot take the labels.
     """
     started = time.perf_counter()
     shape = (picture.shape[0], picture.shape[1])
-    check_target(out, shape)
+    wanted = {t: out for t, out in enumerate(outs) if out is not None}
+    for out in wanted.values():
+        check_target(out, shape)
     embed = Encoder(model, picture)
     with progress.within(model.sam):
         size = field_of_view(model, embed, shape, tile)
@@ -111,31 +118,52 @@ def segment_picture_into(
         )
         size = LARGEST_TILE
     grid = Grid(shape, size)
-    last = iterations - 1
-    mosaic = Mosaic(grid, out, model.objects)
-    total, count = 0.0, 0
+    mosaics = {t: Mosaic(grid, out, model.objects) for t, out in wanted.items()}
+    scores: dict[int, list[float]] = {t: [] for t in wanted}
     for maps in iterate_tiles(
         model,
         embed,
         grid.tiles,
-        iterations,
+        len(outs),
         one_by_one=False,
-        wanted=(last,),
+        wanted=wanted.keys(),
         progress=progress,
     ):
-        mosaic.add(maps.tile, maps.logits, maps.objects)
-        total += sum(maps.scores)
-        count += len(maps.scores)
-    objects = mosaic.finish(progress.beat)
-    return Written(
-        iteration=last,
-        objects=objects,
-        area_fraction=mosaic.foreground / (shape[0] * shape[1]),
-        score=total / count if count else 0.0,
-        tiles=len(grid.tiles),
-        tile=size or max(shape),
-        seconds=time.perf_counter() - started,
-    )
+        mosaics[maps.iteration].add(maps.tile, maps.logits, maps.objects)
+        scores[maps.iteration] += maps.scores
+    written = []
+    for t, mosaic in mosaics.items():
+        objects = mosaic.finish(progress.beat)
+        agreement = None
+        if t - 1 in wanted:
+            agreement = _foreground_iou(wanted[t - 1], wanted[t], shape, progress)
+        written.append(
+            Written(
+                iteration=t,
+                objects=objects,
+                area_fraction=mosaic.foreground / (shape[0] * shape[1]),
+                score=float(np.mean(scores[t])) if scores[t] else 0.0,
+                iou_to_previous=agreement,
+                tiles=len(grid.tiles),
+                tile=size or max(shape),
+                seconds=time.perf_counter() - started,
+            )
+        )
+    return written
+
+
+def _foreground_iou(
+    one: Any, other: Any, shape: tuple[int, int], progress: Progress
+) -> float:
+    """IoU of the foregrounds of two arrays of labels, read in blocks."""
+    both = either = 0
+    rows, columns = chunk_sides(other) or (1, 1)
+    for window in blocks(shape, 4, (rows, columns)):
+        progress.beat()
+        a, b = np.asarray(one[window]) > 0, np.asarray(other[window]) > 0
+        both += int(np.count_nonzero(a & b))
+        either += int(np.count_nonzero(a | b))
+    return both / either if either else 1.0
 
 
 def check_target(out: Any, shape: tuple[int, int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.blocks import blocks, chunk_sides
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import ConstantImageError, InputError
 from napari_samsp.core.intensities import Intensities
 from napari_samsp.core.tiles import Tile
 
@@ -92,7 +92,7 @@ class Picture:
             )
         if found.low == found.high:
             value = found.low if self._dtype.kind == "f" else int(found.low)
-            raise InputError(
+            raise ConstantImageError(
                 f"The image is constant (every value is {value}): "
                 "there is nothing to segment."
             )

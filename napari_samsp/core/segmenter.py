@@ -19,7 +19,7 @@ from napari_samsp.core.prompt_kind import check_iterations, parse_kind
 from napari_samsp.core.self_prompting import SelfPrompting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.core.inference import Tiling
 
@@ -267,10 +267,48 @@ class Segmenter:
         >>> Segmenter().segment_into(image, labels, objects=True).objects
         1234
         """
-        model, tile = self._prepare(iterations, objects, prompt, tile)
+        check_iterations(iterations)
+        outs = [*[None] * (iterations - 1), out]
+        (said,) = self.segment_each_into(
+            image, outs, objects, channel_axis, prompt, tile, progress
+        )
+        return said
+
+    def segment_each_into(
+        self,
+        image: Any,
+        outs: Sequence[Any | None],
+        objects: bool = False,
+        channel_axis: int | None = None,
+        prompt: str | None = None,
+        tile: Tiling = "auto",
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Written]:
+        """Segment an image of any size and write the labels of several iterations.
+
+        Parameters
+        ----------
+        outs : sequence of array_like or None
+            For each iteration, the prompt-free one first, as ``out`` of
+            `segment_into`; None if its labels are not wanted. Each that is wanted
+            takes a strip of tiles in memory, and time to write.
+        image, objects, channel_axis, prompt, tile, progress
+            As for `segment_into`.
+
+        Returns
+        -------
+        list of Written
+            One an iteration that was wanted.
+
+        Raises
+        ------
+        InputError
+            As `segment_into`.
+        """
+        model, tile = self._prepare(len(outs), objects, prompt, tile)
         said = Progress(progress)
         picture = Picture(image, channel_axis, self.scaling, said.beat)
-        return segment_picture_into(model, picture, out, iterations, tile, said)
+        return segment_picture_into(model, picture, outs, tile, said)
 
     def _prepare(
         self, iterations: int, objects: bool, prompt: str | None, tile: Tiling

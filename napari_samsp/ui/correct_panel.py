@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -288,6 +288,13 @@ class CorrectPanel(QWidget):
             self.labels.choose(active)
         elif isinstance(active, Shapes):
             self.region.choose(active)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Qt's; whoever comes back to this window sees what others kept meanwhile."""
+        if event is not None and event.type() == QEvent.Type.WindowActivate:
+            self.refresh(select=self.selected)
+            self.changed.emit()
+        return bool(super().event(event))
 
     def _image_of(self, labels: Labels | None) -> Image | None:
         if labels is None or (

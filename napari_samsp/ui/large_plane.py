@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.ui.stack_result import on_disk
+from napari_samsp.ui.stack_result import (
+    StackResult,
+    lazy_disagreement,
+    on_disk,
+    part_in_dispute,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +20,8 @@ if TYPE_CHECKING:
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
 
 LARGE = 50_000_000
-"""A plane of more pixels is segmented strip by strip, its last iteration alone."""
+"""A plane of more pixels is segmented strip by strip."""
 FINER = 4
-"""A level of a pyramid is so much finer than the next."""
 OVERVIEW = 2048
 """Longest side of the coarsest level."""
 ROWS_AT_ONCE = 1024
@@ -35,6 +39,8 @@ class LazyPlane:
 
     Attributes
     ----------
+    plane : PlaneIndex
+        Which.
     shape : tuple of int
         ``(Y, X)``, or ``(Y, X, C)`` as ``read(plane)`` gives it.
     dtype : numpy.dtype
@@ -42,7 +48,7 @@ class LazyPlane:
     """
 
     def __init__(self, read: PlaneReader, plane: PlaneIndex) -> None:
-        self._read, self._plane = read, plane
+        self._read, self.plane = read, plane
         whole = tuple(int(side) for side in read.data.shape)
         sides = [n for n, index in zip(whole, plane, strict=False) if index is None]
         colours = whole[len(plane) :]
@@ -61,7 +67,7 @@ class LazyPlane:
         parts = list(window) if isinstance(window, tuple) else [window]
         parts += [slice(None)] * (3 - len(parts))
         inside = iter(parts[:2])
-        index: list[Any] = [next(inside) if at is None else at for at in self._plane]
+        index: list[Any] = [next(inside) if at is None else at for at in self.plane]
         channels = self._read.channels
         if channels is None:
             found = np.asarray(self._read.data[tuple(index)])
@@ -74,29 +80,66 @@ class LazyPlane:
         return planes[0] if one else np.stack(planes, axis=-1)[..., parts[2]]
 
 
-def pyramid(labels: np.ndarray, tick: Callable[[], None]) -> list[np.ndarray]:
-    """Make coarser levels of labels, for napari to draw.
+class LargeResult(StackResult):
+    """Of each iteration a pyramid of labels, in temporary files.
 
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        ``(Y, X)``.
-    tick : callable
-        Called often; what it raises ends the work.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        The labels first, each level `FINER` times finer than the next.
+    Napari draws pyramids and lets nobody paint in them: the worker writes them where
+    their layer shows them, and they are what was predicted.
     """
-    levels = [labels]
-    while max(levels[-1].shape) > OVERVIEW:
-        fine = levels[-1]
-        shape = tuple(-(-side // FINER) for side in fine.shape)
-        coarse = on_disk(shape)
-        for first in range(0, shape[0], ROWS_AT_ONCE):
-            tick()
-            last = min(first + ROWS_AT_ONCE, shape[0])
-            coarse[first:last] = fine[first * FINER : last * FINER : FINER, ::FINER]
-        levels.append(coarse)
-    return levels
+
+    def allocate(self) -> None:
+        """As `StackResult.allocate`; ``labels`` are lists of levels, finest first.
+
+        A level is `FINER` times finer than the next.
+        """
+        shapes = [self.shape]
+        while max(shapes[-1][axis] for axis in self.axes) > OVERVIEW:
+            shapes.append(
+                tuple(
+                    -(-side // FINER) if axis in self.axes else side
+                    for axis, side in enumerate(shapes[-1])
+                )
+            )
+        self.labels = [
+            [on_disk(shape) for shape in shapes] for _ in range(self.iterations)
+        ]
+
+    def target(self, iteration: int, plane: PlaneIndex) -> np.ndarray:
+        """Where the labels of a plane are to be written, ``(Y, X)`` int32."""
+        return self._plane(iteration, plane, 0)
+
+    def remember(
+        self,
+        iteration: int,
+        plane: PlaneIndex,
+        labels: np.ndarray,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make the coarser levels of a plane that is written."""
+        for level in range(1, len(self.labels[iteration])):
+            fine = self._plane(iteration, plane, level - 1)
+            coarse = self._plane(iteration, plane, level)
+            for first in range(0, len(coarse), ROWS_AT_ONCE):
+                tick()
+                rows = slice(first, first + ROWS_AT_ONCE)
+                coarse[rows] = fine[::FINER, ::FINER][rows]
+        self._done[iteration].add(plane)
+        if iteration == self.iterations - 1 > 0:
+            self.disputed[plane] = part_in_dispute(
+                [self._plane(t, plane, -1) for t in range(self.iterations)]
+            )
+
+    def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
+        """Nothing is left to do: the labels are where the layer shows them."""
+
+    def prediction(self, iteration: int, plane: PlaneIndex) -> np.ndarray | None:
+        """As `StackResult.prediction`, read where it is looked at."""
+        return self.target(iteration, plane) if plane in self._done[iteration] else None
+
+    def disagreement(self) -> Any:
+        """As `StackResult.disagreement`, a list of levels."""
+        return [lazy_disagreement(level) for level in zip(*self.labels, strict=True)]
+
+    def _plane(self, iteration: int, plane: PlaneIndex, level: int) -> np.ndarray:
+        found: np.ndarray = self.labels[iteration][level][self._window(plane)]
+        return found

@@ -253,6 +253,7 @@ def add_disagreement(
         counts = disagreement(predictions).reshape(last.data.shape)
     layer = Image(
         counts,
+        multiscale=isinstance(counts, list),
         name=f"SAM-SP disagreement · {last.metadata[RESULT_KEY]['image']}",
         colormap="inferno",
         blending="additive",

@@ -100,7 +100,7 @@ class RunResults:
         Labels or None
             The layer, if it is a new one.
         """
-        new, t = step.summary, self.row_of(step)
+        new, t = step.summary, step.summary.iteration
         self._note_scaling(step.plane, step.scaling)
         if t == len(self._ids):
             for layer in self.layers:
@@ -114,16 +114,11 @@ class RunResults:
             self.summaries[t] = self.summaries[t].with_another(new, self.done)
         stack = self.request.stack
         if stack is not None:
-            assert not isinstance(step.labels, list)
             stack.show(t, step.plane, step.labels)
             self._update(t, step.plane)
         if new.iteration == self.request.iterations - 1:
             self.done += 1
         return self._viewer.add_layer(made) if made is not None else None
-
-    def row_of(self, step: Segmented) -> int:
-        """Which of the layers an iteration is; of a large plane there is but one."""
-        return 0 if isinstance(step.labels, list) else step.summary.iteration
 
     def show_only(self, number: int) -> bool:
         """Show one iteration alone.
@@ -190,15 +185,13 @@ class RunResults:
         labels: Any
         if stack is not None:
             labels = stack.labels[step.summary.iteration]
-            about["slices"] = self.done + 1
         else:
             cut = tuple(n for n, index in enumerate(step.plane) if index is not None)
-            if isinstance(step.labels, list):
-                labels = [np.expand_dims(level, cut) for level in step.labels]
-            else:
-                labels = np.expand_dims(step.labels, cut)
-            if image.ndim > 2:
-                about["slice"] = list(step.plane)
+            labels = np.expand_dims(step.labels, cut)
+        if self._along:
+            about["slices"] = self.done + 1
+        elif image.ndim > 2:
+            about["slice"] = list(step.plane)
         layer = result_layer(
             image,
             self.summaries[-1],
@@ -207,13 +200,10 @@ class RunResults:
             metadata=about,
             **labels_placement(image, step.plane, self._along, channels),
         )
-        # Of a large plane nothing can be painted: napari's pyramids are read-only.
-        several = stack is not None or isinstance(step.labels, list)
-        prediction = None if several else np.array(step.labels)
         source = Source(
             image_id=image.unique_id,
-            plane=None if stack is not None else step.plane,
-            prediction=prediction,
+            plane=None if self._along else step.plane,
+            prediction=None if stack is not None else np.array(step.labels),
             channels=channels,
             scalings=self._scalings,
             stack=stack,
@@ -233,9 +223,10 @@ class RunResults:
         layer = self.layers[t] if t < len(self._ids) else None
         if layer is None:
             return
-        layer.metadata[RESULT_KEY].update(
-            self.summaries[t].as_dict(), slices=self.done + 1
-        )
+        about = layer.metadata[RESULT_KEY]
+        about.update(self.summaries[t].as_dict())
+        if "slices" in about:
+            about["slices"] = self.done + 1
         if not layer.visible:
             return
         dims = self._viewer.dims

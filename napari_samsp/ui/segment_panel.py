@@ -24,7 +24,7 @@ from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.adapter_chooser import AdapterChooser
 from napari_samsp.ui.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.iteration_table import IterationTable
-from napari_samsp.ui.large_plane import LARGE, LazyPlane
+from napari_samsp.ui.large_plane import LARGE, LargeResult, LazyPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.look_ahead import LookAhead
 from napari_samsp.ui.model_chooser import ModelChooser
@@ -210,7 +210,9 @@ class SegmentPanel(QWidget):
         several = results is not None and len(results.summaries) > 1
         self.disagreement_button.setEnabled(several)
         stack = results.request.stack if results else None
-        self.next_button.setVisible(stack is not None)
+        self.next_button.setVisible(
+            results is not None and len(results.request.planes) > 1
+        )
         self.next_button.setEnabled(stack is not None and bool(stack.disputed))
 
     def _request(self, image: Image) -> SegmentRequest:
@@ -220,15 +222,16 @@ class SegmentPanel(QWidget):
         follow_axis = self.slices.follow_axis
         iterations = self.iterations.value()
         read = PlaneReader.of(image, channels)
-        if along and LazyPlane(read, plane).is_large:
+        large = LazyPlane(read, plane).is_large
+        if large and follow_axis is not None:
             raise InputError(
                 f"A slice of {image.name} has more than {LARGE / 1e6:.0f} million "
-                "pixels: choose This slice, and segment one at a time."
+                "pixels, too many for Follow slices: switch that off."
             )
-        if along:
+        if large or along:
             shape = labels_shape(image, plane, along)
             axes = plane_axes(image, dims, channels.axis if channels else None)
-            stack = StackResult(shape, axes, iterations)
+            stack = (LargeResult if large else StackResult)(shape, axes, iterations)
         return SegmentRequest(
             read=read,
             planes=planes_along(image, plane, along, follow_axis is not None),
@@ -269,7 +272,7 @@ class SegmentPanel(QWidget):
             self.run.stop()
             return
         layer = results.add(step, self.run.model_name, self.run.adapter_name)
-        t = results.row_of(step)
+        t = step.summary.iteration
         self.table.show_summary(t, results.summaries[t])
         if layer is not None:
             self.labelled.emit(layer)

@@ -12,8 +12,7 @@ from napari_samsp.core.folders import embeddings_folder
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.interrupt import StoppedError, interruptible
 from napari_samsp.core.torch_guard import import_torch
-from napari_samsp.ui.large_plane import LazyPlane, pyramid
-from napari_samsp.ui.stack_result import on_disk
+from napari_samsp.ui.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.summary import Summary
 from napari_samsp.ui.warm_up import (
     load_labels_support,
@@ -66,7 +65,8 @@ class SegmentRequest:
     same_limits : bool
         Percentiles are of all planes together, not of each by itself.
     stack : StackResult or None
-        Where the results of several planes go; allocated in the worker.
+        Where the results of several planes go, or of large ones; allocated in the
+        worker.
     follow_axis : int or None
         Along which a plane is prompted by its neighbour's result.
     """
@@ -81,12 +81,6 @@ class SegmentRequest:
     same_limits: bool = True
     stack: StackResult | None = None
     follow_axis: int | None = None
-
-    @property
-    def large_plane(self) -> LazyPlane | None:
-        """The plane, if it is too large to hold."""
-        plane = LazyPlane(self.read, self.planes[0])
-        return plane if plane.is_large else None
 
     @property
     def model_key(self) -> tuple[Any, ...]:
@@ -116,15 +110,15 @@ class Segmented:
         Which.
     summary : Summary
         What is told about the iteration.
-    labels : numpy.ndarray or list of numpy.ndarray
-        ``(Y, X)``; of a large plane the levels of a pyramid.
+    labels : numpy.ndarray
+        ``(Y, X)``; of a large plane in a file.
     scaling : Scaling
         What its pixels were scaled by.
     """
 
     plane: PlaneIndex
     summary: Summary
-    labels: np.ndarray | list[np.ndarray]
+    labels: np.ndarray
     scaling: Scaling
 
 
@@ -209,26 +203,31 @@ def _planes(
     stop_if_asked: Callable[[], None],
     progress: Callable[[float], None],
 ) -> Iterator[Step]:
-    def read(plane: PlaneIndex) -> np.ndarray:
+    def by_windows(plane: PlaneIndex) -> LazyPlane:
         stop_if_asked()
-        return request.read(plane)
+        return LazyPlane(request.read, plane)
 
     from napari_samsp.core.common_limits import fixed
     from napari_samsp.core.following import SliceFollower
 
     stack, scaling = request.stack, request.scaling
-    if (large := request.large_plane) is not None:
-        yield _large(request, large, segmenter, stop_if_asked, progress)
-        return
+    several = len(request.planes) > 1
     if stack is not None:
         stack.allocate()
-        if request.same_limits:
-            scaling = fixed(scaling, read, request.planes)
+    if several and request.same_limits:
+        scaling = fixed(scaling, by_windows, request.planes)
     follower = SliceFollower(request.planes, request.follow_axis, request.objects)
     for plane in request.planes:
         progress(0.0)
         try:
-            pixels = read(plane)
+            if isinstance(stack, LargeResult):
+                segmenter.scaling, lazy = scaling, by_windows(plane)
+                yield from _large(
+                    request, stack, lazy, segmenter, stop_if_asked, progress
+                )
+                continue
+            stop_if_asked()
+            pixels = request.read(plane)
             seen = segmenter.scaling = fixed(scaling, pixels.__getitem__, [...])
             before = follower.before(plane)
             for found in _iterations(
@@ -239,7 +238,7 @@ def _planes(
                     stack.remember(iteration.iteration, plane, iteration.labels)
                 yield Segmented(plane, Summary.of(iteration), iteration.labels, seen)
         except InputError as error:
-            if stack is None:
+            if not several:
                 raise
             # An empty slice does not end a stack.
             yield Refused(str(error), plane)
@@ -247,27 +246,29 @@ def _planes(
 
 def _large(
     request: SegmentRequest,
+    stack: LargeResult,
     pixels: LazyPlane,
     segmenter: Segmenter,
     stop_if_asked: Callable[[], None],
     progress: Callable[[float], None],
-) -> Segmented:
-    labels = on_disk(pixels.shape[:2])
-    segmenter.scaling = request.scaling
+) -> Iterator[Segmented]:
+    plane = pixels.plane
+    targets = [stack.target(t, plane) for t in range(request.iterations)]
     with interruptible(segmenter.sam, stop_if_asked):
-        written = segmenter.segment_into(
-            pixels, labels, request.iterations, request.objects, progress=progress
+        written = segmenter.segment_each_into(
+            pixels, targets, request.objects, progress=progress
         )
-    summary = Summary(
-        iteration=written.iteration,
-        iterations=request.iterations,
-        prompt=segmenter.kind if written.iteration else "none",
-        score=written.score,
-        iou_to_previous=None,
-        area_fraction=written.area_fraction,
-    )
-    levels = pyramid(labels, stop_if_asked)
-    return Segmented(request.planes[0], summary, levels, request.scaling)
+    for said, labels in zip(written, targets, strict=True):
+        stack.remember(said.iteration, plane, labels, stop_if_asked)
+        summary = Summary(
+            iteration=said.iteration,
+            iterations=request.iterations,
+            prompt=segmenter.kind if said.iteration else "none",
+            score=said.score,
+            iou_to_previous=said.iou_to_previous,
+            area_fraction=said.area_fraction,
+        )
+        yield Segmented(plane, summary, labels, segmenter.scaling)
 
 
 def _iterations(

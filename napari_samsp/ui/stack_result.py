@@ -13,6 +13,8 @@ import numpy as np
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import dask.array as da
 
     from napari_samsp.ui.planes import PlaneIndex
@@ -46,7 +48,7 @@ class StackResult:
         self, shape: tuple[int, ...], axes: tuple[int, int], iterations: int
     ) -> None:
         self.shape, self.axes, self.iterations = shape, axes, iterations
-        self.labels: list[np.ndarray] = []
+        self.labels: list[Any] = []
         self.disputed: dict[PlaneIndex, float] = {}
         self._predicted: list[Any] = []
         self._done: list[set[PlaneIndex]] = [set() for _ in range(iterations)]
@@ -73,7 +75,13 @@ class StackResult:
         ]
         self.labels = [make(self.shape) for _ in range(self.iterations)]
 
-    def remember(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
+    def remember(
+        self,
+        iteration: int,
+        plane: PlaneIndex,
+        labels: np.ndarray,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep what was predicted; in the worker, since it is compressed.
 
         Parameters
@@ -84,14 +92,14 @@ class StackResult:
             Which plane.
         labels : numpy.ndarray
             ``(Y, X)``.
+        tick : callable, optional
+            Called often if it takes long; what it raises ends the work.
         """
         self._predicted[iteration][self._window(plane)] = labels
         self._done[iteration].add(plane)
         if iteration == self.iterations - 1 > 0:
-            differs = np.zeros(labels.shape, bool)
-            for array in self._predicted[:iteration]:
-                differs |= (np.asarray(array[self._window(plane)]) > 0) != (labels > 0)
-            self.disputed[plane] = float(differs.mean())
+            earlier = [array[self._window(plane)] for array in self._predicted[:-1]]
+            self.disputed[plane] = part_in_dispute([*earlier, labels])
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Put labels where the layer shows them; what a user painted there stays.
@@ -123,7 +131,7 @@ class StackResult:
             return None
         return np.asarray(self._predicted[iteration][self._window(plane)])
 
-    def disagreement(self) -> da.Array:
+    def disagreement(self) -> Any:
         """Count, pixel by pixel, the iterations that say other than the last.
 
         Returns
@@ -131,10 +139,7 @@ class StackResult:
         dask.array.Array
             uint8, of the labels' shape; a plane is computed when it is looked at.
         """
-        import dask.array as da
-
-        *earlier, last = [da.from_zarr(array) > 0 for array in self._predicted]
-        return sum((array != last).astype(np.uint8) for array in earlier)
+        return lazy_disagreement(self._predicted)
 
     def ranking(self) -> list[PlaneIndex]:
         """The planes that are done, those first of which most is in dispute."""
@@ -146,6 +151,42 @@ class StackResult:
             slice(None) if index is None else min(index, side - 1)
             for index, side in zip(plane, self.shape, strict=True)
         )
+
+
+def part_in_dispute(iterations: Sequence[Any]) -> float:
+    """Part of the pixels about which an iteration says other than the last.
+
+    Parameters
+    ----------
+    iterations : sequence of array_like
+        Labels of a plane; foreground or not is what counts.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
+    *earlier, last = (np.asarray(labels) > 0 for labels in iterations)
+    return float(np.any([labels != last for labels in earlier], axis=0).mean())
+
+
+def lazy_disagreement(iterations: Sequence[Any]) -> da.Array:
+    """As `napari_samsp.ui.planes.disagreement`, computed where it is looked at.
+
+    Parameters
+    ----------
+    iterations : sequence of array_like
+        Labels of equal shape, numpy or zarr, first iteration first.
+
+    Returns
+    -------
+    dask.array.Array
+        uint8.
+    """
+    import dask.array as da
+
+    *earlier, last = (da.asarray(labels) > 0 for labels in iterations)
+    return sum((labels != last).astype(np.uint8) for labels in earlier)
 
 
 def _zeros(shape: tuple[int, ...]) -> np.ndarray:
@@ -174,7 +215,8 @@ def on_disk(shape: tuple[int, ...]) -> np.ndarray:
     free = shutil.disk_usage(tempfile.gettempdir()).free
     text = (
         f"The labels need {size / 1e9:.1f} GB in {tempfile.gettempdir()}, where "
-        f"{free / 1e9:.1f} GB are free: make room there, or segment fewer slices."
+        f"{free / 1e9:.1f} GB are free: make room there, or segment fewer slices, or "
+        "with fewer iterations."
     )
     if free < size:
         raise InputError(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -46,7 +48,7 @@ def test_every_plane_of_a_stack_is_segmented(
     if large:
         monkeypatch.setattr(stored_image, "LARGE_PIXELS", nuclei[0].size)
     done = []
-    settings = Settings(**{**QUICK.__dict__, "channels": (1,)})
+    settings = replace(QUICK, channels=(1,))
     job = Job(images / "series.tif", images / "out" / "series")
     outcome = segment_file(job, settings, done.append)
     assert not outcome.error
@@ -68,16 +70,34 @@ def test_an_image_too_large_for_the_memory(
     images, nuclei, segmenter, monkeypatch, kind
 ):
     monkeypatch.setattr(stored_image, "LARGE_PIXELS", 1000)
-    settings = Settings(**{**QUICK.__dict__, "output_format": kind})
+    settings = replace(QUICK, output_format=kind)
     outcome = segment_file(Job(images / "one.tif", images / "out" / "one"), settings)
     ending = "ome.zarr" if kind == "ome-zarr" else "tif"
     assert outcome.files == (images / "out" / f"one.{ending}",)
     with stored_image.open_image(outcome.files[0]) as written:
         labels = np.asarray(written.array)
     assert np.array_equal(labels, labels_of(segmenter, nuclei[0]))
-    settings = Settings(**{**settings.__dict__, "all_iterations": True})
-    outcome = segment_file(Job(images / "one.tif", images / "out" / "one"), settings)
-    assert "too large for --all-iterations" in outcome.error
+
+
+def test_every_iteration_of_large_planes(images, nuclei, segmenter, monkeypatch):
+    """One of which is blank."""
+    picture = nuclei[0]
+    stack = np.stack([picture, np.zeros_like(picture), np.roll(picture, 9, 1)])
+    tifffile.imwrite(images / "large.tif", stack, metadata={"axes": "TYX"}, ome=True)
+    monkeypatch.setattr(stored_image, "LARGE_PIXELS", 1000)
+    settings = replace(QUICK, iterations=2, all_iterations=True)
+    job = Job(images / "large.tif", images / "out" / "large")
+    outcome = segment_file(job, settings)
+    names = ["large.tif", "large.iter0.tif", "large.iter1.tif"]
+    assert [path.name for path in outcome.files] == names
+    last, *each = (tifffile.imread(path) for path in outcome.files)
+    assert np.array_equal(last, each[1])
+    for n in (0, 2):
+        expected = segmenter.segment(stack[n], 2, objects=True, tile="off")
+        for step, labels in zip(expected, each, strict=True):
+            assert np.array_equal(labels[n], step.labels)
+    assert not last[1].any()
+    assert sorted(p.name for p in (images / "out").iterdir()) == sorted(names)
 
 
 def check(outcomes, images, nuclei, segmenter):

@@ -63,6 +63,32 @@ def test_the_labels_are_those_in_memory(
     assert (said.tile, said.tiles) == (128, 3 * 3)
 
 
+@pytest.mark.parametrize("objects", [False, True])
+def test_each_iteration_that_is_wanted_is_written(segmenter, mosaic, objects):
+    image, _ = mosaic
+    outs = [np.zeros(image.shape, np.int32) for _ in range(3)]
+    expected = segmenter.segment(image, 3, objects, tile=128)
+    said = segmenter.segment_each_into(image, outs, objects, tile=128)
+    assert [written.iteration for written in said] == [0, 1, 2]
+    for written, labels, step in zip(said, outs, expected, strict=True):
+        assert np.array_equal(labels, step.labels)
+        assert written.objects == step.labels.max()
+        assert written.area_fraction == pytest.approx(step.area_fraction)
+        assert written.score == pytest.approx(step.score, abs=1e-4)
+        assert written.iou_to_previous == pytest.approx(step.iou_to_previous)
+    some = np.zeros(image.shape, np.int32)
+    (one,) = segmenter.segment_each_into(image, [None, some, None], objects, tile=128)
+    assert np.array_equal(some, expected[1].labels)
+    assert (one.iteration, one.iou_to_previous) == (1, None)
+
+
+@pytest.mark.parametrize("iterations", [0, -1, 101])
+def test_how_often_it_can_iterate(segmenter, nuclei, iterations):
+    out = np.zeros(nuclei[0].shape, np.int32)
+    with pytest.raises(InputError, match="from 1 to 100"):
+        segmenter.segment_into(nuclei[0], out, iterations)
+
+
 def test_the_first_look_finds_the_same_field(segmenter, mosaic):
     image, _ = mosaic
     out = np.zeros(image.shape, np.int32)

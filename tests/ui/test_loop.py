@@ -6,10 +6,12 @@ import signal
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_samsp.core.folders import corrections_folder, runs_folder
 from napari_samsp.core.images import Scaling
+from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.ui.trainer_process import Ending
 
@@ -260,3 +262,20 @@ def test_a_broken_adapter_is_not_offered(widget):
     (folder / "samsp.json").write_text(json.dumps({"base": 3}))
     widget.segmenting.adapter.refresh()
     assert widget.segmenting.adapter.combo.count() == 1
+
+
+def test_another_window_s_corrections_are_listed_when_one_comes_back(
+    viewer, widget, click, nuclei
+):
+    viewer.add_image(nuclei[0])
+    viewer.add_labels(nuclei[1])
+    click("samsp_keep")
+    other = TrainingSet(widget.correcting.training_set.folder)
+    other.add(nuclei[0][:50], nuclei[1][:50], name="from the other")
+    assert widget.correcting.list.topLevelItemCount() == 1
+    selected = widget.correcting.selected
+    widget.show()
+    QApplication.sendEvent(widget, QEvent(QEvent.Type.WindowActivate))
+    assert widget.correcting.list.topLevelItemCount() == 2
+    assert widget.correcting.selected == selected
+    assert "2 corrections" in widget.finetuning.count.text()
