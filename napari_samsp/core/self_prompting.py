@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from skimage import measure
 from torch import Tensor, nn
 
 from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.memory import in_batches
+from napari_samsp.core.objects import components, cut_at_necks, distinct
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 TOKENS_AT_ONCE = (8192, 262_144)
 """Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
 a CPU more is slower: what one call writes should stay near the processor."""
-MIN_OBJECT_PIXELS = 2
-"""Smaller components, in low-res pixels, are noise and get no prompt."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Decoding:
     prompt : Prompt or None
         ``None`` at iteration 0.
     regions : Tensor or None
-        ``(N, m, m)`` bool: the component that each prompt was made from.
+        ``(N, m, m)`` bool: the part of the image that each prompt was made from.
     """
 
     logits: Tensor
@@ -53,6 +50,19 @@ class Decoding:
     image_index: Tensor
     prompt: Prompt | None = None
     regions: Tensor | None = None
+
+    def distinct(self) -> Decoding:
+        """Without maps of objects that one with a higher score shows too."""
+        keep = distinct(self.logits.detach(), self.scores.detach(), self.image_index)
+        if bool(keep.all()):
+            return self
+        return Decoding(
+            self.logits[keep],
+            self.scores[keep],
+            self.image_index[keep],
+            None if self.prompt is None else self.prompt.select(keep),
+            None if self.regions is None else self.regions[keep],
+        )
 
     def instances(self, batch_size: int) -> Tensor:
         """Merge the maps of each image by largest logit.
@@ -89,7 +99,8 @@ class SelfPrompting(nn.Module):
     kind : str
         The prompt that an iteration hands to the next, such as ``"box+mask"``.
     objects : bool
-        One prompt per connected component instead of one per image.
+        One prompt per object instead of one per image. What a map without a prompt
+        shows is cut at its necks, what a map of an object shows is that object.
     """
 
     def __init__(self, sam: Sam, kind: str = "box+mask", objects: bool = False) -> None:
@@ -247,7 +258,12 @@ class SelfPrompting(nn.Module):
         """
         if self.objects:
             logits = _largest_logit(previous, len(valid))
-            return self.prompts_of(previous.instances(len(valid)), logits, valid)
+            if previous.regions is None:
+                inside = valid_cells(valid, self.mask_size, self.stride)
+                parts = cut_at_necks((logits > 0) & inside)
+            else:
+                parts = previous.distinct().instances(len(valid))
+            return self.prompts_of(parts, logits, valid)
         logits = previous.logits.detach()
         return self.prompts_of(logits > 0, logits, valid)
 
@@ -312,7 +328,8 @@ class SelfPrompting(nn.Module):
         ------
         Decoding
             Iteration 0, 1, ... A decoding of zero maps (no object left) is followed
-            by decodings of zero maps.
+            by decodings of zero maps. With objects and without gradients, each is
+            shown once.
         """
         current = first if first is not None else self.decode_freely(embeddings)
         yield current
@@ -324,6 +341,8 @@ class SelfPrompting(nn.Module):
                 prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
             if len(index):
                 current = self.decode(embeddings, index, prompt, regions)
+                if self.objects and not torch.is_grad_enabled():
+                    current = current.distinct()
             else:
                 current = Decoding(
                     current.logits[:0], current.scores[:0], index, prompt, regions
@@ -348,31 +367,6 @@ class SelfPrompting(nn.Module):
             As `iterate`.
         """
         return list(self.iterate(self.encode(images), valid, iterations))
-
-
-def components(instances: Tensor) -> tuple[Tensor, Tensor]:
-    """The connected components of instance maps, as masks.
-
-    Parameters
-    ----------
-    instances : Tensor
-        ``(B, m, m)`` int, 0 is background. Touching pixels of different value belong
-        to different components; diagonal neighbours are apart.
-
-    Returns
-    -------
-    tuple of Tensor
-        ``(N, m, m)`` bool masks and their ``(N,)`` int64 image index.
-    """
-    masks, index = [], []
-    for b, image in enumerate(instances.cpu().numpy()):
-        labels = measure.label(image, background=0, connectivity=1)
-        areas = np.bincount(labels.ravel())
-        keep = np.flatnonzero(areas >= MIN_OBJECT_PIXELS)
-        keep = keep[keep > 0]
-        masks.append(torch.from_numpy(labels == keep[:, None, None]))
-        index.append(torch.full((len(keep),), b))
-    return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
 
 
 def _largest_logit(decoding: Decoding, batch_size: int) -> Tensor:

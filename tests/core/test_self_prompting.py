@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import Decoding, SelfPrompting, components
+from napari_samsp.core.self_prompting import Decoding, SelfPrompting
 
 SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
 
@@ -119,14 +119,3 @@ def test_instances_merge_by_largest_logit():
     logits[1, :, 2:] = 2.0
     merged = Decoding(logits, torch.ones(2), torch.tensor([0, 0])).instances(1)
     assert merged[0, 0].tolist() == [1, 1, 2, 2]
-
-
-def test_touching_instances_are_components_of_their_own():
-    instances = torch.zeros(2, 6, 6, dtype=torch.int64)
-    instances[0, 1:4, 1:3] = 1
-    instances[0, 1:4, 3:5] = 2
-    instances[1, 0:2, 0:2] = 5
-    instances[1, 4:6, 4:6] = 5
-    masks, index = components(instances)
-    assert index.tolist() == [0, 0, 1, 1]
-    assert masks.flatten(1).sum(1).tolist() == [6, 6, 4, 4]

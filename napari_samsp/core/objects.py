@@ -1,0 +1,114 @@
+"""Objects on the model's low-res grid: taken apart, and counted once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from skimage import measure, morphology, segmentation
+from torch import Tensor
+
+MIN_OBJECT_PIXELS = 2
+"""Smaller components, in low-res pixels, are noise and get no prompt."""
+SMOOTH_PIXELS = 0.75
+"""Distances are smoothed so much, in low-res pixels: their grid is coarse."""
+NECK_PIXELS, NECK_PART = 0.35, 0.1
+"""A neck is thinner than both sides of it by so many low-res pixels of its half-width,
+and by such a part of theirs."""
+SAME = 0.5
+"""Maps whose foregrounds have a larger IoU show the same object."""
+
+
+def components(instances: Tensor) -> tuple[Tensor, Tensor]:
+    """The connected components of instance maps, as masks.
+
+    Parameters
+    ----------
+    instances : Tensor
+        ``(B, m, m)`` int, 0 is background. Touching pixels of different value belong
+        to different components; diagonal neighbours are apart.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(N, m, m)`` bool masks and their ``(N,)`` int64 image index.
+    """
+    masks, index = [], []
+    for b, image in enumerate(instances.cpu().numpy()):
+        labels = measure.label(image, background=0, connectivity=1)
+        areas = np.bincount(labels.ravel())
+        keep = np.flatnonzero(areas >= MIN_OBJECT_PIXELS)
+        keep = keep[keep > 0]
+        masks.append(torch.from_numpy(labels == keep[:, None, None]))
+        index.append(torch.full((len(keep),), b))
+    return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
+
+
+def cut_at_necks(foreground: Tensor) -> Tensor:
+    """Guess which parts of a foreground are objects of their own.
+
+    A map without a prompt tells foreground, not objects: those that touch are one. Each
+    is cut where it is thinner than on both sides (watershed of the distance to the
+    background), so that every part gets a prompt. What is cut in vain the decoder can
+    put together again: see `distinct`.
+
+    Parameters
+    ----------
+    foreground : Tensor
+        ``(B, m, m)`` bool.
+
+    Returns
+    -------
+    Tensor
+        ``(B, m, m)`` int64: 0 is background, else a number a part, from 1 in each
+        image.
+    """
+    parts = [_cut(image) for image in foreground.cpu().numpy()]
+    return torch.from_numpy(np.stack(parts)).to(foreground.device)
+
+
+def _cut(foreground: np.ndarray) -> np.ndarray:
+    depth = ndimage.distance_transform_edt(foreground)
+    depth = ndimage.gaussian_filter(depth, SMOOTH_PIXELS) * foreground
+    seeds = np.minimum(depth - NECK_PIXELS, depth * (1 - NECK_PART)).clip(0)
+    # What is left of two peaks between which there is no neck is one plateau.
+    flooded = morphology.reconstruction(seeds, depth)
+    peaks = morphology.local_maxima(flooded) & (flooded > 0)
+    markers = measure.label(peaks)
+    parts = segmentation.watershed(-depth, markers, mask=foreground)
+    # Too thin to have a peak.
+    rest = measure.label(foreground & (parts == 0), connectivity=1)
+    return np.where(rest > 0, rest + parts.max(), parts).astype(np.int64)
+
+
+def distinct(logits: Tensor, scores: Tensor, image_index: Tensor) -> Tensor:
+    """Find which of several maps show an object that no better one shows.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, m, m)``, foreground above 0.
+    scores : Tensor
+        ``(N,)`` SAM's predicted IoU: the higher is the better one.
+    image_index : Tensor
+        ``(N,)`` int64; maps of different images are not compared.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` bool.
+    """
+    keep = torch.ones_like(image_index, dtype=torch.bool)
+    for b in image_index.unique().tolist():
+        here = (image_index == b).nonzero()[:, 0]
+        here = here[scores[here].argsort(descending=True, stable=True)]
+        masks = (logits[here] > 0).flatten(1).float()
+        areas = masks.sum(1)
+        shared = masks @ masks.mT
+        alike = shared > SAME * (areas[:, None] + areas - shared)
+        same = alike.tril(-1).cpu().numpy()
+        kept = np.ones(len(here), bool)
+        for n in np.flatnonzero(same.any(1)):
+            kept[n] = not (same[n] & kept).any()
+        keep[here] = torch.from_numpy(kept).to(keep.device)
+    return keep
