@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 
 from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.objects import components, cut_at_necks
+from napari_samsp.core.objects import cut_at_necks, objects_of
 from napari_samsp.core.prompts import OUTSIDE_LOGIT
 from napari_samsp.core.self_prompting import Decoding
 
@@ -251,7 +251,7 @@ def _with_new_objects(
     taken = torch.zeros_like(inside)
     for n, b in enumerate(index.tolist()):
         taken[b] |= maps[n] > 0
-    new, where = components(cut_at_necks((free.logits > 0) & inside))
+    new, where = objects_of(cut_at_necks((free.logits > 0) & inside))
     shared = (new & taken[where]).flatten(1).sum(1) / new.flatten(1).sum(1)
     new, where = new[shared < COVERED], where[shared < COVERED]
     background = (free.logits <= 0)[where]

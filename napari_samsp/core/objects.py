@@ -19,14 +19,15 @@ SAME = 0.5
 """Maps whose foregrounds have a larger IoU show the same object."""
 
 
-def components(instances: Tensor) -> tuple[Tensor, Tensor]:
-    """The connected components of instance maps, as masks.
+def objects_of(instances: Tensor) -> tuple[Tensor, Tensor]:
+    """The objects of instance maps, as masks.
 
     Parameters
     ----------
     instances : Tensor
-        ``(B, m, m)`` int, 0 is background. Touching pixels of different value belong
-        to different components; diagonal neighbours are apart.
+        ``(B, m, m)`` int, 0 is background, else a number an object. Where it is in
+        pieces, only the largest one counts: the others are what better maps left of it.
+        Diagonal neighbours are apart.
 
     Returns
     -------
@@ -35,11 +36,14 @@ def components(instances: Tensor) -> tuple[Tensor, Tensor]:
     """
     masks, index = [], []
     for b, image in enumerate(instances.cpu().numpy()):
-        labels = measure.label(image, background=0, connectivity=1)
-        areas = np.bincount(labels.ravel())
-        keep = np.flatnonzero(areas >= MIN_OBJECT_PIXELS)
-        keep = keep[keep > 0]
-        masks.append(torch.from_numpy(labels == keep[:, None, None]))
+        pieces = measure.label(image, background=0, connectivity=1)
+        areas = np.bincount(pieces.ravel())
+        objects = np.zeros(len(areas), image.dtype)
+        objects[pieces] = image
+        # Of equal keys the last one stays.
+        largest = {objects[n]: n for n in np.argsort(areas) if objects[n] > 0}
+        keep = np.array([n for n in largest.values() if areas[n] >= MIN_OBJECT_PIXELS])
+        masks.append(torch.from_numpy(pieces == np.sort(keep)[:, None, None]))
         index.append(torch.full((len(keep),), b))
     return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
 

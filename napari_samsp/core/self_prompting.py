@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.memory import in_batches
-from napari_samsp.core.objects import components, cut_at_necks, distinct
+from napari_samsp.core.objects import cut_at_necks, distinct, objects_of
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class SelfPrompting(nn.Module):
         """
         instances = instances * valid_cells(valid, self.mask_size, self.stride)
         if self.objects:
-            regions, index = components(instances)
+            regions, index = objects_of(instances)
         else:
             regions = instances > 0
             index = torch.arange(len(valid), device=valid.device)

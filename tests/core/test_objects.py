@@ -8,19 +8,21 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import disk, rectangle
 
-from napari_samsp.core.objects import components, cut_at_necks, distinct
+from napari_samsp.core.objects import cut_at_necks, distinct, objects_of
 from napari_samsp.core.segmenter import Segmenter
 
 
-def test_touching_instances_are_components_of_their_own():
-    instances = torch.zeros(2, 6, 6, dtype=torch.int64)
+def test_each_number_is_an_object_and_its_largest_piece_counts():
+    instances = torch.zeros(3, 6, 8, dtype=torch.int64)
     instances[0, 1:4, 1:3] = 1
     instances[0, 1:4, 3:5] = 2
-    instances[1, 0:2, 0:2] = 5
-    instances[1, 4:6, 4:6] = 5
-    masks, index = components(instances)
-    assert index.tolist() == [0, 0, 1, 1]
-    assert masks.flatten(1).sum(1).tolist() == [6, 6, 4, 4]
+    instances[2, 0:2, 0:2] = 5
+    instances[2, 4:6, 4:8] = 5
+    instances[2, 0, 7] = 3
+    masks, index = objects_of(instances)
+    assert index.tolist() == [0, 0, 2]
+    assert masks.flatten(1).sum(1).tolist() == [6, 6, 8]
+    assert masks[2, 4:6, 4:8].all()
 
 
 def discs(*circles, shape=(40, 64)):
@@ -62,10 +64,12 @@ def test_the_parts_are_the_foreground_and_connected(foreground):
     for image in parts.numpy():
         labels = np.unique(image[image > 0])
         assert np.array_equal(labels, np.arange(1, len(labels) + 1))
-    masks, index = components(parts)
-    whole = components(torch.from_numpy(foreground).long())
-    assert len(masks) >= len(whole[0])
-    assert set(index.tolist()) == set(whole[1].tolist())
+    masks, index = objects_of(parts)
+    sizes = [(parts == n).flatten(1).sum(1) for n in range(1, int(parts.max()) + 1)]
+    large = torch.stack(sizes) >= 2 if sizes else torch.zeros(0, 2)
+    assert len(masks) == int(large.sum())
+    for mask, b in zip(masks, index, strict=True):
+        assert len(parts[b][mask].unique()) == 1
 
 
 def test_an_object_is_shown_once_by_the_map_with_the_best_score():
