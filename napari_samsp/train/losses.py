@@ -145,12 +145,12 @@ def distillation_loss(
 def match_objects(
     regions: Tensor, image_index: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Give each component the true object that it overlaps most.
+    """Give each region the true object that it overlaps most.
 
     Parameters
     ----------
     regions : Tensor
-        ``(N, m, m)`` bool components.
+        ``(N, m, m)`` bool, what prompts were made from.
     image_index : Tensor
         ``(N,)`` int64.
     labels : Tensor
@@ -159,7 +159,7 @@ def match_objects(
     Returns
     -------
     tuple of Tensor
-        ``(N, S, S)`` bool targets, all False for a component without a match (it
+        ``(N, S, S)`` bool targets, all False for a region without a match (it
         learns to vanish), and ``(N,)`` int64 the matched label, 0 for none.
     """
     size = labels.shape[-1]

@@ -108,8 +108,9 @@ class SegmentPanel(QWidget):
         self.objects = QCheckBox("One prompt per object")
         self.objects.setObjectName("samsp_objects")
         self.objects.setToolTip(
-            "On: every object is refined by its own prompt and gets its own label,\n"
-            "for cells, nuclei, particles. Off: one region an image, such as a lesion."
+            "On: every object is refined by its own prompt and gets its own label, those\n"
+            "that touch too: for cells, nuclei, particles. Off: one region an image, such\n"
+            "as a lesion."
         )
         self.segment_button = QPushButton("Segment")
         self.segment_button.setObjectName("samsp_segment")
