@@ -57,6 +57,7 @@ class LookAhead:
         self._moved: tuple[int, int] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._task: _Task | None = None
         self._allowed = True
 
     @property
@@ -87,6 +88,24 @@ class LookAhead:
         """End it soon, whatever it does."""
         self._stop.set()
 
+    def give_way(self, request: SegmentRequest) -> threading.Thread | None:
+        """End it soon, unless it does what a request will need.
+
+        Parameters
+        ----------
+        request : SegmentRequest
+            What the user wants now.
+
+        Returns
+        -------
+        threading.Thread or None
+            To be waited for: half of the work may be done.
+        """
+        if self.running and self._task is not None and self._task.is_for(request):
+            return self._thread
+        self.stop()
+        return None
+
     def start(
         self, image: Image, request: SegmentRequest, segmenter: Segmenter
     ) -> None:
@@ -107,6 +126,7 @@ class LookAhead:
             return
         self._stop = threading.Event()
         task = _Task(request, plane, segmenter, self._stop, self._thread)
+        self._task = task
         self._thread = threading.Thread(target=task.run, name=THREAD)
         self._thread.start()
 
@@ -139,6 +159,17 @@ class _Task:
     segmenter: Segmenter
     stop: threading.Event
     earlier: threading.Thread | None
+
+    def is_for(self, request: SegmentRequest) -> bool:
+        mine = self.request
+        return (
+            request.planes == (self.plane,)
+            and request.stack is None
+            and request.read.data is mine.read.data
+            and request.read.channels == mine.read.channels
+            and (request.model, request.adapter) == (mine.model, mine.adapter)
+            and (request.objects, request.scaling) == (mine.objects, mine.scaling)
+        )
 
     def run(self) -> None:
         _lower_priority()

@@ -108,9 +108,9 @@ class SegmentPanel(QWidget):
         self.objects = QCheckBox("One prompt per object")
         self.objects.setObjectName("samsp_objects")
         self.objects.setToolTip(
-            "On: every object is refined by its own prompt and gets its own label, those\n"
-            "that touch too: for cells, nuclei, particles. Off: one region an image, such\n"
-            "as a lesion."
+            "On: every object is refined by its own prompt and gets its own label, also\n"
+            "those that touch: for cells, nuclei, particles.\n"
+            "Off: one region an image, such as a lesion."
         )
         self.segment_button = QPushButton("Segment")
         self.segment_button.setObjectName("samsp_segment")
@@ -165,8 +165,8 @@ class SegmentPanel(QWidget):
         self._hide_results()
         self.table.clear_rows()
         self.status.emit("Loading the model…")
-        self.ahead.stop()
-        self.run.start(request, f"SAM-SP: {image.name}")
+        ahead = self.ahead.give_way(request)
+        self.run.start(request, f"SAM-SP: {image.name}", ahead)
         self.update_state()
         self.busy.emit(True)
 

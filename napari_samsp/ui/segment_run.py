@@ -105,7 +105,12 @@ class SegmentRun(QObject):
         """The adapter of the model in memory."""
         return self.segmenter.adapter_name if self.segmenter else None
 
-    def start(self, request: SegmentRequest, title: str) -> None:
+    def start(
+        self,
+        request: SegmentRequest,
+        title: str,
+        after: threading.Thread | None = None,
+    ) -> None:
         """Begin.
 
         Parameters
@@ -114,13 +119,15 @@ class SegmentRun(QObject):
             The job.
         title : str
             For napari's activity dock.
+        after : threading.Thread, optional
+            What the worker waits for, since it does part of the work.
         """
         if self.running:
             return
         stop, ended = threading.Event(), threading.Event()
         worker = create_worker(
             _in_turn,
-            segment_steps(request, self._workplace, stop),
+            segment_steps(request, self._workplace, stop, after),
             stop,
             self._current.ended,
             # Shown by our slot: raising it again in the event loop would do so twice,

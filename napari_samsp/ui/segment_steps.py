@@ -145,7 +145,10 @@ class Workplace:
 
 
 def segment_steps(
-    request: SegmentRequest, workplace: Workplace, stop: threading.Event
+    request: SegmentRequest,
+    workplace: Workplace,
+    stop: threading.Event,
+    after: threading.Thread | None = None,
 ) -> Iterator[Step]:
     """Load the model and segment.
 
@@ -157,6 +160,8 @@ def segment_steps(
         Its model is used again if it is the same.
     stop : threading.Event
         When set, the work ends at the model's next part.
+    after : threading.Thread, optional
+        Is waited for, before the first plane.
 
     Yields
     ------
@@ -188,6 +193,9 @@ def segment_steps(
             workplace.loaded = Loaded(_load(request), key)
         loaded = workplace.loaded
         yield loaded
+        while after is not None and after.is_alive():
+            after.join(POLL_S)
+            stop_if_asked()
         yield from _planes(request, loaded.segmenter, stop_if_asked, progress)
     except StoppedError:
         return

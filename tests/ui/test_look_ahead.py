@@ -12,6 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
 from napari_samsp.core.folders import embeddings_folder
+from napari_samsp.core.images import Scaling
 from napari_samsp.core.segmenter import Segmenter
 from napari_samsp.ui import look_ahead
 from napari_samsp.ui.planes import next_plane
@@ -141,6 +142,50 @@ def test_segmenting_does_not_wait_for_it(
     assert len(_kept() - kept) > 0
     _move(viewer, 2)
     assert encodings() > 0
+
+
+def test_what_is_being_encoded_is_not_encoded_again(
+    viewer, widget, encodings, segment, slow
+):
+    data, asked, go_on = slow
+    viewer.add_image(data, contrast_limits=(0, 255))
+    _move(viewer, 0, 1)
+    segment()
+    assert asked.wait(60)
+    _move(viewer, 2)
+    threading.Timer(0.5, go_on.set).start()
+    assert encodings() == 0
+    assert _last_result(viewer).metadata["samsp"]["slice"] == [2, None, None]
+
+
+def test_waiting_for_it_can_be_stopped(viewer, widget, click, segment, qtbot, slow):
+    data, asked, _ = slow
+    viewer.add_image(data, contrast_limits=(0, 255))
+    _move(viewer, 0, 1)
+    segment()
+    assert asked.wait(60)
+    _move(viewer, 2)
+    click("samsp_segment")
+    run = widget.segmenting.run
+    with qtbot.waitSignal(run.ended, timeout=2500):
+        run.stop()
+    assert "Stopped" in widget.status.text()
+
+
+@pytest.mark.parametrize("change", ["objects", "scaling", "plane"])
+def test_it_is_not_waited_for_in_vain(viewer, widget, segment, slow, change):
+    data, asked, go_on = slow
+    viewer.add_image(data, contrast_limits=(0, 255))
+    _move(viewer, 0, 1)
+    segment()
+    assert asked.wait(60)
+    _move(viewer, 3 if change == "plane" else 2)
+    if change == "objects":
+        widget.segmenting.objects.setChecked(True)
+    elif change == "scaling":
+        widget.segmenting.scaling.show_adapter(Scaling("limits", 0, 255))
+    segment()  # to its end, before the other may go on
+    assert not go_on.is_set()
 
 
 def test_training_ends_it_and_keeps_it_from_beginning(
