@@ -108,8 +108,8 @@ class SegmentPanel(QWidget):
         self.objects = QCheckBox("One prompt per object")
         self.objects.setObjectName("samsp_objects")
         self.objects.setToolTip(
-            "On: every object is refined by its own prompt and gets its own label, also\n"
-            "those that touch: for cells, nuclei, particles.\n"
+            "On: every object is refined by its own prompt and gets its own label,\n"
+            "also those that touch: for cells, nuclei, particles.\n"
             "Off: one region an image, such as a lesion."
         )
         self.segment_button = QPushButton("Segment")
