@@ -139,7 +139,9 @@ class Objective(nn.Module):
         image, labels, valid, seeds = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
-        errors = self.config.prompt_errors * smooth_noise(seeds, batch.size).to(image)
+        # Objects are cut by a guess: their prompts have errors of their own.
+        most = 0.0 if self.model.objects else self.config.prompt_errors
+        errors = most * smooth_noise(seeds, batch.size).to(image)
         decodings = list(
             self.model.iterate(
                 embeddings,

@@ -39,9 +39,9 @@ def view():
     )
 
 
-def loss_of(view, seed, **settings):
+def loss_of(view, seed, objects=False, **settings):
     torch.manual_seed(0)
-    model = SelfPrompting(build_sam(SMALL)).eval()
+    model = SelfPrompting(build_sam(SMALL), objects=objects).eval()
     view = view._replace(seed=torch.tensor([seed]))
     return float(Objective(model, TrainConfig(**settings))(view).detach())
 
@@ -61,3 +61,11 @@ def test_prompts_with_errors_are_no_teacher(view):
         view, spoilt, prompt_errors=0.0, **plain
     )
     assert loss_of(view, spoilt, **taught) == loss_of(view, spoilt, **plain)
+
+
+def test_prompts_of_objects_err_by_themselves(view):
+    errors = smooth_noise(torch.arange(50), 16)
+    spoilt = int((errors != 0).flatten(1).any(1).nonzero()[0])
+    assert loss_of(view, spoilt, objects=True) == loss_of(
+        view, spoilt, objects=True, prompt_errors=0.0
+    )
