@@ -133,7 +133,7 @@ class Step:
         else:
             self._model.checkpointing = True
             how = "one image at a time, and keeps less of it"
-        self._tell(f"Memory was short: each step now takes {how}, which is slower.")
+        self._tell(f"Memory was short: each step now takes {how}. That is slower.")
 
 
 class _Totals:

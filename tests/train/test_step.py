@@ -89,7 +89,7 @@ def test_parts_have_the_gradients_of_the_whole(views, objects, backward):
     for name, gradient in expected.items():
         torch.testing.assert_close(got[name], gradient, atol=1e-5, rtol=1e-3)
     assert said == [
-        "Memory was short: each step now takes 2 images at a time, which is slower."
+        "Memory was short: each step now takes 2 images at a time. That is slower."
     ]
     assert len(asked) == 1  # other processes wait for it once
     # It is remembered: the next step does not fail first.
