@@ -88,8 +88,8 @@ class TrainConfig:
     )
     prompt_errors: float = _option(
         20.0,
-        "errors, in logits, put into the prompts that it makes of its own outputs; none "
-        "with objects",
+        "errors, in logits, put into the prompts that it makes of its own outputs; "
+        "none with objects",
     )
     augment: bool = _option(True, "crop, turn, mirror and recolour at random")
     seed: int = _option(0, "seed of everything random")
