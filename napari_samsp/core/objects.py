@@ -80,9 +80,9 @@ def _cut(foreground: np.ndarray) -> np.ndarray:
     peaks = morphology.local_maxima(flooded) & (flooded > 0)
     markers = measure.label(peaks)
     parts = segmentation.watershed(-depth, markers, mask=foreground)
-    # Too thin to have a peak.
-    rest = measure.label(foreground & (parts == 0), connectivity=1)
-    return np.where(rest > 0, rest + parts.max(), parts).astype(np.int64)
+    # What is too thin to have a peak is a part too, and diagonal neighbours are apart.
+    parts[foreground & (parts == 0)] = parts.max() + 1
+    return measure.label(parts, background=0, connectivity=1).astype(np.int64)
 
 
 def distinct(logits: Tensor, scores: Tensor, image_index: Tensor) -> Tensor:
