@@ -12,7 +12,7 @@ from napari_samsp.core.atomic_files import sync_folder
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari_samsp.batch.segment_file import Outcome
 
@@ -73,19 +73,8 @@ class Manifest:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self._folder, self._settings = folder, dict(settings)
         self._path = folder / MANIFEST_FILE
-        self._lines: dict[str, dict[str, Any]] = {}
-        try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            text = ""
-        except OSError as error:
-            raise InputError(f"{self._path} cannot be read: {error}.") from error
-        for line in text.splitlines():
-            try:
-                content = json.loads(line)
-                self._lines[str(content["name"])] = content
-            except (ValueError, TypeError, KeyError, RecursionError):
-                continue
+        text = _text(self._path)
+        self._lines = {str(line["name"]): line for line in _lines(text)}
         self._needs_newline = bool(text) and not text.endswith("\n")
 
     def is_done(self, name: str, image: Path) -> bool:
@@ -150,3 +139,44 @@ class Manifest:
             sync_folder(self._folder)
         self._needs_newline = False
         self._lines[name] = line
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """What is known of each image, as `Manifest.add` wrote it.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+
+    Returns
+    -------
+    list of dict
+        An entry an image, the last one that was written; anyone may have changed it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    lines = _lines(_text(folder / MANIFEST_FILE))
+    return list({str(line["name"]): line for line in lines}.values())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+
+
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and "name" in content:
+            yield content

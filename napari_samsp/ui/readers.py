@@ -1,4 +1,4 @@
-"""Readers: a training set and a run open as layers, an adapter is selected.
+"""Readers: a training set, a run and results open as layers, an adapter is selected.
 
 Each is opened by the file that lists what its folder holds. A reader of folders would
 be asked about every folder, and napari would ask the user which reader to take.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.batch.manifest import MANIFEST_FILE
 from napari_samsp.core.adapter_card import CARD_FILE
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.ui.menu import opened_widget
+from napari_samsp.ui.result_files import LayerData, read_results
 from napari_samsp.ui.result_layers import SAMPLE_KEY
 
 if TYPE_CHECKING:
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.training_set import Sample
 
-LayerData = tuple[Any, dict[str, Any], str]
 NO_LAYERS: list[tuple[None]] = [(None,)]
 """What tells napari that a reader did its work without a layer."""
 MOST_SAMPLES = 25
 """More images at once would bury the layer list."""
-LISTS = (CARD_FILE, "samples.jsonl", "metrics.jsonl")
+LISTS = (CARD_FILE, MANIFEST_FILE, "samples.jsonl", "metrics.jsonl")
 """Files that stand for the folder that they are in."""
 
 
@@ -53,6 +54,8 @@ def get_reader(path: str | list[str]) -> Callable[..., list[Any]] | None:
         return lambda *_, **__: select_adapter(folder)
     if (folder / "config.yaml").is_file() and (folder / "metrics.jsonl").is_file():
         return lambda *_, **__: read_run(folder)
+    if (folder / MANIFEST_FILE).is_file():
+        return lambda *_, **__: read_results(folder)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         return lambda *_, **__: read_training_set(folder)
     return None

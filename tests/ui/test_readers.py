@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from napari.components import ViewerModel
+from napari.layers import Labels
+from skimage import io
 
+from napari_samsp import predict
 from napari_samsp.core.adapter_card import CARD_FILE
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.training_set import TrainingSet
@@ -98,3 +104,80 @@ def test_a_mask_is_kept_with_its_own_image(training_set, viewer, widget, click, 
     assert stored.keys() == {"a", "b"}
     assert (stored["b"][1][:4] == 9).all()
     assert not (stored["a"][1] == 9).any()
+
+
+@pytest.fixture
+def results(tmp_path, nuclei):
+    """Of a time series with a voxel size, of an RGB image, and of a broken file."""
+    source = tmp_path / "source"
+    source.mkdir()
+    image = nuclei[0]
+    tifffile.imwrite(
+        source / "movie.ome.tif", np.stack([image, image[::-1]]), ome=True,
+        metadata={
+            "axes": "TYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm",
+            "PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm",
+        },
+    )  # fmt: skip
+    io.imsave(source / "rgb.png", np.stack([image] * 3, -1), check_contrast=False)
+    (source / "broken.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match="2 of 3"):
+        predict.main([
+            str(source), "--output", str(tmp_path / "out"), "--all-iterations",
+            "--iterations", "2", "--tile", "off", "--input-size", "64",
+        ])  # fmt: skip
+    return tmp_path / "out"
+
+
+def test_results_open_with_their_images_and_voxel_sizes(results, open_in):
+    viewer = ViewerModel()
+    open_in(viewer, results / "manifest.jsonl")
+    assert names(viewer) == [
+        "movie.ome.tif", "movie.iter1", "movie.iter0", "movie",
+        "rgb.png", "rgb.iter1", "rgb.iter0", "rgb",
+    ]  # fmt: skip
+    movie, labels = viewer.layers["movie.ome.tif"], viewer.layers["movie"]
+    assert labels.data.shape == movie.data.shape == (2, 96, 160)
+    assert isinstance(labels, Labels)
+    for layer in (movie, labels):
+        np.testing.assert_allclose(layer.scale, (1, 0.25, 0.5))
+        assert str(layer.units[-1]) == "micrometer"
+    assert viewer.layers["rgb.png"].rgb
+    shown = [la.name for la in viewer.layers if la.visible]
+    assert shown == ["movie.ome.tif", "movie"]
+    written = tifffile.imread(results / "movie.tif")
+    assert np.array_equal(labels.data, written)
+
+
+def test_results_whose_image_is_gone_are_passed_over(results, open_in):
+    (results.parent / "source" / "movie.ome.tif").unlink()
+    viewer = ViewerModel()
+    open_in(viewer, results / "manifest.jsonl")
+    assert names(viewer)[0] == "rgb.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "names no image"),
+        ("[1]\n{}\n3", "names no image"),
+        ('{"name": 3, "status": "done"}', "names no labels"),
+        ('{"name": "a", "status": "failed"}', "names no image"),
+    ],
+)
+def test_a_manifest_that_names_nothing_says_so(tmp_path, line, said):
+    (tmp_path / "manifest.jsonl").write_text(line)
+    with pytest.raises(InputError, match=said):
+        get_reader(str(tmp_path / "manifest.jsonl"))(str(tmp_path))
+
+
+def test_a_manifest_cannot_name_labels_elsewhere(results):
+    tifffile.imwrite(results.parent / "secret.tif", np.ones((9, 9), np.int32))
+    text = (results / "manifest.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        line["files"] = ["../secret.tif"]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (results / "manifest.jsonl").write_text(text)
+    with pytest.raises(InputError, match="outside"):
+        get_reader(str(results / "manifest.jsonl"))(str(results))
