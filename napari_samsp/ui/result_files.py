@@ -71,8 +71,8 @@ def _layers(folder: Path, line: dict[str, Any], visible: bool) -> list[LayerData
     layers: list[LayerData] = [
         (pixels, {**options, "name": image.name, "visible": visible}, "image")
     ]
-    # The last iteration's come first, and are to lie on top.
-    for file in reversed(files):
+    # Those of the last iteration by its own name lie on top.
+    for file in (*files[1:], files[0]):
         labels, options = _read(file, None)
         name = file.name.removesuffix(".ome.zarr").removesuffix(".tif")
         layers.append((labels, {**options, "name": name, "visible": False}, "labels"))

@@ -133,8 +133,8 @@ def test_results_open_with_their_images_and_voxel_sizes(results, open_in):
     viewer = ViewerModel()
     open_in(viewer, results / "manifest.jsonl")
     assert names(viewer) == [
-        "movie.ome.tif", "movie.iter1", "movie.iter0", "movie",
-        "rgb.png", "rgb.iter1", "rgb.iter0", "rgb",
+        "movie.ome.tif", "movie.iter0", "movie.iter1", "movie",
+        "rgb.png", "rgb.iter0", "rgb.iter1", "rgb",
     ]  # fmt: skip
     movie, labels = viewer.layers["movie.ome.tif"], viewer.layers["movie"]
     assert labels.data.shape == movie.data.shape == (2, 96, 160)
