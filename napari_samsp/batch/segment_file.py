@@ -198,16 +198,17 @@ def _segment(
                 f"{job.image} is too large for --follow-slices: leave it out, and its "
                 "slices are segmented one by one."
             )
-        names = [job.labels.name]
+        last = settings.iterations - 1
+        written = {job.labels.name: last}
         if settings.all_iterations:
-            names += [f"{names[0]}.iter{t}" for t in range(settings.iterations)]
+            written |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
         job.labels.parent.mkdir(parents=True, exist_ok=True)
-        arrays = [
-            stack.enter_context(collected(shape, job.labels.parent, f"{name}.labels"))
-            for name in names[: settings.iterations if settings.all_iterations else 1]
-        ]
-        if settings.all_iterations:
-            arrays.append(arrays[0])  # the last iteration, by its own name too
+        arrays = {
+            t: stack.enter_context(
+                collected(shape, job.labels.parent, f"{job.labels.name}.labels")
+            )
+            for t in set(written.values())
+        }
         planes = image.planes()
         axis = len(image.plane_axes) - 1
         follow = settings.follow_slices and axis >= 0
@@ -217,30 +218,29 @@ def _segment(
             if progress is not None:
                 report = _part(progress, n, len(planes))
             plane, channel_axis = image.plane(index, settings.channels)
-            outputs = [_Plane(array, index) for array in arrays]
+            outs = [
+                _Plane(arrays[t], index) if t in arrays else None
+                for t in range(settings.iterations)
+            ]
+            # What is blank in a stack has no objects.
             if large:
-                earlier: list[_Plane | None] = [None] * (settings.iterations - 1)
-                if settings.all_iterations:
-                    earlier = [*outputs[1:-1]]
                 with suppress(*[ConstantImageError] if len(planes) > 1 else []):
                     segmenter.segment_each_into(
-                        plane, [*earlier, outputs[0]], settings.objects, channel_axis,
-                        settings.prompt, settings.tile, report,
+                        plane, outs, settings.objects, channel_axis, settings.prompt,
+                        settings.tile, report,
                     )  # fmt: skip
             elif len(planes) == 1 or plane.min() < plane.max():
-                # What is blank in a stack has no objects.
                 for found in segmenter.iterate(
                     plane, settings.iterations, settings.objects, channel_axis,
                     settings.prompt, settings.tile, report, follower.before(index),
                 ):  # fmt: skip
                     step = follower.take(index, found)
-                    if settings.all_iterations:
-                        outputs[1 + step.iteration][...] = step.labels
-                outputs[0][...] = step.labels
+                    if (out := outs[step.iteration]) is not None:
+                        out[...] = step.labels
         # The last iteration's at the end: where they are, all are.
         files = [
-            _write(job.labels.with_name(name), array, image, job, settings, large)
-            for name, array in reversed(list(zip(names, arrays, strict=True)))
+            _write(job.labels.with_name(name), arrays[t], image, job, settings, large)
+            for name, t in reversed(written.items())
         ]
     return tuple(reversed(files))
 
