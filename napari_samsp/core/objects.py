@@ -15,6 +15,8 @@ SMOOTH_PIXELS = 0.75
 NECK_PIXELS, NECK_PART = 0.35, 0.1
 """A neck is thinner than both sides of it by so many low-res pixels of its half-width,
 and by such a part of theirs."""
+SPECK = 0.25
+"""Of the largest part of a foreground: what is smaller is a speck."""
 SAME = 0.5
 """Maps whose foregrounds have a larger IoU show the same object."""
 
@@ -46,6 +48,31 @@ def objects_of(instances: Tensor) -> tuple[Tensor, Tensor]:
         masks.append(torch.from_numpy(pieces == np.sort(keep)[:, None, None]))
         index.append(torch.full((len(keep),), b))
     return torch.cat(masks).to(instances.device), torch.cat(index).to(instances.device)
+
+
+def without_specks(foreground: Tensor) -> Tensor:
+    """Leave out what is small beside the largest part of a foreground.
+
+    One wrong pixel in a corner makes the box of a lesion the box of the image.
+
+    Parameters
+    ----------
+    foreground : Tensor
+        ``(B, m, m)`` bool.
+
+    Returns
+    -------
+    Tensor
+        ``(B, m, m)`` bool.
+    """
+    kept = []
+    for image in foreground.cpu().numpy():
+        parts = measure.label(image, connectivity=1)
+        areas = np.bincount(parts.ravel())
+        areas[0] = 0  # background
+        large = (areas > 0) & (areas >= SPECK * areas.max())
+        kept.append(torch.from_numpy(large[parts]))
+    return torch.stack(kept).to(foreground.device)
 
 
 def cut_at_necks(foreground: Tensor) -> Tensor:

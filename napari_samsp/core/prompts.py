@@ -115,6 +115,7 @@ def deepest_points(masks: Tensor, stride: int) -> Tensor:
 def prompt_from_masks(
     kind: str | Iterable[str],
     masks: Tensor,
+    boxed: Tensor,
     logits: Tensor,
     stride: int,
     valid: Tensor,
@@ -129,6 +130,8 @@ def prompt_from_masks(
         Such as ``"box+mask"``.
     masks : Tensor
         ``(N, m, m)`` bool: the region of each prompt, low-res.
+    boxed : Tensor
+        ``(N, m, m)`` bool: what of it the box goes around.
     logits : Tensor
         ``(N, m, m)`` low-res logits of the previous iteration. Where a region has
         positive neighbours that are not its own, a mask prompt shows them as
@@ -147,7 +150,7 @@ def prompt_from_masks(
     logits = logits.detach()
     others = (logits > 0) & ~masks
     return Prompt(
-        boxes=boxes_of(masks, stride, valid) if "box" in names else None,
+        boxes=boxes_of(boxed, stride, valid) if "box" in names else None,
         points=deepest_points(masks, stride) if "points" in names else None,
         masks=(
             torch.where(others, OUTSIDE_LOGIT, logits)[:, None].float()

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.memory import in_batches
-from napari_samsp.core.objects import cut_at_necks, distinct, objects_of
+from napari_samsp.core.objects import (
+    cut_at_necks,
+    distinct,
+    objects_of,
+    without_specks,
+)
 from napari_samsp.core.prompts import Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
@@ -289,12 +294,14 @@ class SelfPrompting(nn.Module):
         instances = instances * valid_cells(valid, self.mask_size, self.stride)
         if self.objects:
             regions, index = objects_of(instances)
+            boxed = regions
         else:
             regions = instances > 0
+            boxed = without_specks(regions)
             index = torch.arange(len(valid), device=valid.device)
         logits = logits[index]
         prompt = prompt_from_masks(
-            self.kind, regions, logits, self.stride, valid[index]
+            self.kind, regions, boxed, logits, self.stride, valid[index]
         )
         return prompt, index, regions
 

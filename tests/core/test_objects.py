@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import disk, rectangle
 
-from napari_samsp.core.objects import cut_at_necks, distinct, objects_of
+from napari_samsp.core.objects import cut_at_necks, distinct, objects_of, without_specks
 from napari_samsp.core.segmenter import Segmenter
 
 
@@ -55,6 +55,14 @@ def test_what_has_no_neck_stays_whole(size):
 @pytest.mark.parametrize("radius", [2, 3, 5, 8, 13, 19])
 def test_a_disc_stays_whole(radius):
     assert cut_at_necks(discs((20, 30, radius))).max() == 1
+
+
+def test_specks_are_small_beside_the_largest_part():
+    both = discs((20, 20, 9), (20, 48, 6))
+    speck = discs((2, 60, 1), (38, 1, 2))
+    nothing = torch.zeros_like(both)
+    found = without_specks(torch.cat([both | speck, both, nothing]))
+    assert torch.equal(found, torch.cat([both, both, nothing]))
 
 
 @given(arrays(bool, (2, 12, 17)))

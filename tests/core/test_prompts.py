@@ -48,7 +48,8 @@ def test_a_mask_prompt_hides_the_other_objects_and_stops_gradients():
         logits[0, 5:7, 5:7] = 6.0
     region = torch.zeros(1, 8, 8, dtype=torch.bool)
     region[0, 1:3, 1:3] = True
-    prompt = prompt_from_masks("box+mask", region, logits, 4, torch.tensor([[32, 32]]))
+    valid = torch.tensor([[32, 32]])
+    prompt = prompt_from_masks("box+mask", region, region, logits, 4, valid)
     assert prompt.points is None
     assert not prompt.masks.requires_grad
     assert prompt.masks[0, 0, 1, 1] == 5

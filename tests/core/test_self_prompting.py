@@ -97,10 +97,13 @@ def test_each_object_gets_its_own_prompt():
 
 
 def test_without_objects_the_box_holds_everything():
-    prompt, _, _ = model(kind="box").next_prompt(
-        decoding((2, 3, 5), (20, 10, 6)), torch.tensor([[64, 64]])
+    """But specks, which a mask prompt still shows."""
+    prompt, _, regions = model(kind="box+mask").next_prompt(
+        decoding((2, 3, 5), (20, 10, 6), (30, 30, 2)), torch.tensor([[64, 64]])
     )
     assert prompt.boxes.tolist() == [[6, 4, 32, 52]]
+    assert (prompt.masks[0, 0, 30:, 30:] == 5).all()
+    assert regions[0, 31, 31]
 
 
 def test_no_object_left_is_no_error():
