@@ -115,24 +115,30 @@ class Mosaic:
     def _write(self, bottom: int) -> None:
         """Let go of the rows above ``bottom``: no other tile reaches them."""
         rows, count = slice(self._top, bottom), bottom - self._top
-        blended = self._blend[:count]
-        foreground = blended > 0
-        self.foreground += int(np.count_nonzero(foreground))
-        if self._logits is not None:
-            self._logits[rows] = blended
-        if self._joiner is None:
-            labels = foreground.astype(np.int32)
-        elif self._numbers is None:
-            labels = self._components(foreground, self._joiner)
+        if self._joiner is not None and self._numbers is None:
+            labels = self._components(self._blend[:count] > 0, self._joiner)
+            self._write_part(rows, slice(None), labels)
         else:
-            labels = np.where(foreground, self._numbers[:count], 0)
-            self._joiner.use(labels)
-        self._labels[rows] = labels
+            # What is written at once is copied several times on its way.
+            chunk = (count, (chunk_sides(self._labels) or (1, 1))[1])
+            for _, columns in blocks((count, self._grid.shape[1]), 4, chunk):
+                labels = (self._blend[:count, columns] > 0).astype(np.int32)
+                if self._joiner is not None and self._numbers is not None:
+                    labels *= self._numbers[:count, columns]
+                    self._joiner.use(labels)
+                self._write_part(rows, columns, labels)
         for held in (self._blend, self._numbers):
             if held is not None:
                 held[:-count] = held[count:]
                 held[-count:] = 0
         self._top = bottom
+
+    def _write_part(self, rows: slice, columns: slice, labels: np.ndarray) -> None:
+        blended = self._blend[: rows.stop - rows.start, columns]
+        self.foreground += int(np.count_nonzero(blended > 0))
+        self._labels[rows, columns] = labels
+        if self._logits is not None:
+            self._logits[rows, columns] = blended
 
     def _components(self, foreground: np.ndarray, joiner: Joiner) -> np.ndarray:
         """Number the components of a strip, and link them with the strip above."""
