@@ -251,7 +251,9 @@ def _with_new_objects(
     taken = torch.zeros_like(inside)
     for n, b in enumerate(index.tolist()):
         taken[b] |= maps[n] > 0
-    new, where = objects_of(cut_at_necks((free.logits > 0) & inside))
+    new, where = objects_of(
+        cut_at_necks(free.logits.masked_fill(~inside, OUTSIDE_LOGIT))
+    )
     shared = (new & taken[where]).flatten(1).sum(1) / new.flatten(1).sum(1)
     new, where = new[shared < COVERED], where[shared < COVERED]
     background = (free.logits <= 0)[where]

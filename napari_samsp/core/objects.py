@@ -10,6 +10,8 @@ from torch import Tensor
 
 MIN_OBJECT_PIXELS = 2
 """Smaller components, in low-res pixels, are noise and get no prompt."""
+LEVELS = (0, 1, 2)
+"""Logits: between two objects they fall before they are below 0."""
 SMOOTH_PIXELS = 0.75
 """Distances are smoothed so much, in low-res pixels: their grid is coarse."""
 NECK_PIXELS, NECK_PART = 0.35, 0.1
@@ -75,18 +77,18 @@ def without_specks(foreground: Tensor) -> Tensor:
     return torch.stack(kept).to(foreground.device)
 
 
-def cut_at_necks(foreground: Tensor) -> Tensor:
+def cut_at_necks(logits: Tensor) -> Tensor:
     """Guess which parts of a foreground are objects of their own.
 
     A map without a prompt tells foreground, not objects: those that touch are one. Each
-    is cut where it is thinner than on both sides (watershed of the distance to the
-    background), so that every part gets a prompt. What is cut in vain the decoder can
-    put together again: see `distinct`.
+    is cut where it is thinner, or less sure, than on both sides (watershed of the
+    distance to the background, the mean over `LEVELS`), so that every part gets a
+    prompt. What is cut in vain the decoder can put together again: see `distinct`.
 
     Parameters
     ----------
-    foreground : Tensor
-        ``(B, m, m)`` bool.
+    logits : Tensor
+        ``(B, m, m)``, foreground above 0.
 
     Returns
     -------
@@ -94,19 +96,20 @@ def cut_at_necks(foreground: Tensor) -> Tensor:
         ``(B, m, m)`` int64: 0 is background, else a number a part, from 1 in each
         image.
     """
-    parts = [_cut(image) for image in foreground.cpu().numpy()]
-    return torch.from_numpy(np.stack(parts)).to(foreground.device)
+    parts = [_cut(image) for image in logits.detach().float().cpu().numpy()]
+    return torch.from_numpy(np.stack(parts)).to(logits.device)
 
 
-def _cut(foreground: np.ndarray) -> np.ndarray:
-    depth = ndimage.distance_transform_edt(foreground)
-    depth = ndimage.gaussian_filter(depth, SMOOTH_PIXELS) * foreground
+def _cut(logits: np.ndarray) -> np.ndarray:
+    foreground = logits > 0
+    distances = [ndimage.distance_transform_edt(logits > level) for level in LEVELS]
+    depth = ndimage.gaussian_filter(np.mean(distances, axis=0), SMOOTH_PIXELS)
+    depth *= foreground
     seeds = np.minimum(depth - NECK_PIXELS, depth * (1 - NECK_PART)).clip(0)
     # What is left of two peaks between which there is no neck is one plateau.
     flooded = morphology.reconstruction(seeds, depth)
     peaks = morphology.local_maxima(flooded) & (flooded > 0)
-    markers = measure.label(peaks)
-    parts = segmentation.watershed(-depth, markers, mask=foreground)
+    parts = segmentation.watershed(-depth, measure.label(peaks), mask=foreground)
     # What is too thin to have a peak is a part too, and diagonal neighbours are apart.
     parts[foreground & (parts == 0)] = parts.max() + 1
     return measure.label(parts, background=0, connectivity=1).astype(np.int64)

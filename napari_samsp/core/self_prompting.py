@@ -20,7 +20,7 @@ from napari_samsp.core.objects import (
     objects_of,
     without_specks,
 )
-from napari_samsp.core.prompts import Prompt, prompt_from_masks
+from napari_samsp.core.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,7 +265,7 @@ class SelfPrompting(nn.Module):
             logits = _largest_logit(previous, len(valid))
             if previous.regions is None:
                 inside = valid_cells(valid, self.mask_size, self.stride)
-                parts = cut_at_necks((logits > 0) & inside)
+                parts = cut_at_necks(logits.masked_fill(~inside, OUTSIDE_LOGIT))
             else:
                 parts = previous.distinct().instances(len(valid))
             return self.prompts_of(parts, logits, valid)

@@ -25,6 +25,11 @@ def test_each_number_is_an_object_and_its_largest_piece_counts():
     assert masks[2, 4:6, 4:8].all()
 
 
+def logits_of(foreground):
+    """Of a model that is sure."""
+    return torch.where(foreground, 9.0, -9.0)
+
+
 def discs(*circles, shape=(40, 64)):
     """One map of ``(y, x, radius)``."""
     found = np.zeros(shape, bool)
@@ -36,7 +41,8 @@ def discs(*circles, shape=(40, 64)):
 @pytest.mark.parametrize("radius", [4, 6, 9, 14])
 def test_two_discs_that_touch_are_two_objects(radius):
     centres = [(20, 18), (20, 18 + int(1.8 * radius))]
-    parts = cut_at_necks(discs(*((*centre, radius) for centre in centres)))
+    both = discs(*((*centre, radius) for centre in centres))
+    parts = cut_at_necks(logits_of(both))
     assert parts.max() == 2
     first, second = (int(parts[0, y, x]) for y, x in centres)
     assert {first, second} == {1, 2}
@@ -48,13 +54,24 @@ def test_two_discs_that_touch_are_two_objects(radius):
 def test_what_has_no_neck_stays_whole(size):
     image = np.zeros((40, 64), bool)
     image[rectangle((8, 11), extent=size)] = True
-    parts = cut_at_necks(torch.from_numpy(image)[None])
+    parts = cut_at_necks(logits_of(torch.from_numpy(image)[None]))
     assert np.array_equal(parts[0].numpy(), image)
 
 
 @pytest.mark.parametrize("radius", [2, 3, 5, 8, 13, 19])
 def test_a_disc_stays_whole(radius):
-    assert cut_at_necks(discs((20, 30, radius))).max() == 1
+    assert cut_at_necks(logits_of(discs((20, 30, radius)))).max() == 1
+
+
+def test_a_seam_that_shows_in_the_logits_alone_is_a_neck():
+    image = torch.zeros(1, 40, 64, dtype=torch.bool)
+    image[0, 10:20, 10:40] = True
+    logits = logits_of(image)
+    logits[0, 10:20, 24:26] = 0.5
+    parts = cut_at_necks(logits)
+    assert parts.max() == 2
+    assert parts[0, 15, 12] != parts[0, 15, 37]
+    assert torch.equal(parts > 0, image)
 
 
 def test_specks_are_small_beside_the_largest_part():
@@ -67,7 +84,7 @@ def test_specks_are_small_beside_the_largest_part():
 
 @given(arrays(bool, (2, 12, 17)))
 def test_the_parts_are_the_foreground_and_connected(foreground):
-    parts = cut_at_necks(torch.from_numpy(foreground))
+    parts = cut_at_necks(logits_of(torch.from_numpy(foreground)))
     assert np.array_equal(parts.numpy() > 0, foreground)
     for image in parts.numpy():
         labels = np.unique(image[image > 0])
