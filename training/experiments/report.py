@@ -18,13 +18,19 @@ import matplotlib as mpl
 mpl.use("agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+COLUMNS = 2
 ITERATES = 2
 """A method with fewer iterations is a line, not a curve."""
 COMPARISONS = {
     "iteration 1 above iteration 0": (("sam-sp", 1), ("sam-sp", 0)),
     "self-prompting: above LoRA without it": (("sam-sp", 1), ("lora", 0)),
+    "training on its prompts: above iteration 1 of that LoRA": (
+        ("sam-sp", 1),
+        ("lora", 1),
+    ),
     "errors in its prompts: above the same without": (
         ("sam-sp", 1),
         ("sam-sp, prompts as they are", 1),
@@ -98,11 +104,12 @@ def draw(summary: pd.DataFrame, path: Path) -> None:
     """Curves over the iterations, a panel a set and number of images."""
     parts = list(summary.groupby(["data", "images"], sort=False))
     colours = {name: f"C{n}" for n, name in enumerate(summary["method"].unique())}
+    rows, columns = -(-len(parts) // COLUMNS), min(len(parts), COLUMNS)
     fig, axes = plt.subplots(
-        1, len(parts), figsize=(3.6 * len(parts) + 2, 3.4), squeeze=False
+        rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False
     )
     handles = {}
-    for axis, ((data, images), part) in zip(axes[0], parts, strict=True):
+    for axis, ((data, images), part) in zip(axes.flat, parts, strict=False):
         for method, figures in part.groupby("method", sort=False):
             style = {"color": colours[method]}
             if len(figures) < ITERATES:
@@ -115,7 +122,10 @@ def draw(summary: pd.DataFrame, path: Path) -> None:
                 )  # fmt: skip
         axis.set_title(f"{data}, {images} images")
         axis.set_xlabel("iteration")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylabel("AP at 0.5" if part["objects"].any() else "Dice")
+    for axis in axes.flat[len(parts) :]:
+        axis.set_visible(False)
     fig.tight_layout()
     fig.legend(
         handles.values(), handles, fontsize="small", loc="center left",
