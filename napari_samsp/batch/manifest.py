@@ -12,7 +12,7 @@ from napari_samsp.core.atomic_files import sync_folder
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from napari_samsp.batch.segment_file import Outcome
 
@@ -74,7 +74,7 @@ class Manifest:
         self._folder, self._settings = folder, dict(settings)
         self._path = folder / MANIFEST_FILE
         text = _text(self._path)
-        self._lines = {str(line["name"]): line for line in _lines(text)}
+        self._lines = _lines(text)
         self._needs_newline = bool(text) and not text.endswith("\n")
 
     def is_done(self, name: str, image: Path) -> bool:
@@ -159,8 +159,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     InputError
         If it cannot be read.
     """
-    lines = _lines(_text(folder / MANIFEST_FILE))
-    return list({str(line["name"]): line for line in lines}.values())
+    return list(_lines(_text(folder / MANIFEST_FILE)).values())
 
 
 def _text(path: Path) -> str:
@@ -172,11 +171,14 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}.") from error
 
 
-def _lines(text: str) -> Iterator[dict[str, Any]]:
+def _lines(text: str) -> dict[str, dict[str, Any]]:
+    """By name, the last line of each."""
+    found = {}
     for line in text.splitlines():
         try:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(content, dict) and "name" in content:
-            yield content
+            found[str(content["name"])] = content
+    return found

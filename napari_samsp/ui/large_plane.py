@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.ui.stack_result import (
-    StackResult,
-    lazy_disagreement,
-    on_disk,
-    part_in_dispute,
-)
+from napari_samsp.ui.stack_result import StackResult, lazy_disagreement, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,14 +103,20 @@ class LargeResult(StackResult):
         """Where the labels of a plane are to be written, ``(Y, X)`` int32."""
         return self._plane(iteration, plane, 0)
 
-    def remember(
-        self,
-        iteration: int,
-        plane: PlaneIndex,
-        labels: np.ndarray,
-        tick: Callable[[], None] = lambda: None,
+    def complete(
+        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
     ) -> None:
-        """Make the coarser levels of a plane that is written."""
+        """Make the coarser levels of a plane that is written; in the worker.
+
+        Parameters
+        ----------
+        iteration : int
+            From 0.
+        plane : PlaneIndex
+            Which plane.
+        tick : callable
+            Called often; what it raises ends the work.
+        """
         for level in range(1, len(self.labels[iteration])):
             fine = self._plane(iteration, plane, level - 1)
             coarse = self._plane(iteration, plane, level)
@@ -123,11 +124,7 @@ class LargeResult(StackResult):
                 tick()
                 rows = slice(first, first + ROWS_AT_ONCE)
                 coarse[rows] = fine[::FINER, ::FINER][rows]
-        self._done[iteration].add(plane)
-        if iteration == self.iterations - 1 > 0:
-            self.disputed[plane] = part_in_dispute(
-                [self._plane(t, plane, -1) for t in range(self.iterations)]
-            )
+        self._note(iteration, plane)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Nothing is left to do: the labels are where the layer shows them."""
@@ -139,6 +136,9 @@ class LargeResult(StackResult):
     def disagreement(self) -> Any:
         """As `StackResult.disagreement`, a list of levels."""
         return [lazy_disagreement(level) for level in zip(*self.labels, strict=True)]
+
+    def _seen(self, plane: PlaneIndex) -> list[Any]:
+        return [self._plane(t, plane, -1) for t in range(self.iterations)]
 
     def _plane(self, iteration: int, plane: PlaneIndex, level: int) -> np.ndarray:
         found: np.ndarray = self.labels[iteration][level][self._window(plane)]

@@ -267,7 +267,7 @@ def _large(
             pixels, targets, request.objects, progress=progress
         )
     for said, labels in zip(written, targets, strict=True):
-        stack.remember(said.iteration, plane, labels, stop_if_asked)
+        stack.complete(said.iteration, plane, stop_if_asked)
         summary = Summary(
             iteration=said.iteration,
             iterations=request.iterations,

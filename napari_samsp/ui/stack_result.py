@@ -13,7 +13,7 @@ import numpy as np
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import dask.array as da
 
@@ -75,13 +75,7 @@ class StackResult:
         ]
         self.labels = [make(self.shape) for _ in range(self.iterations)]
 
-    def remember(
-        self,
-        iteration: int,
-        plane: PlaneIndex,
-        labels: np.ndarray,
-        tick: Callable[[], None] = lambda: None,
-    ) -> None:
+    def remember(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Keep what was predicted; in the worker, since it is compressed.
 
         Parameters
@@ -92,14 +86,9 @@ class StackResult:
             Which plane.
         labels : numpy.ndarray
             ``(Y, X)``.
-        tick : callable, optional
-            Called often if it takes long; what it raises ends the work.
         """
         self._predicted[iteration][self._window(plane)] = labels
-        self._done[iteration].add(plane)
-        if iteration == self.iterations - 1 > 0:
-            earlier = [array[self._window(plane)] for array in self._predicted[:-1]]
-            self.disputed[plane] = part_in_dispute([*earlier, labels])
+        self._note(iteration, plane)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Put labels where the layer shows them; what a user painted there stays.
@@ -145,6 +134,15 @@ class StackResult:
         """The planes that are done, those first of which most is in dispute."""
         disputed = dict(self.disputed)
         return sorted(disputed, key=lambda plane: -disputed[plane])
+
+    def _note(self, iteration: int, plane: PlaneIndex) -> None:
+        """An iteration of a plane is there; with the last one they can be compared."""
+        self._done[iteration].add(plane)
+        if iteration == self.iterations - 1 > 0:
+            self.disputed[plane] = part_in_dispute(self._seen(plane))
+
+    def _seen(self, plane: PlaneIndex) -> list[Any]:
+        return [array[self._window(plane)] for array in self._predicted]
 
     def _window(self, plane: PlaneIndex) -> tuple[Any, ...]:
         return tuple(

@@ -169,4 +169,4 @@ def test_making_a_pyramid_can_be_stopped():
     result = LargeResult((3000, 10), (0, 1), 1)
     result.allocate()
     with pytest.raises(KeyboardInterrupt):
-        result.remember(0, (None, None), result.target(0, (None, None)), stop)
+        result.complete(0, (None, None), stop)
