@@ -104,12 +104,43 @@ def test_small_objects_are_looked_at_closely(segmenter, nuclei, objects):
 
 def test_an_adapter_looks_as_it_was_trained(segmenter, nuclei, tmp_path):
     loaded = load_sam("samsp_tiny")
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256, field_of_view=100)
+    card = AdapterCard("samsp_tiny", loaded.sha256, 256, field_of_view=(100, 100))
     save_adapter(add_lora(loaded.sam, 2, "samsp_tiny"), tmp_path / "a", card)
     image = np.tile(nuclei[0], (2, 1))
     (said,) = Segmenter(adapter=tmp_path / "a").segment(image, 1)
     (expected,) = segmenter.segment(image, 1, tile=100)
     assert np.array_equal(said.labels, expected.labels)
+
+
+def test_within_its_training_an_adapter_chooses_by_its_first_look(
+    segmenter, nuclei, tmp_path
+):
+    """Images of one set can be of any magnification; the adapter saw several."""
+    image = np.tile(nuclei[0], (2, 2))
+
+    def labels(tile):
+        return segmenter.segment(image, 1, tile=tile)[0].labels
+
+    own = labels("auto")
+    assert np.array_equal(labels((16, 4000)), own)
+    assert np.array_equal(labels((60, 70)), labels(70))
+    assert np.array_equal(labels((220, 240)), labels(220))
+    assert not np.array_equal(labels(70), own)
+    assert not np.array_equal(labels(220), own)
+    loaded = load_sam("samsp_tiny")
+    card = AdapterCard("samsp_tiny", loaded.sha256, 256, field_of_view=(220, 240))
+    save_adapter(add_lora(loaded.sam, 2, "samsp_tiny"), tmp_path / "a", card)
+    (said,) = Segmenter(adapter=tmp_path / "a").segment(image, 1)
+    assert np.array_equal(said.labels, labels(220))
+    blank = np.zeros((300, 400), np.uint8)
+    blank[0, 0] = 255
+    assert not segmenter.segment(blank, 1, tile=(50, 200))[0].labels.any()
+
+
+@pytest.mark.parametrize("tile", [(), (3,), (8, 4), (0, 9), (1, 2, 3), (1.5, 2)])
+def test_pairs_of_fields_that_make_no_sense(segmenter, nuclei, tile):
+    with pytest.raises(InputError, match="tile must be"):
+        segmenter.segment(nuclei[0], 1, tile=tile)
 
 
 def test_settings_that_make_no_sense(segmenter, nuclei):

@@ -42,9 +42,10 @@ class AdapterCard:
         One prompt per object.
     speed : str
         Which part was trained: a key of `napari_samsp.train.config.SPEEDS`.
-    field_of_view : int or None
-        Side in image pixels of what the model saw at once in training; larger images
-        are tiled. None leaves it to a first look.
+    field_of_view : tuple of int or None
+        Least and most image pixels, along a side, that the model saw at once in
+        training; a first look chooses between them, and larger images are tiled. None
+        leaves it to the first look alone.
     fingerprint : str
         SHA-256 of the training set.
     images : int
@@ -70,7 +71,7 @@ class AdapterCard:
     iterations: int = 2
     objects: bool = False
     speed: str = "everywhere"
-    field_of_view: int | None = None
+    field_of_view: tuple[int, int] | None = None
     fingerprint: str = ""
     images: int = 0
     held_out: bool = False
@@ -117,16 +118,16 @@ class AdapterCard:
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "base": str, "base_sha256": str, "image_size": int, "channels": str,
     "prompt": str, "iterations": int, "objects": bool, "speed": str,
-    "field_of_view": (int, type(None)), "fingerprint": str,
-    "images": int, "held_out": bool, "before": (dict, type(None)),
+    "fingerprint": str, "images": int, "held_out": bool, "before": (dict, type(None)),
     "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,
 }  # fmt: skip
 _RANGES = {
     "image_size": (1, 16_384),
     "iterations": (1, 1000),
-    "field_of_view": (1, 1_000_000),
     "images": (0, 1_000_000_000),
 }
+LARGEST_FIELD = 1_000_000
+"""Image pixels; far more than any model sees."""
 MOST_BYTES = 1_000_000
 """A card is a page of text."""
 
@@ -164,6 +165,8 @@ def read_card(folder: str | Path) -> AdapterCard:
         values = {k: v for k, v in content.items() if k in known}
         if "scaling" in values:
             values["scaling"] = _scaling(values["scaling"])
+        if values.get("field_of_view") is not None:
+            values["field_of_view"] = _field(values["field_of_view"])
         for name, kind in _TYPES.items():
             if name in values:
                 _check_value(name, values[name], kind)
@@ -202,6 +205,15 @@ def _scaling(value: Any) -> Scaling:
     ):
         raise TypeError(f"scaling is {reprlib.repr(value)}")
     return Scaling(**value)
+
+
+def _field(value: Any) -> tuple[int, int]:
+    """One number in the first adapters, which saw all images alike."""
+    least, most = value if isinstance(value, list) and len(value) == 2 else [value] * 2
+    numbers = type(least) is type(most) is int
+    if not numbers or not 1 <= least <= most <= LARGEST_FIELD:
+        raise TypeError(f"field_of_view is {reprlib.repr(value)}")
+    return least, most
 
 
 def _is_number(value: Any) -> bool:

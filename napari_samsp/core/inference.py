@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.core.tile_run import TileMaps
 
-Tiling = Literal["auto", "on", "off"] | int
+Tiling = Literal["auto", "on", "off"] | int | tuple[int, int]
 AHEAD = 4
 """What is embedded ahead of time takes at most this part of the cache's memory, so that
 it does not drive out what is in use."""
@@ -93,10 +93,11 @@ def iterate_picture(
         ``(Y, X, 3)`` uint8, from `napari_samsp.core.images.to_rgb8`.
     iterations : int
         How many, the prompt-free one included.
-    tile : {"auto", "on", "off"} or int
+    tile : {"auto", "on", "off"}, int or tuple of int
         How much the model sees at once: what its own first look finds best
         (`closer_look`), tiles as large as its input, the whole picture, or tiles of so
-        many pixels, on pictures that are at least 1.5 times as large.
+        many pixels, on pictures that are at least 1.5 times as large. Of two numbers:
+        what its first look finds best from the first to the second.
     progress : callable, optional
         Called with the part that is done, 0 to 1, after every tile and within it.
         What it raises ends the work.
@@ -225,7 +226,7 @@ def field_of_view(
         Of the picture.
     shape : tuple of int
         Height and width of the picture.
-    tile : {"auto", "on", "off"} or int
+    tile : {"auto", "on", "off"}, int or tuple of int
         As for `iterate_picture`.
 
     Returns
@@ -243,15 +244,25 @@ def field_of_view(
     if tile == "on":
         return embed.size
     if tile == "auto":
-        tile = _first_look(model, embed, shape)
-    elif not isinstance(tile, int) or tile < 1:
-        raise InputError(
-            f"tile must be auto, on, off or a number of pixels, not {tile!r}."
-        )
-    return tile if tile * WORTH_IT <= max(shape) else None
+        # Where nothing is seen, single objects may be too small to be seen.
+        unseen = embed.size if model.objects else max(shape)
+        side = _first_look(model, embed, shape) or unseen
+    else:
+        pair = tile if isinstance(tile, tuple) else (tile, tile)
+        numbers = len(pair) == 2 and all(isinstance(side, int) for side in pair)
+        if not numbers or not 1 <= pair[0] <= pair[1]:
+            raise InputError(
+                f"tile must be auto, on, off or a number of pixels, not {tile!r}."
+            )
+        least, most = pair
+        seen = _first_look(model, embed, shape) if least < most else None
+        side = min(max(seen, least), most) if seen else round((least * most) ** 0.5)
+    return side if side * WORTH_IT <= max(shape) else None
 
 
-def _first_look(model: SelfPrompting, embed: Encoder, shape: tuple[int, int]) -> int:
+def _first_look(
+    model: SelfPrompting, embed: Encoder, shape: tuple[int, int]
+) -> int | None:
     def foreground(tile: Tile) -> np.ndarray:
         with inference(model.device):
             embedding, valid = embed([tile])
@@ -259,6 +270,4 @@ def _first_look(model: SelfPrompting, embed: Encoder, shape: tuple[int, int]) ->
         rows, cols = (-(-int(side) // model.stride) for side in valid[0])
         return (first.logits[0, :rows, :cols] > 0).cpu().numpy()
 
-    found = look(foreground, shape, embed.size, embed.patch)
-    # Where nothing is seen, single objects may be too small to be seen.
-    return found or (embed.size if model.objects else max(shape))
+    return look(foreground, shape, embed.size, embed.patch)

@@ -118,10 +118,11 @@ class Segmenter:
             Where the channels are.
         prompt : str, optional
             Overrides what an iteration hands to the next, such as ``"box"``.
-        tile : {"auto", "on", "off"} or int
-            How much the model sees at once: as much as in the adapter's training, or
-            without an adapter what its own first look finds best; tiles as large as
-            its input; the whole image; or tiles of so many pixels.
+        tile : {"auto", "on", "off"}, int or tuple of int
+            How much the model sees at once: what its own first look finds best, with an
+            adapter as much as in its training; tiles as large as its input; the whole
+            image; or tiles of so many pixels. Of two numbers: what its first look finds
+            best from the first to the second.
 
         Returns
         -------

@@ -59,10 +59,7 @@ class Augmentation:
     smallest_crop : float
         Lower bound of a crop's sides, as a part of the image's.
     enabled : bool
-        Off gives the plain letterboxed image, or a part of it as large as ``field``.
-    field : int, optional
-        Side in image pixels of what the model sees at once at inference: views are
-        about as large. Default: the whole image.
+        Off gives the plain letterboxed image, or a part of it as large as its field.
     symmetry : Symmetry, optional
         How views may be mirrored and turned. Default: every way.
     """
@@ -72,13 +69,11 @@ class Augmentation:
         size: int,
         smallest_crop: float = 0.6,
         enabled: bool = True,
-        field: int | None = None,
         symmetry: Symmetry | None = None,
     ) -> None:
         self.size = size
         self.smallest_crop = smallest_crop
         self.enabled = enabled
-        self.field = field
         self._recolour = v2.Compose(
             [
                 v2.RandomApply([v2.ColorJitter(0.35, 0.35, 0.25, 0.03)], p=0.8),
@@ -93,7 +88,9 @@ class Augmentation:
             ]
         )
 
-    def __call__(self, image: np.ndarray, labels: np.ndarray) -> View:
+    def __call__(
+        self, image: np.ndarray, labels: np.ndarray, field: int | None = None
+    ) -> View:
         """Make one view.
 
         Parameters
@@ -102,6 +99,9 @@ class Augmentation:
             ``(Y, X, 3)`` uint8.
         labels : numpy.ndarray
             ``(Y, X)`` integers, 0 = background.
+        field : int, optional
+            Side in image pixels of what the model sees at once at inference: the view
+            is about as large. Default: the whole image.
 
         Returns
         -------
@@ -110,8 +110,8 @@ class Augmentation:
         """
         picture = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
         mask = tv_tensors.Mask(torch.from_numpy(labels.astype("int64")))
-        if self.enabled or self.field is not None:
-            picture, mask = self._crop(picture, mask)
+        if self.enabled or field is not None:
+            picture, mask = self._crop(picture, mask, field)
         shape = fit(tuple(mask.shape), self.size)
         picture, mask = F2.resize(picture, shape), F2.resize(mask, shape)
         if self.enabled:
@@ -129,15 +129,17 @@ class Augmentation:
             torch.tensor([height, width]),
         )
 
-    def _crop(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _crop(
+        self, picture: Tensor, mask: Tensor, field: int | None
+    ) -> tuple[Tensor, Tensor]:
         sides = largest = torch.tensor(mask.shape)
         kept = torch.ones(2)
         if self.enabled:
             kept = 1 - (1 - self.smallest_crop) * torch.rand(2)
-        if self.field is not None:
+        if field is not None:
             # So that a view of average size shows as much as a tile does.
             margin = 2 / (1 + self.smallest_crop) if self.enabled else 1
-            largest = sides.clamp(max=round(self.field * margin))
+            largest = sides.clamp(max=round(field * margin))
         size = (largest * kept).long().clamp(min=1)
         for _ in range(CROP_TRIES):
             corner = (torch.rand(2) * (sides - size + 1)).long()

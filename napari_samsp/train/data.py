@@ -190,7 +190,7 @@ def sample_scaling(sample: Sample, scaling: Scaling) -> Scaling:
         return scaling  # a broken note: the pixels themselves tell
 
 
-def best_field(pictures: list[Picture], input_size: int, patch_size: int) -> int:
+def best_fields(pictures: list[Picture], input_size: int, patch_size: int) -> list[int]:
     """How much the model should see at once of images whose objects are known.
 
     Parameters
@@ -202,14 +202,17 @@ def best_field(pictures: list[Picture], input_size: int, patch_size: int) -> int
 
     Returns
     -------
-    int
-        Side in image pixels; the longest side of all images if they are best seen
-        whole.
+    list of int
+        Sides in image pixels, of each picture; the longest side of all pictures if it
+        is best seen whole. One without objects is seen as the median of the others.
     """
     widths = [typical_width(picture.labels) for picture in pictures]
-    width = float(np.median([w for w in widths if w > 0]))
+    usual = float(np.median([w for w in widths if w > 0]))
     longest = max(max(picture.labels.shape) for picture in pictures)
-    return field_for(width, (longest, longest), input_size, patch_size)
+    return [
+        field_for(width or usual, (longest, longest), input_size, patch_size)
+        for width in widths
+    ]
 
 
 class Views(Dataset[View]):
@@ -225,8 +228,8 @@ class Views(Dataset[View]):
         Views an epoch, at least.
     augment : bool
         Off gives each image as it is.
-    field : int or None
-        Side in image pixels of a view; None for about the whole image.
+    fields : list of int
+        Side in image pixels of what a view of each picture shows.
     kept : int or None
         Draw from so many views of each image, always the same, of which a frozen part
         of the model has to see each once. None: every view is a new one.
@@ -240,15 +243,13 @@ class Views(Dataset[View]):
         size: int,
         least: int,
         augment: bool,
-        field: int | None,
+        fields: list[int],
         kept: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.pictures = pictures
+        self.pictures, self.fields = pictures, fields
         symmetry = symmetry_of([picture.labels for picture in pictures])
-        self.augmentation = Augmentation(
-            size, enabled=augment, field=field, symmetry=symmetry
-        )
+        self.augmentation = Augmentation(size, enabled=augment, symmetry=symmetry)
         self.kept, self.seed = kept, seed
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
@@ -264,7 +265,8 @@ class Views(Dataset[View]):
         if self.kept is not None:
             of_view = hash((self.seed, number, seed % self.kept))
         torch.manual_seed(of_view)
-        view = self.augmentation(picture.image, picture.labels)
+        field = self.fields[number]
+        view = self.augmentation(picture.image, picture.labels, field)
         return view._replace(seed=torch.tensor(seed))
 
     def batch(self, views: list[View]) -> View:

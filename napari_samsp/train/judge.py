@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def judge(
-    model: SelfPrompting, pictures: list[Picture], iterations: int, field: int
+    model: SelfPrompting,
+    pictures: list[Picture],
+    iterations: int,
+    field: tuple[int, int],
 ) -> Figures:
     """Segment images as a user would, and compare with their masks.
 
@@ -28,8 +31,8 @@ def judge(
         What to judge by.
     iterations : int
         How many to run.
-    field : int
-        Side in image pixels of what the model sees at once.
+    field : tuple of int
+        Least and most image pixels, along a side, that the model sees at once.
 
     Returns
     -------

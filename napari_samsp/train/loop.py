@@ -33,7 +33,7 @@ from napari_samsp.train.augment import View
 from napari_samsp.train.data import (
     Batches,
     Views,
-    best_field,
+    best_fields,
     check_labelled,
     read_pictures,
     split,
@@ -213,13 +213,16 @@ class _Run:
         self.accelerator.wait_for_everyone()
         self.held_out = len(held_out)
         self.pictures = pictures
-        self.field = config.field_of_view or best_field(pictures, size, patch)
+        fields = best_fields(pictures, size, patch)
+        if config.field_of_view:
+            fields = [config.field_of_view] * len(pictures)
+        self.field = min(fields), max(fields)
         views = Views(
             pictures,
             size,
             config.views,
             config.augment,
-            self.field,
+            fields,
             kept_views(encoder) if frozen != 0 else None,
             config.seed,
         )

@@ -23,10 +23,12 @@ VIEWS_AN_IMAGE = 4
 """The same for each image, where there are many."""
 NO_LIMIT = 3600.0
 """Seconds that a run may take to which no limit was given."""
-EFFICIENCY = 0.5
-"""Of the encoder, beside the speed of its matrix products alone."""
-BACKWARD = 1.3
-"""Times the forward pass: frozen weights need no gradient."""
+EFFICIENCY = 0.68
+"""Of the encoder, beside the speed of its matrix products alone: measured on a CPU by
+training/benchmarks/encoder.py."""
+BACKWARD = 2.3
+"""Times the forward pass, as training/benchmarks/training_step.py measured it. Frozen
+weights need no gradient, but what was too large to keep is computed again."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ FIGURES = {
 def card(**changes) -> AdapterCard:
     values = {
         "base": "samsp_tiny", "base_sha256": "ab" * 32, "image_size": 256,
-        "field_of_view": 128, "images": 7, "held_out": True, "objects": True,
+        "field_of_view": (96, 128), "images": 7, "held_out": True, "objects": True,
         "fingerprint": "cd" * 32, "versions": {"torch": "2.6.0"},
     }  # fmt: skip
     return AdapterCard(**{**values, **FIGURES, **changes})
@@ -45,7 +45,7 @@ def test_a_saved_adapter_carries_our_card(tmp_path):
     assert "lora" in about["tags"]
     assert about["metrics"] == ["dice", "iou", "ap50"]
     for said in (
-        "# my run", "ab" * 32, "cd" * 32, "128 pixels", "7 images", "rank 3",
+        "# my run", "ab" * 32, "cd" * 32, "96 to 128 pixels", "7 images", "rank 3",
         "0.500 → 0.400 | 0.700 → 0.812", "2 of held-out images", "torch 2.6.0",
         "Plugins > SAM-SP", "Segmenter('samsp_tiny', adapter=", "PeftModel.from_pretra",
     ):  # fmt: skip

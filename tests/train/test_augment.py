@@ -51,7 +51,7 @@ def test_a_view_shows_as_much_as_a_tile_does(height, width, field, enabled, seed
     rows = np.broadcast_to(np.arange(height)[:, None], (height, width))
     labels = np.ascontiguousarray(rows) + 1
     image = np.zeros((height, width, 3), np.uint8)
-    view = Augmentation(64, enabled=enabled, field=field)(image, labels)
+    view = Augmentation(64, enabled=enabled)(image, labels, field)
     seen = len(view.labels.unique()) - (view.labels == 0).any().item()
     assert seen <= min(height, 1.25 * field + 1)
     if not enabled and max(min(height, field), min(width, field)) <= 64:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.draw import disk
 
+from napari_samsp.core.closer_look import typical_width
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
-from napari_samsp.train.data import read_pictures, split
+from napari_samsp.train.data import Picture, Views, best_fields, read_pictures, split
 
 
 def samples(count: int, per_source: int = 1) -> list[Sample]:
@@ -75,3 +77,29 @@ def test_a_correction_is_scaled_as_the_model_saw_it(tmp_path, nuclei):
     for run in (Scaling("percentile", 2, 98), Scaling("limits", 0, 99)):
         (first, *_) = read_pictures(corrections.samples(), run)
         assert np.array_equal(first.image, to_rgb8(image[:40, :50], None, run))
+
+
+def discs(name: str, shape: tuple[int, int], radius: int) -> Picture:
+    labels = np.zeros(shape, np.int32)
+    for n, y in enumerate(range(2 * radius, shape[0], 5 * radius)):
+        for m, x in enumerate(range(2 * radius, shape[1], 5 * radius)):
+            labels[disk((y, x), radius, shape=shape)] = 100 * n + m + 1
+    image = np.repeat((labels > 0)[..., None], 3, -1) * np.uint8(255)
+    return Picture(name, image, labels)
+
+
+def test_images_of_other_magnification_are_seen_from_as_near_as_they_need():
+    near, far = discs("near", (500, 640), 20), discs("far", (500, 640), 8)
+    empty = Picture("empty", near.image, np.zeros_like(near.labels))
+    whole = discs("whole", (300, 420), 60)
+    pictures = [near, far, empty, whole]
+    fields = best_fields(pictures, 256, 16)
+    assert fields[0] == pytest.approx(2.5 * fields[1], rel=0.1)
+    assert fields[2] == fields[0], "the median of the others"
+    assert fields[3] == 640, "the longest side of all"
+    views = Views(pictures, 128, 1, False, fields)
+    near_width, far_width = (
+        np.mean([typical_width(views[n, seed].labels.numpy()) for seed in range(8)])
+        for n in (0, 1)
+    )
+    assert near_width == pytest.approx(far_width, rel=0.2)

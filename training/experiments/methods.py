@@ -24,7 +24,7 @@ from napari_samsp.core.letterbox import logits_to_image, to_model_input
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import Augmentation, stack_views
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.data import Picture, best_field
+from napari_samsp.train.data import Picture, best_fields
 from napari_samsp.train.loop import train
 from napari_samsp.train.losses import segmentation_loss
 
@@ -114,13 +114,14 @@ def unet(job: Job) -> Predictor:
     torch.manual_seed(job.seed)
     net = BasicUNet(2, 3, 1, features=(24, 24, 48, 96, 192, 24))
     optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
-    field = best_field(job.pictures, INPUT_SIZE, PATCH_SIZE)
-    augment = Augmentation(INPUT_SIZE, field=field)
+    # A network without a look of its own sees all images at one scale.
+    field = round(np.median(best_fields(job.pictures, INPUT_SIZE, PATCH_SIZE)))
+    augment = Augmentation(INPUT_SIZE)
     rng = np.random.default_rng(job.seed)
     begun, part = time.monotonic(), 0.0
     while part < 1:
         drawn = [job.pictures[i] for i in rng.integers(len(job.pictures), size=4)]
-        batch = stack_views([augment(p.image, p.labels) for p in drawn])
+        batch = stack_views([augment(p.image, p.labels, field) for p in drawn])
         weight = torch.zeros_like(batch.labels, dtype=torch.float32)
         for n, (height, width) in enumerate(batch.valid.tolist()):
             weight[n, :height, :width] = 1
