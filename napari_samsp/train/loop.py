@@ -27,6 +27,7 @@ from napari_samsp.core.chunked_attention import fast_products
 from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
+from napari_samsp.core.memory import freed_memory_given_back
 from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import View
@@ -291,7 +292,7 @@ class _Run:
         reason = "epochs"
         while progress.epoch < config.most_epochs or progress.best is None:
             begun = clock.elapsed()
-            with fast_products():
+            with fast_products(), freed_memory_given_back(self._frugal):
                 loss, stopped = self._epoch(progress.epoch + 1, clock)
             figures = self._judge()
             progress.epoch += 1
@@ -324,6 +325,11 @@ class _Run:
             self.report(finished)
         self.accelerator.end_training()
         return finished
+
+    @property
+    def _frugal(self) -> bool:
+        """Whether memory counts more than time: wanted, or found out meanwhile."""
+        return self.model.checkpointing and self.accelerator.device.type == "cpu"
 
     def _epoch(self, epoch: int, clock: _Clock) -> tuple[float, bool]:
         """One pass; returns the mean loss and whether it was cut short on request."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +113,28 @@ def test_every_part_is_worked_on_once(count):
     parts, at_once = in_batches(every.__getitem__, count, 3, "tiles")
     assert [n for part in parts for n in part] == list(range(count))
     assert at_once == 3
+
+
+STREWN = """
+import numpy as np, psutil
+from napari_samsp.core.memory import freed_memory_given_back
+
+def held(given_back):
+    with freed_memory_given_back(given_back):
+        np.ones(12 * 2**20, np.uint8)  # from which glibc learns what is usual
+        blocks = [np.ones(8 * 2**20, np.uint8) for _ in range(80)]
+        del blocks[:-1]
+        return psutil.Process().memory_info().rss
+
+kept = held(False)
+print((kept - held(True)) // 2**20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_what_is_freed_between_blocks_in_use_goes_back_to_the_system():
+    """In a process of its own: what else was allocated decides what can go back."""
+    done = subprocess.run(
+        [sys.executable, "-c", STREWN], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 400

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.chunked_attention import fast_products
 from napari_samsp.core.device import has_bfloat16
+from napari_samsp.core.memory import freed_memory_given_back
 from napari_samsp.core.sam import ARCHITECTURES, build_sam
 from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.train.augment import View
@@ -150,7 +151,8 @@ def stepper(
         optimizer.step()
 
     def step_with_products() -> None:
-        with fast_products():
+        frugal = about.get("checkpointing", False)
+        with fast_products(), freed_memory_given_back(frugal):
             step()
 
     def gradient() -> Tensor:
