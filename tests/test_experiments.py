@@ -72,6 +72,16 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     assert "AP at 0.5" in table
     assert "| untrained |" in table
     assert (tmp_path / "report" / "iterations.png").stat().st_size > 5000
+    assert "images |" not in table
+
+    # More images: beside the number that most methods were run with.
+    file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "images": ["all"]}))
+    assert run("run.py", file, data, "--output", results).returncode == 0
+    assert run("report.py", results, "--output", tmp_path / "more").returncode == 0
+    longer = (tmp_path / "more" / "tables.md").read_text()
+    assert longer.startswith(table.rstrip())
+    assert "| set | method | 1 images | all images |" in longer
+    assert (tmp_path / "more" / "images.png").stat().st_size > 5000
 
 
 def test_a_recipe_with_a_mistake_names_it(tmp_path, data):

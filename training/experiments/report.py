@@ -2,10 +2,11 @@
 
     python training/experiments/report.py results.csv... --output FOLDER
 
-Writes ``tables.md``: for every set and number of training images, each method's mean
-over the seeds with a 95 % interval (Student's t) at iterations 0, 1, ..., and what
-SAM-SP adds to others on the same images with the same seed; and ``iterations.png``, the
-first as curves.
+Writes ``tables.md``: for every set each method's mean over the seeds with a 95 %
+interval (Student's t) at iterations 0, 1, ..., and what SAM-SP adds to others on the
+same images with the same seed; and ``iterations.png``, the first as curves. These are
+of the number of training images that most methods were run with. Of methods that were
+run with others too, a table and ``images.png`` tell what more images bring.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ COMPARISONS = {
     "above the random forest": (("sam-sp", 1), ("forest", 0)),
 }
 """Method and iteration that is judged, and those that it is compared with."""
+JUDGED = 1
+"""The iteration by which numbers of images are compared; of others than ours the only
+one."""
 
 
 def half_width(values: pd.Series) -> float:
@@ -71,6 +75,41 @@ def table(part: pd.DataFrame) -> str:
         content = [str(method), *(cells.get(t, "") for t in range(last + 1))]
         lines.append(f"| {' | '.join(content)} | {figures['seeds'].max()} |")
     return "\n".join(lines)
+
+
+def usual_images(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are of the number of images that most methods of a set learnt from."""
+    methods = rows.groupby(["data", "images"])["method"].nunique()
+    usual = methods.groupby("data").idxmax().map(lambda key: key[1])
+    return rows["images"] == rows["data"].map(usual)
+
+
+def by_images(summary: pd.DataFrame) -> pd.DataFrame:
+    """A line a set and method, a column a number of images: mean and interval."""
+    last = summary.groupby(["data", "images", "method"])["iteration"].transform("max")
+    judged = summary[summary["iteration"] == last.clip(upper=JUDGED)]
+    pairs = judged.assign(
+        pair=list(zip(judged["mean"], judged["interval"], strict=True))
+    )
+    lines = pairs.pivot(index=["data", "method"], columns="images", values="pair")
+    lines = lines[lines.notna().sum(axis=1) > 1]
+    return lines[
+        sorted(lines.columns, key=lambda n: float("inf") if n == "all" else int(n))
+    ]
+
+
+def images_table(lines: pd.DataFrame) -> str:
+    """`by_images` as a Markdown table; empty if there is but one number."""
+    if lines.empty:
+        return ""
+    head = ["set", "method", *(f"{count} images" for count in lines.columns)]
+    text = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for (data, method), pairs in lines.iterrows():
+        cells = [
+            f"{p[0]:.3f} ± {p[1]:.3f}" if isinstance(p, tuple) else "" for p in pairs
+        ]
+        text.append(f"| {data} | {method} | {' | '.join(cells)} |")
+    return "\n".join(text) + "\n"
 
 
 def differences(rows: pd.DataFrame) -> str:
@@ -134,13 +173,37 @@ def draw(summary: pd.DataFrame, path: Path) -> None:
     fig.savefig(path, dpi=100, bbox_inches="tight")
 
 
+def draw_images(lines: pd.DataFrame, path: Path) -> None:
+    """`by_images` as curves, a panel a set."""
+    sets = lines.index.get_level_values("data").unique()
+    fig, axes = plt.subplots(1, len(sets), figsize=(5 * len(sets), 3.2), squeeze=False)
+    for axis, data in zip(axes.flat, sets, strict=True):
+        for method, pairs in lines.loc[data].iterrows():
+            known = pairs.dropna()
+            mean, interval = zip(*known, strict=True)
+            axis.errorbar(
+                known.index, mean, interval,
+                marker="o", markersize=3, capsize=2, label=method,
+            )  # fmt: skip
+        axis.set_title(data)
+        axis.set_xlabel("corrected images")
+        axis.set_ylabel("Dice, or AP at 0.5")
+        axis.legend(fontsize="small")
+    fig.tight_layout()
+    fig.savefig(path, dpi=100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     args = parser.parse_args()
-    rows = pd.concat([pd.read_csv(path) for path in args.results])
+    rows = pd.concat(
+        [pd.read_csv(path, dtype={"images": str}) for path in args.results]
+    )
     rows["figure"] = rows["ap50"].where(rows["objects"], rows["dice"])
+    more = by_images(summarise(rows))
+    rows = rows[usual_images(rows)]
     summary = summarise(rows)
     args.output.mkdir(parents=True, exist_ok=True)
     sections = [
@@ -149,9 +212,11 @@ def main() -> None:
         f"(mean over the seeds, 95 % interval)\n\n{table(part)}\n"
         for (data, images), part in summary.groupby(["data", "images"], sort=False)
     ]
-    sections.append(differences(rows))
+    sections += [differences(rows), images_table(more)]
     (args.output / "tables.md").write_text("\n".join(sections), encoding="utf-8")
     draw(summary, args.output / "iterations.png")
+    if not more.empty:
+        draw_images(more, args.output / "images.png")
 
 
 if __name__ == "__main__":
