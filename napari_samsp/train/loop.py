@@ -3,70 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from importlib.metadata import version
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from torch.utils.data import DataLoader
 
-from napari_samsp.core.adapter import (
-    add_lora,
-    freeze_blocks,
-    load_adapter,
-    save_adapter,
-)
-from napari_samsp.core.adapter_card import AdapterCard, read_card
-from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.adapter import save_adapter
+from napari_samsp.core.adapter_card import AdapterCard
 from napari_samsp.core.chunked_attention import fast_products
-from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
 from napari_samsp.core.memory import freed_memory_given_back
-from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
-from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import View
-from napari_samsp.train.data import (
-    Batches,
-    Views,
-    best_fields,
-    check_labelled,
-    read_pictures,
-    split,
-)
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
     Figures,
     Finished,
-    Noted,
     Started,
     Stepped,
 )
 from napari_samsp.train.judge import judge, merit
-from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.objective import Objective
-from napari_samsp.train.processes import Processes
-from napari_samsp.train.run_folder import Progress, RunFolder
-from napari_samsp.train.running_mean import RunningMean
-from napari_samsp.train.speed import (
-    choose_speed,
-    frozen_blocks,
-    kept_views,
-    operations_per_second,
-)
-from napari_samsp.train.step import Step
+from napari_samsp.train.run_folder import Progress
+from napari_samsp.train.setup import Parts, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from segment_anything.modeling import ImageEncoderViT
 
     from napari_samsp.train.config import TrainConfig
 
@@ -75,9 +38,6 @@ RATE_FALLS_FROM = 0.5
 """The part of a run after which the learning rate falls."""
 LEAST_GAIN = 1e-4
 """A smaller rise of the merit is noise, and no improvement."""
-LONGEST_SILENCE = timedelta(hours=6)
-"""While the main process judges, the others wait; then they take it for dead."""
-LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
 
 
 def train(
@@ -116,8 +76,8 @@ def train(
     InputError
         If the training set, the model or a setting cannot be used.
     """
-    run = _Run(training_set, output, config, resume, report, stop_requested)
-    return run.go()
+    parts = set_up(training_set, output, config, resume, report)
+    return _Run(parts, resume, stop_requested).go()
 
 
 @dataclass
@@ -147,129 +107,13 @@ class _Clock:
 
 class _Run:
     def __init__(
-        self,
-        training_set: Path,
-        output: Path,
-        config: TrainConfig,
-        resume: bool,
-        report: Callable[[Event], None],
-        stop_requested: Callable[[], bool],
+        self, parts: Parts, resume: bool, stop_requested: Callable[[], bool]
     ) -> None:
+        self.parts = parts
+        self.config = parts.config
+        self.folder, self.processes = parts.folder, parts.processes
+        self.report, self.main = parts.report, parts.processes.main
         self.stop_requested = stop_requested
-        source = TrainingSet(training_set)
-        samples = source.check()
-        fitting, held_out = split(samples, config.validation, config.seed)
-        device = choose_device(config.device)
-        if device.type == "cpu":
-            torch.set_num_threads(
-                config.threads
-                if config.threads > 0
-                else max(1, free_cores() + config.threads)
-            )
-        self.accelerator = Accelerator(
-            cpu=device.type == "cpu",
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
-        )
-        self.processes = Processes(self.accelerator)
-        if config.batch < self.processes.count:
-            raise InputError(
-                f"A step of {config.batch} images cannot be shared by "
-                f"{self.processes.count} processes; raise --batch."
-            )
-        if device.type == "cpu":
-            torch.set_num_threads(
-                max(1, torch.get_num_threads() // self.processes.count)
-            )
-        self.main = self.processes.main
-        self.report = report if self.main else lambda event: None
-        self.folder = RunFolder(output)
-        earlier = read_card(config.adapter) if config.adapter else None
-        scaling = earlier.scaling if earlier else Scaling()
-        if config.scaling:
-            scaling = Scaling.parse(config.scaling)
-        size = config.input_size or (earlier.image_size if earlier else None)
-        loaded = load_sam(config.model, size)
-        encoder = loaded.sam.image_encoder
-        size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
-        large = (size // patch) ** 2 > WORTH_IT_TOKENS
-        self.bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
-        config = replace(config, speed=self._speed(config, encoder, len(fitting)))
-        self.config = config
-        frozen = frozen_blocks(config.speed, encoder)
-        torch.manual_seed(config.seed)
-        if config.adapter:
-            self.peft, _ = load_adapter(
-                loaded.sam, config.adapter, loaded.sha256, trainable=True
-            )
-        else:
-            self.peft = add_lora(loaded.sam, config.rank, loaded.name, frozen)
-        freeze_blocks(self.peft, frozen)
-        pictures = read_pictures(fitting, scaling)
-        check_labelled(pictures)
-        self.judged_by = read_pictures(held_out, scaling) or pictures
-        # Only now is all input known to be good: nothing was written before.
-        fingerprint = source.fingerprint()
-        if self.main:
-            self.folder.start(config, training_set, fingerprint, resume)
-        self.accelerator.wait_for_everyone()
-        self.held_out = len(held_out)
-        self.pictures = pictures
-        fields = best_fields(pictures, size, patch)
-        if config.field_of_view:
-            fields = [config.field_of_view] * len(pictures)
-        self.field = min(fields), max(fields)
-        views = Views(
-            pictures,
-            size,
-            config.views,
-            config.augment,
-            fields,
-            kept_views(encoder) if frozen != 0 else None,
-            config.seed,
-        )
-        self.model = ModelInTraining(
-            self.peft.get_base_model(),
-            config.prompt,
-            config.objects,
-            frozen,
-            config.checkpointing,
-        )
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=0.01)
-        self.batches = Batches(
-            len(views),
-            config.batch,
-            config.seed,
-            self.processes.number,
-            self.processes.count,
-        )
-        self.loader = DataLoader(
-            views, batch_sampler=self.batches, collate_fn=views.batch
-        )
-        self.objective = Objective(
-            self.model, config, self.processes.total, self.processes.count
-        ).to(self.accelerator.device)
-        self.step = Step(
-            self.objective,
-            self.model,
-            lambda text: self.report(Noted(text)),
-            partial(torch.autocast, device.type, torch.bfloat16, self.bfloat16),
-        )
-        self.average = RunningMean(self.peft)
-        self.card = AdapterCard(
-            base=loaded.name,
-            base_sha256=loaded.sha256,
-            image_size=size,
-            field_of_view=self.field,
-            scaling=scaling,
-            prompt=config.prompt,
-            iterations=config.iterations,
-            objects=config.objects,
-            speed=config.speed,
-            fingerprint=fingerprint,
-            images=len(pictures),
-            held_out=bool(held_out),
-            versions={name: version(name) for name in LIBRARIES},
-        )
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
@@ -279,13 +123,13 @@ class _Run:
         self.report(
             Started(
                 run=str(self.folder.folder),
-                images=len(self.pictures),
-                held_out=self.held_out,
+                images=len(self.parts.pictures),
+                held_out=self.parts.held_out,
                 epochs=config.most_epochs,
                 parameters=sum(
-                    p.numel() for p in self.peft.parameters() if p.requires_grad
+                    p.numel() for p in self.parts.peft.parameters() if p.requires_grad
                 ),
-                device=str(self.accelerator.device),
+                device=str(self.parts.accelerator.device),
                 before=progress.before,
             )
         )
@@ -317,40 +161,43 @@ class _Run:
             adapter=str(self.folder.adapter),
             before=progress.before,
             after=progress.best,
-            held_out=self.held_out > 0,
+            held_out=self.parts.held_out > 0,
             better=merit(progress.best) > merit(progress.before) + LEAST_GAIN,
         )
         if self.main:
             self.folder.write_report(finished)
             self.report(finished)
-        self.accelerator.end_training()
+        self.parts.accelerator.end_training()
         return finished
 
     @property
     def _frugal(self) -> bool:
         """Whether memory counts more than time: wanted, or found out meanwhile."""
-        return self.model.checkpointing and self.accelerator.device.type == "cpu"
+        return (
+            self.parts.model.checkpointing
+            and self.parts.accelerator.device.type == "cpu"
+        )
 
     def _epoch(self, epoch: int, clock: _Clock) -> tuple[float, bool]:
         """One pass; returns the mean loss and whether it was cut short on request."""
-        self.batches.epoch = epoch
-        self.objective.train()
+        self.parts.batches.epoch = epoch
+        self.parts.objective.train()
         losses: list[float] = []
-        steps = len(self.loader)
-        device = self.accelerator.device
-        trained = [p for p in self.peft.parameters() if p.requires_grad]
-        for step, batch in enumerate(self.loader, start=1):
+        steps = len(self.parts.loader)
+        device = self.parts.accelerator.device
+        trained = [p for p in self.parts.peft.parameters() if p.requires_grad]
+        for step, batch in enumerate(self.parts.loader, start=1):
             part = epoch - 1 + (step - 1) / steps
             done = (epoch - 1) * steps + step
             (time_done,) = self.processes.told(clock.part_done(part))
             factor = min(1.0, done / WARM_UP_STEPS) * _fall(time_done)
-            for group in self.optimizer.param_groups:
+            for group in self.parts.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-            loss = self.step.backward(View(*(t.to(device) for t in batch)))
+            loss = self.parts.step.backward(View(*(t.to(device) for t in batch)))
             self.processes.sum_gradients(trained)
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            self.optimizer.step()
-            self.average.update()
+            self.parts.optimizer.step()
+            self.parts.average.update()
             losses.append(float(self.processes.total(loss)))
             left = clock.left(part + 1 / steps)
             self.report(Stepped(epoch, step, steps, losses[-1], left))
@@ -388,14 +235,14 @@ class _Run:
         if best:
             card = AdapterCard(
                 **{
-                    **self.card.__dict__,
+                    **self.parts.card.__dict__,
                     "before": _plain(progress.before),
                     "after": _plain(figures),
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             )
-            with self.average.in_place():
-                save_adapter(self.peft, self.folder.adapter, card)
+            with self.parts.average.in_place():
+                save_adapter(self.parts.peft, self.folder.adapter, card)
         event = EpochEnded(
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
@@ -410,10 +257,10 @@ class _Run:
             progress,
             {
                 "adapter": get_peft_model_state_dict(
-                    self.peft, save_embedding_layers=False
+                    self.parts.peft, save_embedding_layers=False
                 ),
-                "average": self.average.state(),
-                "optimizer": self.optimizer.state_dict(),
+                "average": self.parts.average.state(),
+                "optimizer": self.parts.optimizer.state_dict(),
             },
         )
         self.report(event)
@@ -423,43 +270,22 @@ class _Run:
         if stored is None:
             return None
         progress, tensors = stored
-        set_peft_model_state_dict(self.peft, tensors["adapter"])
-        self.average.restore(**tensors["average"])
-        self.optimizer.load_state_dict(tensors["optimizer"])
+        set_peft_model_state_dict(self.parts.peft, tensors["adapter"])
+        self.parts.average.restore(**tensors["average"])
+        self.parts.optimizer.load_state_dict(tensors["optimizer"])
         return progress
 
     def _judge(self) -> Figures:
         def work() -> Figures:
-            return judge(self.model, self.judged_by, self.config.iterations, self.field)
+            return judge(
+                self.parts.model,
+                self.parts.judged_by,
+                self.config.iterations,
+                self.parts.field,
+            )
 
-        with self.average.in_place():
+        with self.parts.average.in_place():
             return self.processes.done_by_main(work)
-
-    def _speed(self, config: TrainConfig, encoder: ImageEncoderViT, images: int) -> str:
-        """The speed that was asked for, or else begun with, or else fits the time."""
-        if config.speed != "auto":
-            return config.speed
-
-        def work() -> str:
-            if begun := self.folder.begun_with("speed"):
-                return str(begun)
-            dtype = torch.bfloat16 if self.bfloat16 else torch.float32
-            possible = operations_per_second(self.accelerator.device, dtype)
-            return choose_speed(encoder, images, config.minutes, possible)
-
-        return self.processes.done_by_main(work)
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        lora: list[torch.nn.Parameter] = []
-        decoder: list[torch.nn.Parameter] = []
-        for name, parameter in self.peft.named_parameters():
-            if parameter.requires_grad:
-                (lora if ".lora_" in name else decoder).append(parameter)
-        config = self.config
-        return [
-            {"params": lora, "lr": config.rate, "peak": config.rate},
-            {"params": decoder, "lr": config.decoder_rate, "peak": config.decoder_rate},
-        ]
 
 
 def _fall(part: float) -> float:

@@ -1,0 +1,295 @@
+"""What a training run is made of, from its settings: read, checked and put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from torch.utils.data import DataLoader
+
+from napari_samsp.core.adapter import add_lora, freeze_blocks, load_adapter
+from napari_samsp.core.adapter_card import AdapterCard, read_card
+from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling
+from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.train.data import (
+    Batches,
+    Picture,
+    Views,
+    best_fields,
+    check_labelled,
+    read_pictures,
+    split,
+)
+from napari_samsp.train.events import Event, Noted
+from napari_samsp.train.model import ModelInTraining
+from napari_samsp.train.objective import Objective
+from napari_samsp.train.processes import Processes
+from napari_samsp.train.run_folder import RunFolder
+from napari_samsp.train.running_mean import RunningMean
+from napari_samsp.train.speed import (
+    choose_speed,
+    frozen_blocks,
+    kept_views,
+    operations_per_second,
+)
+from napari_samsp.train.step import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from peft import PeftModel
+    from segment_anything.modeling import ImageEncoderViT
+
+    from napari_samsp.train.augment import View
+    from napari_samsp.train.config import TrainConfig
+
+LONGEST_SILENCE = timedelta(hours=6)
+"""While the main process judges, the others wait; then they take it for dead."""
+LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a run, in one process of it.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        With the speed that was chosen.
+    accelerator, processes
+        This process, and what it says to the others.
+    folder : RunFolder
+        Where the run is written.
+    report : callable
+        Hears every event, on the main process.
+    pictures, judged_by : list of Picture
+        What trains, and what judges: the same if none is held out.
+    held_out : int
+        How many images are.
+    field : tuple of int
+        Least and most image pixels, along a side, that the model sees at once.
+    peft : peft.PeftModel
+        The model with its adapter, which is what learns.
+    model : ModelInTraining
+        The same, prompting itself.
+    loader, batches
+        The views, and the order in which they come.
+    objective, step, optimizer, average
+        What a step minimises, how it is taken, and the running mean of the weights.
+    card : AdapterCard
+        Of the adapter, without its figures.
+    """
+
+    config: TrainConfig
+    accelerator: Accelerator
+    processes: Processes
+    folder: RunFolder
+    report: Callable[[Event], None]
+    pictures: list[Picture]
+    judged_by: list[Picture]
+    held_out: int
+    field: tuple[int, int]
+    peft: PeftModel
+    model: ModelInTraining
+    loader: DataLoader[View]
+    batches: Batches
+    objective: Objective
+    step: Step
+    optimizer: torch.optim.Optimizer
+    average: RunningMean
+    card: AdapterCard
+
+
+def set_up(
+    training_set: Path,
+    output: Path,
+    config: TrainConfig,
+    resume: bool,
+    report: Callable[[Event], None],
+) -> Parts:
+    """Read and check all that a run needs, then begin its folder.
+
+    Parameters
+    ----------
+    training_set, output, config, resume, report
+        As for `napari_samsp.train.loop.train`.
+
+    Returns
+    -------
+    Parts
+        Ready to train from the beginning.
+
+    Raises
+    ------
+    InputError
+        If something cannot be used; then nothing was written.
+    """
+    source = TrainingSet(training_set)
+    samples = source.check()
+    fitting, held_out = split(samples, config.validation, config.seed)
+    accelerator = _accelerator(config)
+    processes = Processes(accelerator)
+    if config.batch < processes.count:
+        raise InputError(
+            f"A step of {config.batch} images cannot be shared by "
+            f"{processes.count} processes; raise --batch."
+        )
+    device = accelerator.device
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes.count))
+    folder = RunFolder(output)
+    earlier = read_card(config.adapter) if config.adapter else None
+    scaling = earlier.scaling if earlier else Scaling()
+    if config.scaling:
+        scaling = Scaling.parse(config.scaling)
+    size = config.input_size or (earlier.image_size if earlier else None)
+    loaded = load_sam(config.model, size)
+    encoder = loaded.sam.image_encoder
+    size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
+    large = (size // patch) ** 2 > WORTH_IT_TOKENS
+    bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
+
+    def speed() -> str:
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        return _speed(config, folder, encoder, len(fitting), device, dtype)
+
+    config = replace(config, speed=processes.done_by_main(speed))
+    frozen = frozen_blocks(config.speed, encoder)
+    torch.manual_seed(config.seed)
+    if config.adapter:
+        peft, _ = load_adapter(
+            loaded.sam, config.adapter, loaded.sha256, trainable=True
+        )
+    else:
+        peft = add_lora(loaded.sam, config.rank, loaded.name, frozen)
+    freeze_blocks(peft, frozen)
+    pictures = read_pictures(fitting, scaling)
+    check_labelled(pictures)
+    judged_by = read_pictures(held_out, scaling) or pictures
+    # Only now is all input known to be good: nothing was written before.
+    fingerprint = source.fingerprint()
+    if processes.main:
+        folder.start(config, training_set, fingerprint, resume)
+    accelerator.wait_for_everyone()
+    fields = best_fields(pictures, size, patch)
+    if config.field_of_view:
+        fields = [config.field_of_view] * len(pictures)
+    field = min(fields), max(fields)
+    views = Views(
+        pictures,
+        size,
+        config.views,
+        config.augment,
+        fields,
+        kept_views(encoder) if frozen != 0 else None,
+        config.seed,
+    )
+    model = ModelInTraining(
+        peft.get_base_model(),
+        config.prompt,
+        config.objects,
+        frozen,
+        config.checkpointing,
+    )
+    batches = Batches(
+        len(views), config.batch, config.seed, processes.number, processes.count
+    )
+    objective = Objective(model, config, processes.total, processes.count).to(device)
+    heard = report if processes.main else _unheard
+    return Parts(
+        config=config,
+        accelerator=accelerator,
+        processes=processes,
+        folder=folder,
+        report=heard,
+        pictures=pictures,
+        judged_by=judged_by,
+        held_out=len(held_out),
+        field=field,
+        peft=peft,
+        model=model,
+        loader=DataLoader(views, batch_sampler=batches, collate_fn=views.batch),
+        batches=batches,
+        objective=objective,
+        step=Step(
+            objective,
+            model,
+            lambda text: heard(Noted(text)),
+            partial(torch.autocast, device.type, torch.bfloat16, bfloat16),
+        ),
+        optimizer=torch.optim.AdamW(_parameter_groups(peft, config), weight_decay=0.01),
+        average=RunningMean(peft),
+        card=AdapterCard(
+            base=loaded.name,
+            base_sha256=loaded.sha256,
+            image_size=size,
+            field_of_view=field,
+            scaling=scaling,
+            prompt=config.prompt,
+            iterations=config.iterations,
+            objects=config.objects,
+            speed=config.speed,
+            fingerprint=fingerprint,
+            images=len(pictures),
+            held_out=bool(held_out),
+            versions={name: version(name) for name in LIBRARIES},
+        ),
+    )
+
+
+def _unheard(event: Event) -> None:
+    """Only the main process reports."""
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    device = choose_device(config.device)
+    if device.type == "cpu":
+        torch.set_num_threads(
+            config.threads
+            if config.threads > 0
+            else max(1, free_cores() + config.threads)
+        )
+    return Accelerator(
+        cpu=device.type == "cpu",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
+    )
+
+
+def _speed(
+    config: TrainConfig,
+    folder: RunFolder,
+    encoder: ImageEncoderViT,
+    images: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> str:
+    """The speed that was asked for, or else begun with, or else fits the time."""
+    if config.speed != "auto":
+        return config.speed
+    if begun := folder.begun_with("speed"):
+        return str(begun)
+    possible = operations_per_second(device, dtype)
+    return choose_speed(encoder, images, config.minutes, possible)
+
+
+def _parameter_groups(peft: PeftModel, config: TrainConfig) -> list[dict[str, Any]]:
+    lora: list[torch.nn.Parameter] = []
+    decoder: list[torch.nn.Parameter] = []
+    for name, parameter in peft.named_parameters():
+        if parameter.requires_grad:
+            (lora if ".lora_" in name else decoder).append(parameter)
+    return [
+        {"params": lora, "lr": config.rate, "peak": config.rate},
+        {"params": decoder, "lr": config.decoder_rate, "peak": config.decoder_rate},
+    ]
