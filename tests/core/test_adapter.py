@@ -46,6 +46,7 @@ def trained(sam, sha256, folder):
     card = AdapterCard(
         base="samsp_tiny", base_sha256=sha256, image_size=256,
         scaling=Scaling("limits", 3.0, 70.0), prompt="mask", objects=True,
+        field_of_view=(90, 200),
     )  # fmt: skip
     save_adapter(model, folder, card)
     return model
@@ -85,9 +86,21 @@ def test_load_and_merge_are_exact(base, tmp_path):
     model, card = load_adapter(fresh, tmp_path / "a", sha256)
     assert card == read_card(tmp_path / "a")
     assert card.scaling == Scaling("limits", 3.0, 70.0)
+    assert card.field_of_view == (90, 200)
     merged = merge(model)
     torch.testing.assert_close(decode(merged), saved, atol=1e-4, rtol=1e-5)
     assert merged.state_dict().keys() == build_sam("samsp_tiny").state_dict().keys()
+
+
+@pytest.mark.parametrize(("stored", "read"), [(120, (120, 120)), (None, None)])
+def test_a_card_of_one_field_or_none_is_still_read(base, tmp_path, stored, read):
+    """The first adapters saw all images alike."""
+    trained(*base, tmp_path / "a")
+    file = tmp_path / "a" / "samsp.json"
+    file.write_text(
+        json.dumps({**json.loads(file.read_text()), "field_of_view": stored})
+    )
+    assert read_card(tmp_path / "a").field_of_view == read
 
 
 def test_an_adapter_of_another_base_is_refused(base, tmp_path):
