@@ -204,15 +204,18 @@ def best_fields(pictures: list[Picture], input_size: int, patch_size: int) -> li
     -------
     list of int
         Sides in image pixels, of each picture; the longest side of all pictures if it
-        is best seen whole. One without objects is seen as the median of the others.
+        is best seen whole. One without objects is seen as the median of the others. If
+        most are best seen whole all are: a small lesion among large ones is a small
+        lesion, and none that was taken from further away.
     """
     widths = [typical_width(picture.labels) for picture in pictures]
     usual = float(np.median([w for w in widths if w > 0]))
     longest = max(max(picture.labels.shape) for picture in pictures)
-    return [
+    fields = [
         field_for(width or usual, (longest, longest), input_size, patch_size)
         for width in widths
     ]
+    return [longest] * len(fields) if np.median(fields) == longest else fields
 
 
 class Views(Dataset[View]):

@@ -98,6 +98,7 @@ def test_images_of_other_magnification_are_seen_from_as_near_as_they_need():
     assert fields[2] == fields[0], "the median of the others"
     assert fields[3] == 640, "the longest side of all"
     views = Views(pictures, 128, 1, False, fields)
+    assert best_fields([near, whole, whole], 256, 16) == [640, 640, 640]
     near_width, far_width = (
         np.mean([typical_width(views[n, seed].labels.numpy()) for seed in range(8)])
         for n in (0, 1)
