@@ -95,7 +95,7 @@ class TrainConfig:
     seed: int = _option(0, "seed of everything random")
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
     checkpointing: bool = _option(
-        False, "a third of the memory for a third more time: compute the encoder twice"
+        False, "a fifth of the memory for a fifth more time: compute the encoder twice"
     )
     threads: int = _option(
         0, "CPU threads, at most the free cores; 0: all of them, -1: all but one, ..."

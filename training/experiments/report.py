@@ -23,6 +23,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 COLUMNS = 2
+SPREAD = 0.4
+"""Of the curves' points, beside each other."""
 ITERATES = 2
 """A method with fewer iterations is a line, not a curve."""
 COMPARISONS = {
@@ -142,21 +144,24 @@ def _signed(values: pd.Series) -> str:
 def draw(summary: pd.DataFrame, path: Path) -> None:
     """Curves over the iterations, a panel a set and number of images."""
     parts = list(summary.groupby(["data", "images"], sort=False))
-    colours = {name: f"C{n}" for n, name in enumerate(summary["method"].unique())}
+    palette = [*mpl.color_sequences["tab10"], "black", *mpl.color_sequences["Set2"]]
+    colours = dict(zip(summary["method"].unique(), palette, strict=False))
     rows, columns = -(-len(parts) // COLUMNS), min(len(parts), COLUMNS)
     fig, axes = plt.subplots(
         rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False
     )
     handles = {}
     for axis, ((data, images), part) in zip(axes.flat, parts, strict=False):
-        for method, figures in part.groupby("method", sort=False):
+        curves = list(part.groupby("method", sort=False))
+        for n, (method, figures) in enumerate(curves):
             style = {"color": colours[method]}
             if len(figures) < ITERATES:
                 mean = figures["mean"].iloc[0]
                 handles[method] = axis.axhline(mean, linestyle=":", **style)
             else:
+                aside = SPREAD * (n / len(curves) - 0.5)  # or intervals hide others
                 handles[method] = axis.errorbar(
-                    figures["iteration"], figures["mean"], figures["interval"],
+                    figures["iteration"] + aside, figures["mean"], figures["interval"],
                     marker="o", markersize=3, capsize=2, **style,
                 )  # fmt: skip
         axis.set_title(f"{data}, {images} images")
