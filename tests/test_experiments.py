@@ -80,7 +80,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     assert run("report.py", results, "--output", tmp_path / "more").returncode == 0
     longer = (tmp_path / "more" / "tables.md").read_text()
     assert longer.startswith(table.rstrip())
-    assert "| set | method | 1 images | all images |" in longer
+    assert "| set | method | 1 image | all images |" in longer
     assert (tmp_path / "more" / "images.png").stat().st_size > 5000
 
 

@@ -104,7 +104,8 @@ def images_table(lines: pd.DataFrame) -> str:
     """`by_images` as a Markdown table; empty if there is but one number."""
     if lines.empty:
         return ""
-    head = ["set", "method", *(f"{count} images" for count in lines.columns)]
+    counts = (f"{n} image{'s' * (n != '1')}" for n in lines.columns)
+    head = ["set", "method", *counts]
     text = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for (data, method), pairs in lines.iterrows():
         cells = [
