@@ -119,9 +119,9 @@ def _facts(card: AdapterCard, rank: int) -> str:
     mode = "one prompt per object" if card.objects else "one prompt per image"
     scaling = card.scaling
     limits = "" if scaling.kind == "none" else f", {scaling.low:g} to {scaling.high:g}"
-    least, most = card.field_of_view or (0, 0)
-    field = f"{most} pixels" if least == most else f"{least} to {most} pixels"
-    field = field if most else "whole images"
+    field = "whole images"
+    if card.field_of_view:
+        field = " to ".join(map(str, dict.fromkeys(card.field_of_view))) + " pixels"
     count = "1 image" if card.images == 1 else f"{card.images} images"
     versions = ", ".join(f"{k} {v}" for k, v in card.versions.items())
     rows = {

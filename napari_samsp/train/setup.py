@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from peft import PeftModel
-    from segment_anything.modeling import ImageEncoderViT
 
     from napari_samsp.train.augment import View
     from napari_samsp.train.config import TrainConfig
@@ -161,10 +160,15 @@ def set_up(
     bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
 
     def speed() -> str:
+        """The one that was begun with, or else fits the time."""
+        if begun := folder.begun_with("speed"):
+            return str(begun)
         dtype = torch.bfloat16 if bfloat16 else torch.float32
-        return _speed(config, folder, encoder, len(fitting), device, dtype)
+        possible = operations_per_second(device, dtype)
+        return choose_speed(encoder, len(fitting), config.minutes, possible)
 
-    config = replace(config, speed=processes.done_by_main(speed))
+    if config.speed == "auto":
+        config = replace(config, speed=processes.done_by_main(speed))
     frozen = frozen_blocks(config.speed, encoder)
     torch.manual_seed(config.seed)
     if config.adapter:
@@ -264,23 +268,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         cpu=device.type == "cpu",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
     )
-
-
-def _speed(
-    config: TrainConfig,
-    folder: RunFolder,
-    encoder: ImageEncoderViT,
-    images: int,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> str:
-    """The speed that was asked for, or else begun with, or else fits the time."""
-    if config.speed != "auto":
-        return config.speed
-    if begun := folder.begun_with("speed"):
-        return str(begun)
-    possible = operations_per_second(device, dtype)
-    return choose_speed(encoder, images, config.minutes, possible)
 
 
 def _parameter_groups(peft: PeftModel, config: TrainConfig) -> list[dict[str, Any]]:

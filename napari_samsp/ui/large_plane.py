@@ -110,10 +110,8 @@ class LargeResult(StackResult):
 
         Parameters
         ----------
-        iteration : int
-            From 0.
-        plane : PlaneIndex
-            Which plane.
+        iteration, plane
+            As for `remember`.
         tick : callable
             Called often; what it raises ends the work.
         """

@@ -12,6 +12,7 @@ run with others too, a table and ``images.png`` tell what more images bring.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -63,20 +64,30 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def markdown(head: list[str], lines: list[list[str]]) -> str:
+    """A table."""
+    rows = [f"| {' | '.join(line)} |" for line in (head, *lines)]
+    return "\n".join([rows[0], f"|{'---|' * len(head)}", *rows[1:]])
+
+
+def cell(mean: float, interval: float) -> str:
+    """A mean, and its interval where there is one."""
+    return f"{mean:.3f}" + ("" if math.isnan(interval) else f" ± {interval:.3f}")
+
+
 def table(part: pd.DataFrame) -> str:
     """One set and number of images: a method a line, an iteration a column."""
     last = int(part["iteration"].max())
     head = ["method", *(f"iteration {t}" for t in range(last + 1)), "seeds"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines = []
     for method, figures in part.groupby("method", sort=False):
         cells = {
-            int(row.iteration): f"{row.mean:.3f}"
-            + (f" ± {row.interval:.3f}" if row.seeds > 1 else "")
+            int(row.iteration): cell(row.mean, row.interval)
             for row in figures.itertuples(index=False)
         }
-        content = [str(method), *(cells.get(t, "") for t in range(last + 1))]
-        lines.append(f"| {' | '.join(content)} | {figures['seeds'].max()} |")
-    return "\n".join(lines)
+        shown = (cells.get(t, "") for t in range(last + 1))
+        lines.append([str(method), *shown, str(figures["seeds"].max())])
+    return markdown(head, lines)
 
 
 def usual_images(rows: pd.DataFrame) -> pd.Series:
@@ -106,13 +117,11 @@ def images_table(lines: pd.DataFrame) -> str:
         return ""
     counts = (f"{n} image{'s' * (n != '1')}" for n in lines.columns)
     head = ["set", "method", *counts]
-    text = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for (data, method), pairs in lines.iterrows():
-        cells = [
-            f"{p[0]:.3f} ± {p[1]:.3f}" if isinstance(p, tuple) else "" for p in pairs
-        ]
-        text.append(f"| {data} | {method} | {' | '.join(cells)} |")
-    return "\n".join(text) + "\n"
+    text = [
+        [data, method, *(cell(*p) if isinstance(p, tuple) else "" for p in pairs)]
+        for (data, method), pairs in lines.iterrows()
+    ]
+    return markdown(head, text) + "\n"
 
 
 def differences(rows: pd.DataFrame) -> str:
@@ -127,12 +136,10 @@ def differences(rows: pd.DataFrame) -> str:
             continue
         gain = (runs.loc[ours] - runs.loc[other]).dropna()
         parts = [gain[gain.index.get_level_values("data") == name] for name in sets]
-        cells = [_signed(part) for part in [*parts, gain]]
-        lines.append(f"| {claim} | {' | '.join(cells)} |")
+        lines.append([claim, *(_signed(part) for part in [*parts, gain])])
     if not lines:
         return ""
-    head = f"| SAM-SP at iteration 1 | {' | '.join([*sets, 'all runs'])} |"
-    return "\n".join([head, f"|{'---|' * (len(sets) + 2)}", *lines]) + "\n"
+    return markdown(["SAM-SP at iteration 1", *sets, "all runs"], lines) + "\n"
 
 
 def _signed(values: pd.Series) -> str:
