@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -59,6 +62,32 @@ def test_it_trains_saves_and_resumes(tmp_path, nuclei):
     run(0.05, "--start", str(start), "--decoder-only", "--iterations", "3")
     before, after = load_file(start), load_file(weights)
     assert changed(before, after) == {"prompt_encoder", "mask_decoder"}
+
+
+@pytest.fixture
+def pretrain(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    return importlib.import_module("pretrain")
+
+
+def test_crops_of_sparse_images_often_hold_an_object(pretrain):
+    labels = np.zeros((90, 300), np.int32)
+    labels[40:44, 200:206] = 1
+    rng = np.random.default_rng(0)
+    crops = [pretrain.zoom(rng, labels + 7, labels, 20)[::-1] for _ in range(200)]
+    for seen, image in crops:
+        np.testing.assert_array_equal(image, seen + 7)
+        assert 20 <= seen.shape[0] <= 90
+        assert 66 <= seen.shape[1] <= 300
+    # Cropped anywhere, 58 % would.
+    assert 140 < sum(seen.any() for seen, _ in crops) < 190
+    empty = np.zeros_like(labels)
+    assert not pretrain.zoom(rng, empty, empty, 20)[1].any()
+
+
+def test_rare_kinds_are_drawn_as_often_as_others(pretrain):
+    shares = pretrain.shares(["cells"] * 9 + ["tissue"])
+    np.testing.assert_allclose(shares, [1 / 18] * 9 + [1 / 2])
 
 
 def changed(before, after):

@@ -118,13 +118,14 @@ class Mixture(Dataset):
 
 
 def shares(kinds: list[str]) -> np.ndarray:
-    """How often each image is drawn: a kind of N images as often as the root of N.
+    """How often each image is drawn: every kind as often as any other.
 
-    Drawn evenly, a rare kind (11 brightfield images of 359) would never be learnt.
+    Drawn by their numbers, or by the roots of them, a rare kind (11 brightfield images
+    of 359) was never learnt.
     """
     count = Counter(kinds)
-    root = np.array([count[kind] ** -0.5 for kind in kinds])
-    return root / root.sum()
+    rarity = np.array([1 / count[kind] for kind in kinds])
+    return rarity / rarity.sum()
 
 
 def zoom(
@@ -133,10 +134,20 @@ def zoom(
     labels: np.ndarray,
     closest: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Crop so that every magnification down to ``closest`` pixels is as likely."""
-    smallest = 0.5 if closest is None else min(1, closest / min(labels.shape))
-    sides = (np.array(labels.shape) * smallest ** rng.random()).astype(int)
-    top, left = rng.integers(np.array(labels.shape) - sides + 1)
+    """Crop so that every magnification down to ``closest`` pixels is as likely.
+
+    Half of the crops hold some foreground: of sparse objects most would hold none.
+    """
+    shape = np.array(labels.shape)
+    smallest = 0.5 if closest is None else min(1, closest / shape.min())
+    sides = (shape * smallest ** rng.random()).astype(int)
+    first, last = np.zeros(2, int), shape - sides
+    if rng.random() < 0.5 and labels.any():
+        inside = np.array(
+            np.unravel_index(rng.choice(np.flatnonzero(labels)), labels.shape)
+        )
+        first, last = np.maximum(inside - sides + 1, 0), np.minimum(inside, last)
+    top, left = rng.integers(first, last + 1)
     window = slice(top, top + sides[0]), slice(left, left + sides[1])
     return image[window], labels[window]
 
