@@ -10,7 +10,7 @@ import numpy as np
 from napari.utils.transforms import Affine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from napari.components import Dims
     from napari.layers import Image, Labels
@@ -299,22 +299,21 @@ def labels_placement(
     }
 
 
-def disagreement(iterations: list[np.ndarray]) -> np.ndarray:
+def disagreement(iterations: Iterable[Any]) -> Any:
     """Count, pixel by pixel, the iterations that say other than the last.
 
     Parameters
     ----------
-    iterations : list of numpy.ndarray
-        Labels of equal shape, first iteration first.
+    iterations : iterable of numpy.ndarray or dask.array.Array
+        Labels of equal shape, first iteration first, at least two.
 
     Returns
     -------
-    numpy.ndarray
-        uint8; foreground or not is what counts.
+    numpy.ndarray or dask.array.Array
+        As given, uint8; foreground or not is what counts.
     """
-    last = iterations[-1] > 0
-    differs = np.stack([(labels > 0) != last for labels in iterations])
-    return differs.sum(axis=0, dtype=np.uint8)
+    *earlier, last = (labels > 0 for labels in iterations)
+    return sum((labels != last).astype(np.uint8) for labels in earlier)
 
 
 def first_scale(layer: Image | Labels) -> Any:

@@ -16,7 +16,7 @@ from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.ui.menu import opened_widget
-from napari_samsp.ui.result_files import LayerData, read_results
+from napari_samsp.ui.result_files import MOST_IMAGES, LayerData, read_results
 from napari_samsp.ui.result_layers import SAMPLE_KEY
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 NO_LAYERS: list[tuple[None]] = [(None,)]
 """What tells napari that a reader did its work without a layer."""
-MOST_SAMPLES = 25
-"""More images at once would bury the layer list."""
 LISTS = (CARD_FILE, MANIFEST_FILE, "samples.jsonl", "metrics.jsonl")
 """Files that stand for the folder that they are in."""
 
@@ -124,7 +122,7 @@ def read_training_set(folder: Path) -> list[LayerData]:
     Returns
     -------
     list of tuple
-        For each image, of `MOST_SAMPLES` at most, an image layer, a labels layer of
+        For each image, of `MOST_IMAGES` at most, an image layer, a labels layer of
         what was predicted if that is known, and one of its mask; only the first
         image's are visible.
 
@@ -135,14 +133,14 @@ def read_training_set(folder: Path) -> list[LayerData]:
     """
     training_set = TrainingSet(folder)
     samples = training_set.check()
-    if len(samples) > MOST_SAMPLES:
+    if len(samples) > MOST_IMAGES:
         from napari.utils.notifications import show_info
 
         show_info(
-            f"{folder} holds {len(samples)} images: the first {MOST_SAMPLES} are shown."
+            f"{folder} holds {len(samples)} images: the first {MOST_IMAGES} are shown."
         )
     layers: list[LayerData] = []
-    for sample in samples[:MOST_SAMPLES]:
+    for sample in samples[:MOST_IMAGES]:
         layers += _layers(sample, visible=not layers)
     return layers
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.ui.planes import disagreement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import dask.array as da
 
@@ -168,13 +169,13 @@ def part_in_dispute(iterations: Sequence[Any]) -> float:
     return float(np.any([labels != last for labels in earlier], axis=0).mean())
 
 
-def lazy_disagreement(iterations: Sequence[Any]) -> da.Array:
+def lazy_disagreement(iterations: Iterable[Any]) -> da.Array:
     """As `napari_samsp.ui.planes.disagreement`, computed where it is looked at.
 
     Parameters
     ----------
-    iterations : sequence of array_like
-        Labels of equal shape, numpy or zarr, first iteration first.
+    iterations : iterable of array_like
+        Labels of equal shape, numpy or zarr, first iteration first, at least two.
 
     Returns
     -------
@@ -183,8 +184,7 @@ def lazy_disagreement(iterations: Sequence[Any]) -> da.Array:
     """
     import dask.array as da
 
-    *earlier, last = (da.asarray(labels) > 0 for labels in iterations)
-    return sum((labels != last).astype(np.uint8) for labels in earlier)
+    return disagreement(map(da.asarray, iterations))
 
 
 def _zeros(shape: tuple[int, ...]) -> np.ndarray:

@@ -77,7 +77,7 @@ def test_a_run_without_its_training_set_says_so(config, tmp_path):
 
 
 def test_more_images_than_fit_are_not_opened(training_set, open_in, monkeypatch):
-    monkeypatch.setattr(readers, "MOST_SAMPLES", 2)
+    monkeypatch.setattr(readers, "MOST_IMAGES", 2)
     viewer = ViewerModel()
     open_in(viewer, training_set.folder / "samples.jsonl")
     assert names(viewer)[-1] == "b mask"
