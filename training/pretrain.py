@@ -245,7 +245,11 @@ def step_loss(
         losses["true"], losses["true_error"] = judged(decoded, target, index)
 
     model.objects = objects
-    errors = PROMPT_ERRORS * smooth_noise(torch.randint(2**31, (len(whole),)), size)
+    # Objects are cut by a guess: their prompts err by themselves.
+    errors = torch.zeros_like(first.logits)
+    if not objects:
+        noise = smooth_noise(torch.randint(2**31, (len(whole),)), size)
+        errors = PROMPT_ERRORS * noise
     last = first
     for t in range(1, iterations):
         wrong = replace(last, logits=last.logits + errors[last.image_index])
