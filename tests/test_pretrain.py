@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from napari_samsp.core.checkpoints import load_sam
@@ -64,25 +66,60 @@ def test_it_trains_saves_and_resumes(tmp_path, nuclei):
     assert changed(before, after) == {"prompt_encoder", "mask_decoder"}
 
 
-@pytest.fixture
-def pretrain(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    return importlib.import_module("pretrain")
+@pytest.fixture(scope="module")
+def pretrain():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        yield importlib.import_module("pretrain")
 
 
 def test_crops_of_sparse_images_often_hold_an_object(pretrain):
     labels = np.zeros((90, 300), np.int32)
     labels[40:44, 200:206] = 1
     rng = np.random.default_rng(0)
-    crops = [pretrain.zoom(rng, labels + 7, labels, 20)[::-1] for _ in range(200)]
+    sides = np.array([45, 150])
+    crops = [pretrain.crop(rng, labels + 7, labels, sides)[::-1] for _ in range(200)]
     for seen, image in crops:
         np.testing.assert_array_equal(image, seen + 7)
-        assert 20 <= seen.shape[0] <= 90
-        assert 66 <= seen.shape[1] <= 300
-    # Cropped anywhere, 58 % would.
-    assert 140 < sum(seen.any() for seen, _ in crops) < 190
+        assert seen.shape == (45, 150)
+    # Cropped anywhere, 64 % would.
+    assert 145 < sum(seen.any() for seen, _ in crops) < 190
     empty = np.zeros_like(labels)
-    assert not pretrain.zoom(rng, empty, empty, 20)[1].any()
+    assert not pretrain.crop(rng, empty, empty, sides)[1].any()
+
+
+@given(
+    st.tuples(st.integers(60, 400), st.integers(60, 400)),
+    st.integers(2, 60),
+    st.integers(0, 99),
+)
+def test_small_objects_are_often_seen_as_near_as_in_use(pretrain, shape, width, seed):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.int32)
+    labels[:width, 5 : 5 + width] = 1
+    field = pretrain.field_in_use(labels)
+    crops = [pretrain.crop_sides(rng, labels, 110) for _ in range(60)]
+    for sides in crops:
+        assert (sides > 0).all() and (sides <= shape).all()
+        assert max(sides) >= min(field / 1.4, 110) - 1
+    near = [field / 1.41 - 1 <= max(sides) <= field * 1.41 + 1 for sides in crops]
+    assert sum(near) >= 15
+
+
+def test_large_regions_keep_what_surrounds_them(pretrain):
+    rng = np.random.default_rng(0)
+    labels = np.zeros((90, 300), np.int32)
+    labels[40:44, 200:206] = 1
+    for _ in range(60):
+        sides = pretrain.crop_sides(rng, labels, None)
+        assert (sides >= (45, 150)).all() and (sides <= (90, 300)).all()
+
+
+def test_the_field_in_use_shows_objects_three_patches_wide(pretrain):
+    labels = np.zeros((200, 500), np.int32)
+    labels[50:80, 60:90], labels[50:80, 200:230] = 1, 2
+    assert pretrain.field_in_use(labels) == 160
+    assert pretrain.field_in_use(np.zeros_like(labels)) == 500
 
 
 def test_rare_kinds_are_drawn_as_often_as_others(pretrain):

@@ -29,6 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.closer_look import field_for, typical_width
 from napari_samsp.core.image_files import read_image, read_labels
 from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.letterbox import valid_cells
@@ -58,10 +59,12 @@ SETS = {
     "pyimsegm_bio": 0.12,
 }
 PROMPTS = {"box": 0.45, "box+mask": 0.25, "points": 0.15, "mask": 0.15}
-GENERATED = 0.4
+GENERATED = 0.3
 CLOSEST = {"dsb2018": 110}
-"""Crops go down to this side in pixels: small objects are seen closely. The regions
-of other sets need what surrounds them; there it is half the image."""
+"""Crops of any magnification go down to this side in pixels. The regions of other sets
+need what surrounds them; there it is half the image."""
+AS_IN_USE = 0.5
+"""So many crops of the sets of `CLOSEST` are as near as the closer look goes."""
 OBJECTS_PER_IMAGE = 2
 SELF_PROMPTED_OBJECTS = 16
 PROMPT_ERRORS = 20.0
@@ -108,7 +111,8 @@ class Mixture(Dataset):
             image, labels = self.pairs[n][
                 rng.choice(len(self.pairs[n]), p=self.shares[n])
             ]
-            image, labels = zoom(rng, image, labels, self.closest[n])
+            sides = crop_sides(rng, labels, self.closest[n])
+            image, labels = crop(rng, image, labels, sides)
             if rng.random() < 0.1:
                 image = 255 - image
         view = augment(image, labels)
@@ -128,24 +132,41 @@ def shares(kinds: list[str]) -> np.ndarray:
     return rarity / rarity.sum()
 
 
-def zoom(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    labels: np.ndarray,
-    closest: float | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Crop so that every magnification down to ``closest`` pixels is as likely.
+def field_in_use(labels: np.ndarray) -> int:
+    """Side in pixels of the square that the closer look shows the model at once."""
+    model = ARCHITECTURES["samsp_tiny"]
+    width = typical_width(labels) or np.inf
+    return field_for(width, labels.shape, model.image_size, model.patch_size)
 
-    Half of the crops hold some foreground: of sparse objects most would hold none.
+
+def crop_sides(
+    rng: np.random.Generator, labels: np.ndarray, closest: float | None
+) -> np.ndarray:
+    """Height and width of a crop: near the field in use, or of any magnification.
+
+    Drawn from all magnifications down to ``closest`` pixels alone, most crops show
+    nuclei smaller than they are in use, and the smallest never as near. Other sets
+    are mostly seen whole in use; drawn nearer, they were found worse.
     """
-    shape = np.array(labels.shape)
-    smallest = 0.5 if closest is None else min(1, closest / shape.min())
-    sides = (shape * smallest ** rng.random()).astype(int)
-    first, last = np.zeros(2, int), shape - sides
-    if rng.random() < 0.5 and labels.any():
-        inside = np.array(
-            np.unravel_index(rng.choice(np.flatnonzero(labels)), labels.shape)
-        )
+    whole = np.array(labels.shape)
+    if closest is not None and rng.random() < AS_IN_USE:
+        side = round(field_in_use(labels) * 1.4 ** rng.uniform(-1, 1))
+        return np.minimum(whole, side)
+    smallest = 0.5 if closest is None else min(1, closest / whole.min())
+    return (whole * smallest ** rng.random()).astype(int)
+
+
+def crop(
+    rng: np.random.Generator, image: np.ndarray, labels: np.ndarray, sides: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crop anywhere, half of the time so that the crop holds some foreground.
+
+    Of sparse objects most crops would hold none.
+    """
+    first, last = np.zeros(2, int), np.array(labels.shape) - sides
+    foreground = np.flatnonzero(labels) if rng.random() < 0.5 else ()
+    if len(foreground):
+        inside = np.array(np.unravel_index(rng.choice(foreground), labels.shape))
         first, last = np.maximum(inside - sides + 1, 0), np.minimum(inside, last)
     top, left = rng.integers(first, last + 1)
     window = slice(top, top + sides[0]), slice(left, left + sides[1])

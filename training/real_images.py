@@ -29,35 +29,30 @@ class Pair:
 
 def training_pairs(folder: Path) -> list[Pair]:
     """The images of a set that may be trained on, by name."""
-    rows = _meta(folder)
-    pairs = (
-        replace(p, kind=rows.get(p.stem, {}).get("modality_heuristic", ""))
-        for p in _pairs(folder, "")
-    )
-    return [p for p in pairs if not _is_test(rows, p)]
+    return _split(folder, test=False)
 
 
 def test_pairs(folder: Path) -> list[Pair]:
     """The images of a set that are never trained on, by name."""
     if (folder / "images_test").is_dir():
         return _pairs(folder, "_test")
-    rows = _meta(folder)
-    return [p for p in _pairs(folder, "") if _is_test(rows, p)]
+    return _split(folder, test=True)
+
+
+def _split(folder: Path, test: bool) -> list[Pair]:
+    meta: dict[str, dict[str, str]] = {}
+    if (folder / "meta.csv").exists():
+        with (folder / "meta.csv").open(encoding="utf-8") as stream:
+            meta = {row["stem"]: row for row in csv.DictReader(stream)}
+    rows = ((pair, meta.get(pair.stem, {})) for pair in _pairs(folder, ""))
+    return [
+        replace(pair, kind=row.get("modality_heuristic", ""))
+        for pair, row in rows
+        if (row.get("suggested_split") == "test") == test
+    ]
 
 
 def _pairs(folder: Path, suffix: str) -> list[Pair]:
     masks = {path.stem: path for path in (folder / f"masks{suffix}").iterdir()}
     images = sorted((folder / f"images{suffix}").iterdir())
     return [Pair(path, masks[path.stem]) for path in images]
-
-
-def _meta(folder: Path) -> dict[str, dict[str, str]]:
-    meta = folder / "meta.csv"
-    if not meta.exists():
-        return {}
-    with meta.open(encoding="utf-8") as stream:
-        return {row["stem"]: row for row in csv.DictReader(stream)}
-
-
-def _is_test(rows: dict[str, dict[str, str]], pair: Pair) -> bool:
-    return rows.get(pair.stem, {}).get("suggested_split") == "test"
