@@ -100,3 +100,15 @@ def test_our_recipes_are_valid(recipe, monkeypatch):
     from run import Recipe
 
     assert Recipe.read(recipe).data
+
+
+def test_ceilings_tell_what_a_perfect_guess_would_give(data):
+    done = run("ceilings.py", data, "--set", "cells")
+    assert done.returncode == 0, done.stderr
+    name, _, said = done.stdout.strip().partition(": ")
+    assert name.startswith("cells (n=")
+    figures = [float(part.split()[-1]) for part in said.split(", ")]
+    assert len(figures) == 4
+    parts, first, of_true_parts, grid = figures
+    assert max(parts, first, of_true_parts) <= grid == 1
+    assert of_true_parts > 0.5  # bright discs on a dark ground
