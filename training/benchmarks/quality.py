@@ -14,7 +14,6 @@ corrections do is told by a model that never saw their kind: ``--model``.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import subprocess
@@ -26,6 +25,10 @@ import numpy as np
 from skimage import measure
 from skimage.color import rgb2gray
 from skimage.filters import threshold_otsu
+
+# What the scripts of training/ share lies there; it is no package.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from real_images import test_pairs
 
 from napari_samsp.core.image_files import read_image, read_labels, write_labels
 from napari_samsp.core.metrics import average_precision, dice
@@ -57,16 +60,13 @@ def otsu(images: Path, output: Path) -> None:
 
 def nuclei(data: Path, work: Path, model: str) -> None:
     """The test split of dsb2018, without any training."""
-    folder = data / "dsb2018"
     for kind in ("images", "masks"):
         (work / kind).mkdir()
     groups: dict[str, list[str]] = {}
-    with (folder / "meta.csv").open() as stream:
-        for row in csv.DictReader(stream):
-            if row["suggested_split"] == "test":
-                groups.setdefault(row["modality_heuristic"], []).append(row["stem"])
-                for kind in ("images", "masks"):
-                    shutil.copy(folder / kind / f"{row['stem']}.png", work / kind)
+    for pair in test_pairs(data / "dsb2018"):
+        groups.setdefault(pair.kind, []).append(pair.stem)
+        shutil.copy(pair.image, work / "images")
+        shutil.copy(pair.mask, work / "masks")
     otsu(work / "images", work / "otsu")
     run(
         "predict", work / "images", "--output", work / "samsp", "--all-iterations",

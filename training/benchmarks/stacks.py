@@ -18,12 +18,16 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from skimage.transform import AffineTransform, warp
+
+# What the scripts of training/ share lies there; it is no package.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from real_images import test_pairs
 
 from napari_samsp.core.image_files import read_image, read_labels
 
@@ -66,24 +70,6 @@ def make_stack(
     return np.stack(slices), np.stack(truths)
 
 
-def test_pairs(data: Path, name: str, count: int) -> Iterator[tuple[Path, Path]]:
-    """Some test images and their masks, always the same."""
-    folder = data / name
-    if name == "dsb2018":
-        with (folder / "meta.csv").open() as stream:
-            header, *lines = (line.strip().split(",") for line in stream)
-        split, stem = header.index("suggested_split"), header.index("stem")
-        stems = sorted(line[stem] for line in lines if line[split] == "test")
-        places = folder / "images", folder / "masks"
-    else:
-        places = folder / "images_test", folder / "masks_test"
-        stems = sorted(path.stem for path in places[0].iterdir())
-    chosen = np.random.default_rng(0).permutation(len(stems))[:count]
-    for n in chosen:
-        image, mask = (next(place.glob(f"{stems[n]}.*")) for place in places)
-        yield image, mask
-
-
 def run(module: str, *arguments: object) -> None:
     """Call one of our commands."""
     command = [sys.executable, "-m", f"napari_samsp.{module}", *map(str, arguments)]
@@ -97,10 +83,11 @@ def compare(
     objects = ["--objects"] if SETS[name] else []
     for place in ("images", "masks"):
         (work / place).mkdir()
-    for seed, (image, mask) in enumerate(test_pairs(data, name, count)):
-        stack, truth = make_stack(
-            read_image(image), read_labels(mask), KINDS[kind], seed
-        )
+    pairs = test_pairs(data / name)
+    chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
+    for seed, n in enumerate(chosen):
+        image, labels = read_image(pairs[n].image), read_labels(pairs[n].mask)
+        stack, truth = make_stack(image, labels, KINDS[kind], seed)
         axes = {"axes": "ZYXS" if stack.ndim == 4 else "ZYX"}
         rgb = {"photometric": "rgb"} if stack.ndim == 4 else {}
         target = f"{seed}.tif"
