@@ -181,15 +181,10 @@ class Objective(nn.Module):
     ) -> Tensor:
         student = first.logits
         if self.model.objects:
-            # The teacher of an image is the largest logit of its objects; where it
-            # decoded none, it has nothing to say.
-            index = last.image_index[:, None, None].expand_as(last.logits)
-            teacher = torch.full_like(student, -torch.inf).scatter_reduce(
-                0, index, last.logits.detach(), "amax"
-            )
-            taught = taught & torch.isfinite(teacher).flatten(1).all(1)
+            teacher, heard = teacher_of_objects(student, last)
+            taught = taught & heard.flatten(1).any(1)
             # It fills the seams, which the student leaves open.
-            weight = batch.weight * (batch.whole == batch.apart)
+            weight = batch.weight * heard * (batch.whole == batch.apart)
         else:
             teacher, weight = last.logits, batch.weight
         return distillation_loss(
@@ -220,6 +215,35 @@ class _Batch:
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]
         return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
+
+
+def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]:
+    """What the objects of an iteration say together, and where they can be heard.
+
+    Parameters
+    ----------
+    student : Tensor
+        ``(B, m, m)`` logits of iteration 0, from which the objects come.
+    last : Decoding
+        Of some of them: a step draws at most `OBJECTS_PER_STEP`.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(B, m, m)`` the largest logit of each image's objects; and bool: not where
+        objects were not drawn, which those that were take for background. In an image
+        of which none was drawn, nowhere.
+    """
+    index = last.image_index[:, None, None].expand_as(last.logits)
+    teacher = torch.full_like(student, -torch.inf).scatter_reduce(
+        0, index, last.logits.detach(), "amax"
+    )
+    assert last.regions is not None
+    drawn = torch.zeros_like(student).scatter_reduce(
+        0, index, last.regions.to(student.dtype), "amax"
+    )
+    heard = (drawn > 0) | (student <= 0)
+    return teacher, heard & torch.isfinite(teacher)
 
 
 def smooth_noise(seeds: Tensor, size: int) -> Tensor:

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.core.self_prompting import Decoding, SelfPrompting
 from napari_samsp.train.augment import View
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.objective import Objective, smooth_noise
+from napari_samsp.train.objective import (
+    Objective,
+    smooth_noise,
+    teacher_of_objects,
+)
 
 SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
 
@@ -61,6 +65,31 @@ def test_prompts_with_errors_are_no_teacher(view):
         view, spoilt, prompt_errors=0.0, **plain
     )
     assert loss_of(view, spoilt, **taught) == loss_of(view, spoilt, **plain)
+
+
+def test_objects_that_were_not_drawn_are_not_taught_to_be_background():
+    squares = torch.zeros(2, 16, 16, dtype=torch.bool)
+    squares[0, 2:6, 2:6] = squares[1, 8:14, 9:13] = True
+    student = torch.where(squares.any(0), 4.0, -4.0).expand(2, 16, 16)
+    drawn = Decoding(
+        torch.where(squares[:1], 7.0, -9.0),
+        torch.ones(1),
+        torch.tensor([1]),
+        regions=squares[:1],
+    )
+    teacher, heard = teacher_of_objects(student, drawn)
+    assert not heard[0].any()
+    assert torch.equal(heard[1], ~squares[1])
+    assert torch.equal(teacher[1] > 0, squares[0])
+    both = Decoding(
+        torch.where(squares, 7.0, -9.0),
+        torch.ones(2),
+        torch.tensor([1, 1]),
+        regions=squares,
+    )
+    teacher, heard = teacher_of_objects(student, both)
+    assert heard[1].all()
+    assert torch.equal(teacher[1] > 0, squares.any(0))
 
 
 def test_prompts_of_objects_err_by_themselves(view):
