@@ -66,7 +66,7 @@ need what surrounds them; there it is half the image."""
 AS_IN_USE = 0.5
 """So many crops of the sets of `CLOSEST` are as near as the closer look goes."""
 OBJECTS_PER_IMAGE = 2
-SELF_PROMPTED_OBJECTS = 16
+SELF_PROMPTED_OBJECTS = 24
 PROMPT_ERRORS = 20.0
 """Logits; as in fine-tuning."""
 
@@ -115,6 +115,10 @@ class Mixture(Dataset):
             image, labels = crop(rng, image, labels, sides)
             if rng.random() < 0.1:
                 image = 255 - image
+            if rng.random() < 0.3:
+                # Dim objects beside bright ones, and the other way.
+                curve = 255 * (np.arange(256) / 255) ** (2 ** rng.uniform(-1, 1))
+                image = curve.astype(np.uint8)[image]
         view = augment(image, labels)
         # Objects are what is connected: a class map's regions get labels of their own.
         apart = measure.label(view.labels.numpy(), background=0, connectivity=1)
