@@ -69,6 +69,25 @@ class Decoding:
             None if self.regions is None else self.regions[keep],
         )
 
+    def largest_logit(self, batch_size: int) -> Tensor:
+        """What the maps of each image say together.
+
+        Parameters
+        ----------
+        batch_size : int
+            B.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` float32, without gradient; an image without a map has minus
+            infinity.
+        """
+        logits = self.logits.detach().float()
+        index = self.image_index[:, None, None].expand_as(logits)
+        none = logits.new_full((batch_size, *logits.shape[1:]), -torch.inf)
+        return none.scatter_reduce(0, index, logits, "amax")
+
     def instances(self, batch_size: int) -> Tensor:
         """Merge the maps of each image by largest logit.
 
@@ -262,7 +281,7 @@ class SelfPrompting(nn.Module):
             ``(N, m, m)`` regions. With objects, N may be zero.
         """
         if self.objects:
-            logits = _largest_logit(previous, len(valid))
+            logits = previous.largest_logit(len(valid))
             if previous.regions is None:
                 inside = valid_cells(valid, self.mask_size, self.stride)
                 parts = cut_at_necks(logits.masked_fill(~inside, OUTSIDE_LOGIT))
@@ -374,13 +393,3 @@ class SelfPrompting(nn.Module):
             As `iterate`.
         """
         return list(self.iterate(self.encode(images), valid, iterations))
-
-
-def _largest_logit(decoding: Decoding, batch_size: int) -> Tensor:
-    """The largest logit of each image's maps, ``(B, m, m)``."""
-    shape = (batch_size, *decoding.logits.shape[1:])
-    out = torch.full(shape, float("-inf"), device=decoding.logits.device)
-    logits = decoding.logits.detach().float()
-    index = decoding.image_index[:, None, None].expand_as(logits)
-    out = out.scatter_reduce(0, index, logits, "amax")
-    return out.nan_to_num(neginf=-32.0)

@@ -234,14 +234,11 @@ def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]
         objects were not drawn, which those that were take for background. In an image
         of which none was drawn, nowhere.
     """
-    index = last.image_index[:, None, None].expand_as(last.logits)
-    teacher = torch.full_like(student, -torch.inf).scatter_reduce(
-        0, index, last.logits.detach(), "amax"
-    )
+    teacher = last.largest_logit(len(student))
     assert last.regions is not None
-    drawn = torch.zeros_like(student).scatter_reduce(
-        0, index, last.regions.to(student.dtype), "amax"
-    )
+    regions = last.regions.to(student.dtype)
+    index = last.image_index[:, None, None].expand_as(regions)
+    drawn = torch.zeros_like(student).scatter_reduce(0, index, regions, "amax")
     heard = (drawn > 0) | (student <= 0)
     return teacher, heard & torch.isfinite(teacher)
 
