@@ -73,6 +73,16 @@ def pretrain():
         yield importlib.import_module("pretrain")
 
 
+def test_half_of_the_prompts_err_in_blobs(pretrain):
+    torch.manual_seed(0)
+    errors = pretrain.prompt_errors(400, 32)
+    spared = (errors == 0).flatten(1).all(1)
+    assert 0.4 < spared.float().mean() < 0.6
+    # Blobs, not noise of single cells: neighbours are alike.
+    steps = errors[~spared].diff(dim=-1).square().mean()
+    assert steps < 0.2 * errors[~spared].var()
+
+
 def test_crops_of_sparse_images_often_hold_an_object(pretrain):
     labels = np.zeros((90, 300), np.int32)
     labels[40:44, 200:206] = 1

@@ -43,7 +43,7 @@ from napari_samsp.train.losses import (
     match_objects,
     separated,
 )
-from napari_samsp.train.objective import jitter, smooth_noise
+from napari_samsp.train.objective import jitter
 from napari_samsp.train.symmetry import symmetry_of
 
 # Sets and their share of the real images; chase_db1's licence is not verified. What
@@ -68,7 +68,9 @@ AS_IN_USE = 0.5
 OBJECTS_PER_IMAGE = 2
 SELF_PROMPTED_OBJECTS = 24
 PROMPT_ERRORS = 20.0
-"""Logits; as in fine-tuning."""
+"""Logits."""
+BLOBS = 8
+"""Errors of prompts are blobs, so many along a side."""
 
 
 class Mixture(Dataset):
@@ -236,6 +238,19 @@ def _degraded(low: torch.Tensor) -> torch.Tensor:
     return (blurred - 0.5 + shift) * (4 + 12 * torch.rand(n, 1, 1, 1))
 
 
+def prompt_errors(count: int, size: int) -> torch.Tensor:
+    """What is added to outputs before they become prompts, so that some are wrong.
+
+    Returns ``(count, size, size)`` logits: blobs and a shift, of a random strength up
+    to `PROMPT_ERRORS`; half of the outputs are spared.
+    """
+    blobs = torch.randn(count, 1, BLOBS, BLOBS)
+    blobs = F.interpolate(blobs, (size, size), mode="bicubic")[:, 0]
+    shift = torch.randn(count, 1, 1) / 2
+    strength = (2 * torch.rand(count, 1, 1) - 1).clamp(min=0)
+    return PROMPT_ERRORS * strength * (blobs + shift)
+
+
 def step_loss(
     model: SelfPrompting,
     batch: View,
@@ -273,8 +288,7 @@ def step_loss(
     # Objects are cut by a guess: their prompts err by themselves.
     errors = torch.zeros_like(first.logits)
     if not objects:
-        noise = smooth_noise(torch.randint(2**31, (len(whole),)), size)
-        errors = PROMPT_ERRORS * noise
+        errors = prompt_errors(len(whole), size)
     last = first
     for t in range(1, iterations):
         wrong = replace(last, logits=last.logits + errors[last.image_index])

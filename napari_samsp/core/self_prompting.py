@@ -23,7 +23,7 @@ from napari_samsp.core.objects import (
 from napari_samsp.core.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from segment_anything.modeling import Sam
 
@@ -331,7 +331,6 @@ class SelfPrompting(nn.Module):
         iterations: int,
         at_most: int | None = None,
         first: Decoding | None = None,
-        disturb: Callable[[Decoding], Decoding] | None = None,
     ) -> Iterator[Decoding]:
         """Decode without a prompt, then from each iteration's own output.
 
@@ -347,8 +346,6 @@ class SelfPrompting(nn.Module):
             Prompts an iteration; of more, so many are drawn at random (training).
         first : Decoding, optional
             Iteration 0, if it is not the one without a prompt.
-        disturb : callable, optional
-            Makes of an output what the next prompt is read from (training).
 
         Yields
         ------
@@ -360,8 +357,7 @@ class SelfPrompting(nn.Module):
         current = first if first is not None else self.decode_freely(embeddings)
         yield current
         for _ in range(iterations - 1):
-            source = disturb(current) if disturb else current
-            prompt, index, regions = self.next_prompt(source, valid)
+            prompt, index, regions = self.next_prompt(current, valid)
             if at_most is not None and len(index) > at_most:
                 pick = torch.randperm(len(index), device=index.device)[:at_most]
                 prompt, index, regions = prompt.select(pick), index[pick], regions[pick]

@@ -86,11 +86,6 @@ class TrainConfig:
     true_prompts: float = _option(
         0.5, "weight of decoding from true, jittered prompts; 0 turns it off"
     )
-    prompt_errors: float = _option(
-        20.0,
-        "errors, in logits, put into the prompts that it makes of its own outputs; "
-        "none with objects",
-    )
     augment: bool = _option(True, "crop, turn, mirror and recolour at random")
     seed: int = _option(0, "seed of everything random")
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps")
@@ -118,7 +113,6 @@ class TrainConfig:
             "field_of_view": 0,
             "patience": 0,
             "distill": 0,
-            "prompt_errors": 0,
             "true_prompts": 0,
         }
         for name, bound in least.items():
@@ -135,7 +129,6 @@ class TrainConfig:
             "field_of_view": 1_000_000,
             "patience": 1_000_000,
             "distill": 1000,
-            "prompt_errors": 1000,
             "true_prompts": 1000,
             "seed": 2**31,
             "threads": 4096,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.prompts import Prompt, boxes_of
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
 
 OBJECTS_PER_STEP = 32
 """Objects that one step trains on, drawn at random if an image has more."""
-BLOBS = 8
-"""Errors of prompts are blobs, so many along a side."""
-NOISE = 0x5EED
-"""Keeps an image's noise apart from its other random numbers."""
 SCORE_WEIGHT = 0.1
 """Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
 
@@ -139,18 +133,12 @@ class Objective(nn.Module):
         image, labels, valid, seeds = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
-        # Objects are cut by a guess: their prompts have errors of their own.
-        most = 0.0 if self.model.objects else self.config.prompt_errors
-        errors = most * smooth_noise(seeds, batch.size).to(image)
         decodings = list(
             self.model.iterate(
                 embeddings,
                 valid,
                 self.config.iterations,
                 self.objects_per_step if self.model.objects else None,
-                disturb=lambda said: replace(
-                    said, logits=said.logits + errors[said.image_index]
-                ),
             )
         )
         none = embeddings.new_zeros(0)
@@ -163,9 +151,7 @@ class Objective(nn.Module):
             terms.append((1.0, losses))
         losses = none
         if self.config.distill and len(decodings) > 1 and len(decodings[-1].logits):
-            # What was told wrongly is no teacher.
-            told_right = (errors == 0).flatten(1).all(1)
-            losses = self._distillation(decodings[0], decodings[-1], batch, told_right)
+            losses = self._distillation(decodings[0], decodings[-1], batch)
         terms.append((self.config.distill, losses))
         losses = none
         if self.config.true_prompts:
@@ -176,20 +162,15 @@ class Objective(nn.Module):
         terms.append((self.config.true_prompts, losses))
         return terms
 
-    def _distillation(
-        self, first: Decoding, last: Decoding, batch: _Batch, taught: Tensor
-    ) -> Tensor:
-        student = first.logits
+    def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
+        student, teacher, weight = first.logits, last.logits, batch.weight
         if self.model.objects:
             teacher, heard = teacher_of_objects(student, last)
-            taught = taught & heard.flatten(1).any(1)
             # It fills the seams, which the student leaves open.
-            weight = batch.weight * heard * (batch.whole == batch.apart)
-        else:
-            teacher, weight = last.logits, batch.weight
-        return distillation_loss(
-            student[taught], teacher[taught], weight[taught], self.config.temperature
-        )
+            weight = weight * heard * (batch.whole == batch.apart)
+            taught = heard.flatten(1).any(1)
+            student, teacher, weight = student[taught], teacher[taught], weight[taught]
+        return distillation_loss(student, teacher, weight, self.config.temperature)
 
 
 class _Batch:
@@ -241,36 +222,6 @@ def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]
     drawn = torch.zeros_like(student).scatter_reduce(0, index, regions, "amax")
     heard = (drawn > 0) | (student <= 0)
     return teacher, heard & torch.isfinite(teacher)
-
-
-def smooth_noise(seeds: Tensor, size: int) -> Tensor:
-    """What is added to an output before it becomes a prompt: the errors of new images.
-
-    Of the few images that it trains on a model soon knows the masks. Trained on such
-    prompts alone it would learn to believe them, also where they are wrong.
-
-    Parameters
-    ----------
-    seeds : Tensor
-        ``(B,)`` int64: an image's noise depends on its own alone.
-    size : int
-        Side of the low-res grid.
-
-    Returns
-    -------
-    Tensor
-        ``(B, size, size)`` float32: blobs and a shift, of a random strength up to 1;
-        every other image has none.
-    """
-    fields = []
-    for seed in seeds.tolist():
-        generator = torch.Generator().manual_seed(seed ^ NOISE)
-        strength = (2 * torch.rand((), generator=generator) - 1).clamp(min=0)
-        shift = torch.randn((), generator=generator) / 2
-        blobs = torch.randn(1, 1, BLOBS, BLOBS, generator=generator)
-        blobs = F.interpolate(blobs, (size, size), mode="bicubic")[0, 0]
-        fields.append(strength * (blobs + shift))
-    return torch.stack(fields)
 
 
 def true_boxes(

@@ -195,7 +195,6 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "lora": trained(iterations=1),
     "lora+sp": trained(distill=0.0),
     "sam-sp": trained(),
-    "sam-sp, prompts as they are": trained(prompt_errors=0.0),
     "sam-sp, three iterations": trained(iterations=3),
     "components": components,
     # Prompts per object at inference, by a model that was trained for whole images.

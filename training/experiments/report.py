@@ -35,10 +35,6 @@ COMPARISONS = {
         ("sam-sp", 1),
         ("lora", 1),
     ),
-    "errors in its prompts: above the same without": (
-        ("sam-sp", 1),
-        ("sam-sp, prompts as they are", 1),
-    ),
     "self-distillation: above the same without it": (("sam-sp", 1), ("lora+sp", 1)),
     "above the U-Net": (("sam-sp", 1), ("unet", 0)),
     "above the random forest": (("sam-sp", 1), ("forest", 0)),
