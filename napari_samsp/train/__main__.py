@@ -44,7 +44,7 @@ def parser() -> Parser:
         "--events",
         action="store_true",
         help="write one JSON object a line to standard output; a line 'stop' on "
-        "standard input, or its end, keeps the best adapter so far and ends the run",
+        "standard input, or its end, keeps the adapter so far and ends the run",
     )
     hints = get_type_hints(TrainConfig)
     for field in fields(TrainConfig):

@@ -2,7 +2,7 @@
 
 ``python -m napari_samsp.train ... --events`` writes them to its standard output; the
 widget and the terminal's progress bar read the same objects. A line ``stop`` on the
-trainer's standard input, or its end, asks the trainer to keep the best adapter so far
+trainer's standard input, or its end, asks the trainer to keep the adapter so far
 and finish.
 """
 
@@ -130,9 +130,9 @@ class Finished:
     reason : str
         ``"epochs"``, ``"minutes"``, ``"early stop"`` or ``"stopped"``.
     adapter : str
-        The best adapter's folder.
+        Its folder.
     before, after : Figures
-        The same images before training and with the best adapter.
+        The same images before training and with the adapter.
     held_out : bool
         False if the figures are of the training images themselves.
     better : bool

@@ -1,10 +1,12 @@
-"""How good a model is on images with masks, iteration by iteration."""
+"""How good a model is on images with masks, and which of two states is to be kept."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 from napari_samsp.core.inference import iterate_picture
 from napari_samsp.core.metrics import average_precision, dice, iou
@@ -14,13 +16,59 @@ if TYPE_CHECKING:
     from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.train.data import Picture
 
+LEAST_GAIN = 1e-4
+"""A smaller rise of the merit is noise, and no improvement."""
+CERTAINTY = 0.95
+"""With which images have to tell that a state is worse than another."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What images say of one state of the model.
+
+    Attributes
+    ----------
+    figures : Figures
+        Means over the images.
+    merits : list of float
+        One an image, by which states are compared: the last iteration's Dice; with
+        objects its mean with AP at 0.5.
+    """
+
+    figures: Figures
+    merits: list[float]
+
+    @property
+    def merit(self) -> float:
+        """The mean over the images."""
+        return float(np.mean(self.merits))
+
+    def is_worse_than(self, other: Judgement) -> bool:
+        """Whether the images tell that this state is worse: a paired t-test.
+
+        Parameters
+        ----------
+        other : Judgement
+            By the same images.
+
+        Returns
+        -------
+        bool
+            False if they are too few or too much at odds to tell, as one always is.
+        """
+        drop = np.subtract(other.merits, self.merits)
+        if len(drop) < 2:
+            return False
+        error = drop.std(ddof=1) / len(drop) ** 0.5
+        return bool(drop.mean() > stats.t.ppf(CERTAINTY, len(drop) - 1) * error)
+
 
 def judge(
     model: SelfPrompting,
     pictures: list[Picture],
     iterations: int,
     field: tuple[int, int],
-) -> Figures:
+) -> Judgement:
     """Segment images as a user would, and compare with their masks.
 
     Parameters
@@ -36,8 +84,8 @@ def judge(
 
     Returns
     -------
-    Figures
-        Means over the images.
+    Judgement
+        By these images.
     """
     scores: list[list[tuple[float, float, float]]] = []
     for picture in pictures:
@@ -55,27 +103,37 @@ def judge(
             ]
         )
     mean = np.mean(scores, axis=0).round(6)
-    return Figures(
+    figures = Figures(
         dice=mean[:, 0].tolist(),
         iou=mean[:, 1].tolist(),
         n=len(pictures),
         ap50=mean[:, 2].tolist() if model.objects else None,
     )
+    judged_by = [0, 2] if model.objects else [0]
+    last = np.array(scores)[:, -1, judged_by]
+    return Judgement(figures, last.mean(axis=1).tolist())
 
 
-def merit(figures: Figures) -> float:
-    """The one number by which the best adapter is chosen.
+def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
+    """Whether the newest state takes the place of the saved one.
+
+    The best epoch by one or two held-out images is the luckiest: on other images the
+    newest was found better (training/RESULTS.md, *Which epoch is kept*). So it is kept
+    unless the images tell that it is worse than the best, or it is no better than what
+    the run began with.
 
     Parameters
     ----------
-    figures : Figures
-        Of one state of the model.
+    now, best, before : Judgement
+        Of the newest epoch, of the best of those before it, if there are any, and of
+        the model that the run began with.
 
     Returns
     -------
-    float
-        The last iteration's Dice; with objects its mean with AP at 0.5.
+    bool
+        True for the first epoch, and for one better than all before it.
     """
-    if figures.ap50 is None:
-        return figures.dice[-1]
-    return (figures.dice[-1] + figures.ap50[-1]) / 2
+    if best is None or now.merit > best.merit + LEAST_GAIN:
+        return True
+    gained = now.merit > before.merit + LEAST_GAIN
+    return gained and not now.is_worse_than(best)

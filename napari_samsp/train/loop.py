@@ -23,7 +23,7 @@ from napari_samsp.train.events import (
     Started,
     Stepped,
 )
-from napari_samsp.train.judge import judge, merit
+from napari_samsp.train.judge import LEAST_GAIN, Judgement, is_kept, judge
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 WARM_UP_STEPS = 10
 RATE_FALLS_FROM = 0.5
 """The part of a run after which the learning rate falls."""
-LEAST_GAIN = 1e-4
-"""A smaller rise of the merit is noise, and no improvement."""
 
 
 def train(
@@ -69,7 +67,7 @@ def train(
     Returns
     -------
     Finished
-        The figures before and after, and the best adapter's folder.
+        The figures before and after, and the adapter's folder.
 
     Raises
     ------
@@ -118,7 +116,7 @@ class _Run:
 
     def go(self) -> Finished:
         config = self.config
-        progress = self.progress or Progress(0, 0.0, 0, self._judge(), None)
+        progress = self.progress or Progress(0, 0.0, 0, self._judge())
         clock = _Clock(config, progress.seconds, time.monotonic())
         self.report(
             Started(
@@ -130,39 +128,36 @@ class _Run:
                     p.numel() for p in self.parts.peft.parameters() if p.requires_grad
                 ),
                 device=str(self.parts.accelerator.device),
-                before=progress.before,
+                before=progress.before.figures,
             )
         )
         reason = "epochs"
-        while progress.epoch < config.most_epochs or progress.best is None:
+        while progress.epoch < config.most_epochs or progress.kept is None:
             begun = clock.elapsed()
             with fast_products(), freed_memory_given_back(self._frugal):
                 loss, stopped = self._epoch(progress.epoch + 1, clock)
-            figures = self._judge()
+            now = self._judge()
             progress.epoch += 1
-            best = (
-                progress.best is None
-                or merit(figures) > merit(progress.best) + LEAST_GAIN
-            )
-            progress.since_best = 0 if best else progress.since_best + 1
+            kept = is_kept(now, progress.best, progress.before)
+            progress.since_kept = 0 if kept else progress.since_kept + 1
             progress.seconds = clock.elapsed()
-            if best:
-                progress.best = figures
+            if kept:
+                progress.kept = now
+            if progress.best is None or now.merit > progress.best.merit:
+                progress.best = now
             if self.main:
-                self._keep(
-                    progress, loss, figures, best, progress.seconds - begun, clock
-                )
+                self._keep(progress, loss, now, kept, progress.seconds - begun, clock)
             reason = self._why_end(progress, clock, stopped)
             if reason:
                 break
-        assert progress.best is not None
+        assert progress.kept is not None
         finished = Finished(
             reason=reason or "epochs",
             adapter=str(self.folder.adapter),
-            before=progress.before,
-            after=progress.best,
+            before=progress.before.figures,
+            after=progress.kept.figures,
             held_out=self.parts.held_out > 0,
-            better=merit(progress.best) > merit(progress.before) + LEAST_GAIN,
+            better=progress.kept.merit > progress.before.merit + LEAST_GAIN,
         )
         if self.main:
             self.folder.write_report(finished)
@@ -219,7 +214,7 @@ class _Run:
         # Not before the learning rate falls: until then figures go up and down.
         falling = part >= RATE_FALLS_FROM
         patience = self.config.patience
-        if falling and patience and progress.since_best >= patience:
+        if falling and patience and progress.since_kept >= patience:
             return "early stop"
         return ""
 
@@ -227,17 +222,17 @@ class _Run:
         self,
         progress: Progress,
         loss: float,
-        figures: Figures,
-        best: bool,
+        now: Judgement,
+        kept: bool,
         seconds: float,
         clock: _Clock,
     ) -> None:
-        if best:
+        if kept:
             card = AdapterCard(
                 **{
                     **self.parts.card.__dict__,
-                    "before": _plain(progress.before),
-                    "after": _plain(figures),
+                    "before": _plain(progress.before.figures),
+                    "after": _plain(now.figures),
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             )
@@ -247,9 +242,9 @@ class _Run:
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
             loss=loss,
-            dice=figures.dice,
+            dice=now.figures.dice,
             seconds=seconds,
-            best=best,
+            best=kept,
             seconds_left=clock.left(progress.epoch),
         )
         self.folder.append_metrics(event)
@@ -275,8 +270,8 @@ class _Run:
         self.parts.optimizer.load_state_dict(tensors["optimizer"])
         return progress
 
-    def _judge(self) -> Figures:
-        def work() -> Figures:
+    def _judge(self) -> Judgement:
+        def work() -> Judgement:
             return judge(
                 self.parts.model,
                 self.parts.judged_by,

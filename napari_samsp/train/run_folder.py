@@ -20,6 +20,7 @@ from napari_samsp.core.atomic_files import (
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.events import EpochEnded, Figures, Finished
+from napari_samsp.train.judge import Judgement
 
 if TYPE_CHECKING:
     from napari_samsp.train.config import TrainConfig
@@ -35,19 +36,20 @@ class Progress:
         Epochs finished.
     seconds : float
         Spent in them.
-    since_best : int
-        Epochs since the last improvement.
-    before : Figures
-        Of the base model.
-    best : Figures or None
-        Of the saved adapter.
+    since_kept : int
+        Epochs since the adapter was saved.
+    before : Judgement
+        Of the model that the run begins with.
+    best, kept : Judgement or None
+        Of the best epoch by its merit, and of the saved adapter.
     """
 
     epoch: int
     seconds: float
-    since_best: int
-    before: Figures
-    best: Figures | None
+    since_kept: int
+    before: Judgement
+    best: Judgement | None = None
+    kept: Judgement | None = None
 
 
 class RunFolder:
@@ -185,9 +187,10 @@ class RunFolder:
         try:
             state = torch.load(self._state, map_location="cpu", weights_only=True)
             values = state.pop("progress")
-            for name in ("before", "best"):
+            for name in ("before", "best", "kept"):
                 if values[name] is not None:
-                    values[name] = Figures(**values[name])
+                    figures = Figures(**values[name]["figures"])
+                    values[name] = Judgement(figures, values[name]["merits"])
             return Progress(**values), state
         except Exception as error:  # torch raises many kinds for a broken file
             raise InputError(

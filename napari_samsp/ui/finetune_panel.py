@@ -197,9 +197,9 @@ class FinetunePanel(QWidget):
         self.status.emit("Loading the model and the corrections…")
 
     def stop(self) -> None:
-        """Ask for the best adapter so far."""
+        """Ask for the adapter so far."""
         self.process.stop()
-        self.status.emit("Stopping: the best adapter so far is kept…")
+        self.status.emit("Stopping: the adapter so far is kept…")
 
     def _on_event(self, event: Event) -> None:
         self.curves.add(event)
@@ -264,7 +264,7 @@ class FinetunePanel(QWidget):
     def _show_failure(self, ending: Ending) -> None:
         text = ending.reason
         if self._run is not None and (self._run / "adapter" / "samsp.json").is_file():
-            text += " The best adapter until then is kept and can be chosen in step 1."
+            text += " The adapter until then is kept and can be chosen in step 1."
         if self._epoch:
             self.resume_button.setText(f"Continue after epoch {self._epoch}")
             self.resume_button.show()

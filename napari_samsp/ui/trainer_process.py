@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GRACE_MS = 20_000
-"""After a stop, before the child is killed; it may have to judge its best adapter."""
+"""After a stop, before the child is killed; it may have to judge its adapter."""
 QUIT_MS = 3_000
-"""The same when the application quits: the best adapter is on disk already."""
+"""The same when the application quits: the adapter is on disk already."""
 LOG_LINES = 12
 _DEATHS = {
     signal.SIGKILL.value if hasattr(signal, "SIGKILL") else 9: (
@@ -117,7 +117,7 @@ class TrainerProcess(QObject):
         process.start(sys.executable, command)
 
     def stop(self, grace_ms: int = GRACE_MS) -> None:
-        """Ask the trainer to keep the best adapter and finish; kill it if it does not.
+        """Ask the trainer to keep the adapter and finish; kill it if it does not.
 
         Parameters
         ----------

@@ -179,7 +179,7 @@ class SamSpWidget(QWidget):
         trains = self.finetuning.process.running
         self.segmenting.ahead.allow(not trains)
         self.stop_button.setEnabled(segments or trains)
-        what = "segmenting" if segments else "training; the best adapter so far is kept"
+        what = "segmenting" if segments else "training; the adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
             QTimer.singleShot(LAYOUT_MS, self._show_training)
