@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from shutil import copytree
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +21,13 @@ from sklearn.ensemble import RandomForestClassifier
 from torch.nn import functional as F
 
 from napari_samsp import Segmenter
+from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.letterbox import logits_to_image, to_model_input
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import Augmentation, stack_views
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.data import Picture, best_fields
+from napari_samsp.train.events import EpochEnded, Event
 from napari_samsp.train.loop import train
 from napari_samsp.train.losses import segmentation_loss
 
@@ -155,10 +158,26 @@ def untrained(job: Job) -> Predictor:
     return _segmenter(job, None)
 
 
-def trained(**settings: object) -> Callable[[Job], Predictor]:
-    """Our trainer with some of its settings changed."""
+def trained(luckiest: bool = False, **settings: object) -> Callable[[Job], Predictor]:
+    """Our trainer with some of its settings changed.
+
+    ``luckiest`` takes the epoch that is best on the held-out images instead of the one
+    that the trainer keeps.
+    """
 
     def fit(job: Job) -> Predictor:
+        adapter, lucky = job.work / "run" / "adapter", job.work / "luckiest"
+        highest = -np.inf
+
+        def look(event: Event) -> None:
+            nonlocal highest
+            if isinstance(event, EpochEnded) and event.best:
+                after = read_card(adapter).after or {}
+                merit = np.mean([after[k][-1] for k in ("dice", "ap50") if k in after])
+                if merit > highest:
+                    highest = merit
+                    copytree(adapter, lucky, dirs_exist_ok=True)
+
         source = TrainingSet(job.work / "set")
         for picture in job.pictures:
             source.add(picture.image, picture.labels, name=picture.name)
@@ -173,8 +192,8 @@ def trained(**settings: object) -> Callable[[Job], Predictor]:
                 **settings,
             }
         )
-        train(source.folder, job.work / "run", config)
-        return _segmenter(job, job.work / "run" / "adapter")
+        train(source.folder, job.work / "run", config, report=look)
+        return _segmenter(job, lucky if luckiest else adapter)
 
     return fit
 
@@ -195,6 +214,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "lora": trained(iterations=1),
     "lora+sp": trained(distill=0.0),
     "sam-sp": trained(),
+    "sam-sp, luckiest epoch": trained(luckiest=True),
     "sam-sp, three iterations": trained(iterations=3),
     "components": components,
     # Prompts per object at inference, by a model that was trained for whole images.

@@ -35,6 +35,10 @@ COMPARISONS = {
         ("sam-sp", 1),
         ("lora", 1),
     ),
+    "the newest epoch: above the luckiest": (
+        ("sam-sp", 1),
+        ("sam-sp, luckiest epoch", 1),
+    ),
     "self-distillation: above the same without it": (("sam-sp", 1), ("lora+sp", 1)),
     "above the U-Net": (("sam-sp", 1), ("unet", 0)),
     "above the random forest": (("sam-sp", 1), ("forest", 0)),
