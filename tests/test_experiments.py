@@ -44,7 +44,10 @@ def rows_of(path):
 def test_a_recipe_becomes_a_table(tmp_path, data):
     recipe = {
         "data": ["cells"], "objects": ["cells"], "images": [1], "seeds": [0],
-        "methods": ["otsu", "forest", "unet", "untrained", "components"],
+        "methods": [
+            "otsu", "forest", "unet", "untrained", "components",
+            "sam-sp, luckiest epoch",
+        ],
         "minutes": 0.02, "iterations": 2,
     }  # fmt: skip
     file, results = tmp_path / "recipe.yaml", tmp_path / "results.csv"
@@ -55,6 +58,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     iterations = {row["method"]: int(row["iteration"]) for row in rows}
     assert iterations == {
         "otsu": 0, "forest": 0, "unet": 0, "untrained": 1, "components": 1,
+        "sam-sp, luckiest epoch": 1,
     }  # fmt: skip
     best = {row["method"]: float(row["dice"]) for row in rows}
     assert best["otsu"] > 0.95  # bright discs on a dark ground
@@ -64,7 +68,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     # An interrupted run goes on: only the seed that is new is run.
     file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "seeds": [0, 1]}))
     assert run("run.py", file, data, "--output", results).returncode == 0
-    assert [row["seed"] for row in rows_of(results)] == ["0"] * 7 + ["1"]
+    assert [row["seed"] for row in rows_of(results)] == ["0"] * 9 + ["1"]
 
     done = run("report.py", results, "--output", tmp_path / "report")
     assert done.returncode == 0, done.stderr
