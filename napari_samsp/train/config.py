@@ -55,8 +55,8 @@ class TrainConfig:
     minutes: float = _option(0.0, "time limit; 0 for none")
     patience: int = _option(
         12,
-        "in the second half of the run, epochs without improvement before it stops; "
-        "0: never",
+        "in the second half of the run, epochs that are worse than the best, or no "
+        "better than before the run, until it stops; 0: never",
     )
     speed: str = _option(
         "auto",
