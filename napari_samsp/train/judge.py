@@ -43,6 +43,16 @@ class Judgement:
         """The mean over the images."""
         return float(np.mean(self.merits))
 
+    def is_better_than(self, other: Judgement) -> bool:
+        """Whether the mean is higher by more than `LEAST_GAIN`.
+
+        Parameters
+        ----------
+        other : Judgement
+            By the same images.
+        """
+        return self.merit > other.merit + LEAST_GAIN
+
     def is_worse_than(self, other: Judgement) -> bool:
         """Whether the images tell that this state is worse: a paired t-test.
 
@@ -133,7 +143,6 @@ def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
     bool
         True for the first epoch, and for one better than all before it.
     """
-    if best is None or now.merit > best.merit + LEAST_GAIN:
+    if best is None or now.is_better_than(best):
         return True
-    gained = now.merit > before.merit + LEAST_GAIN
-    return gained and not now.is_worse_than(best)
+    return now.is_better_than(before) and not now.is_worse_than(best)

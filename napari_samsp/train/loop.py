@@ -23,7 +23,7 @@ from napari_samsp.train.events import (
     Started,
     Stepped,
 )
-from napari_samsp.train.judge import LEAST_GAIN, Judgement, is_kept, judge
+from napari_samsp.train.judge import Judgement, is_kept, judge
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 
@@ -157,7 +157,7 @@ class _Run:
             before=progress.before.figures,
             after=progress.kept.figures,
             held_out=self.parts.held_out > 0,
-            better=progress.kept.merit > progress.before.merit + LEAST_GAIN,
+            better=progress.kept.is_better_than(progress.before),
         )
         if self.main:
             self.folder.write_report(finished)

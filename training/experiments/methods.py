@@ -171,7 +171,7 @@ def trained(luckiest: bool = False, **settings: object) -> Callable[[Job], Predi
 
         def look(event: Event) -> None:
             nonlocal highest
-            if isinstance(event, EpochEnded) and event.best:
+            if luckiest and isinstance(event, EpochEnded) and event.best:
                 after = read_card(adapter).after or {}
                 merit = np.mean([after[k][-1] for k in ("dice", "ap50") if k in after])
                 if merit > highest:
