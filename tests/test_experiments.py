@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import yaml
 from napari_samsp.core.training_set import TrainingSet
 
 FOLDER = Path(__file__).parents[1] / "training" / "experiments"
+BUNDLED = files("napari_samsp") / "weights" / "samsp_tiny.safetensors"
 
 
 @pytest.fixture
@@ -48,8 +51,9 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
             "otsu", "forest", "unet", "untrained", "components",
             "sam-sp, luckiest epoch",
         ],
-        "minutes": 0.02, "iterations": 2,
+        "minutes": 0.02, "iterations": 2, "bases": {"cells": "mine.safetensors"},
     }  # fmt: skip
+    shutil.copy(BUNDLED, tmp_path / "mine.safetensors")
     file, results = tmp_path / "recipe.yaml", tmp_path / "results.csv"
     file.write_text(yaml.safe_dump(recipe))
     done = run("run.py", file, data, "--output", results)
@@ -64,6 +68,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     assert best["otsu"] > 0.95  # bright discs on a dark ground
     assert best["forest"] > 0.9
     assert {row["tests"] for row in rows} == {"2"}
+    assert {row["base"] for row in rows} == {"mine"}
 
     # An interrupted run goes on: only the seed that is new is run.
     file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "seeds": [0, 1]}))
@@ -91,7 +96,13 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
 def test_a_recipe_with_a_mistake_names_it(tmp_path, data):
     file = tmp_path / "recipe.yaml"
     recipe = {"data": ["cells"], "methods": ["otzu"], "images": [1]}
-    for wrong, name in ((recipe, "otzu"), ({**recipe, "minute": 1}, "minute")):
+    right = {**recipe, "methods": ["otsu"]}
+    for wrong, name in (
+        (recipe, "otzu"),
+        ({**right, "minute": 1}, "minute"),
+        ({**right, "bases": {"cells": "gone.safetensors"}}, "gone.safetensors"),
+        ({**right, "bases": {"sells": "mine.safetensors"}}, "sells"),
+    ):
         file.write_text(yaml.safe_dump(wrong))
         done = run("run.py", file, data, "--output", tmp_path / "r.csv")
         assert done.returncode != 0

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from napari_samsp.core.image_files import read_image, read_labels
 from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.metrics import average_precision, dice, iou
 from napari_samsp.train.data import Picture
+
+BUNDLED = "samsp_tiny"
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Recipe:
         Iterations evaluated.
     tests : int
         Test images at most, evenly spread over the set; 0 for all.
-    base : str
-        Base model. ``--base SET=FILE`` gives a set another one, such as one that was
-        pretrained without it.
+    bases : dict of str to str
+        Base model of a set, such as one that was pretrained without it: a file beside
+        the recipe. Default: the bundled one.
     """
 
     data: list[str]
@@ -69,7 +71,7 @@ class Recipe:
     minutes: float = 5.0
     iterations: int = 6
     tests: int = 0
-    base: str = "samsp_tiny"
+    bases: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -83,7 +85,12 @@ class Recipe:
             sys.exit(
                 f"{path}: no method {', '.join(unknown)}; there are {list(METHODS)}"
             )
-        return recipe
+        if unknown := sorted(set(recipe.bases) - set(recipe.data)):
+            sys.exit(f"{path}: a base for {', '.join(unknown)}, which it does not use")
+        files = {name: path.parent / base for name, base in recipe.bases.items()}
+        if missing := [str(file) for file in files.values() if not file.is_file()]:
+            sys.exit(f"{path}: no file {', '.join(missing)}")
+        return replace(recipe, bases={name: str(file) for name, file in files.items()})
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,10 @@ Task = tuple[str, str, int | str, int]
 """Set, method, number of training images, seed."""
 
 
-def experiment(recipe: Recipe, task: Task, folder: Path, base: str) -> list[Row]:
+def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     """Train one method once, and test all its iterations."""
     data, method, count, seed = task
+    base = recipe.bases.get(data, BUNDLED)
     pool = training_pairs(folder / data)
     if count != "all":
         order = np.random.default_rng(seed).permutation(len(pool))
@@ -185,17 +193,10 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("data", type=Path, help="the folder of the sets")
     parser.add_argument("--output", type=Path, required=True, help="a CSV file")
-    parser.add_argument(
-        "--base", action="append", default=[], metavar="SET=FILE",
-        help="another base model for a set",
-    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
     parser.add_argument("--threads", type=int, default=1, help="of each of them")
     args = parser.parse_args()
     recipe = Recipe.read(args.recipe)
-    bases = dict(text.split("=", 1) for text in args.base)
-    if unknown := sorted(set(bases) - set(recipe.data)):
-        parser.error(f"--base: the recipe has no set {', '.join(unknown)}")
     known = done(args.output)
     todo = [
         (data, method, count, seed)
@@ -209,10 +210,7 @@ def main() -> None:
         args.jobs, get_context("spawn"), torch.set_num_threads, (args.threads,)
     ) as pool:
         running = {
-            pool.submit(
-                experiment, recipe, task, args.data, bases.get(task[0], recipe.base)
-            ): task
-            for task in todo
+            pool.submit(experiment, recipe, task, args.data): task for task in todo
         }
         for n, future in enumerate(as_completed(running), start=1):
             rows = future.result()
