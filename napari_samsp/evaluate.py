@@ -17,7 +17,7 @@ from rich.text import Text
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, some
 from napari_samsp.core.image_files import as_labels, read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.core.stored_image import open_image
@@ -224,9 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
     pairing = pair_files(options.predictions, options.masks, options.iteration)
     if pairing.missing and not options.allow_missing:
         raise InputError(
-            f"{_some(pairing.missing)} of {options.masks} without a prediction in "
-            f"{options.predictions}; predict the rest, or leave it out with "
-            "--allow-missing."
+            f"There is no prediction in {options.predictions} for "
+            f"{some(pairing.missing)} of {options.masks}; predict the rest, or leave "
+            "it out with --allow-missing."
         )
     if not pairing.pairs:
         raise InputError(
@@ -260,9 +260,9 @@ def _show(content: dict[str, Any], pairing: Pairing) -> None:
         worst.add_row(Text(name), *(f"{figures[key]:.3f}" for key in keys))
     console.print(means, worst)
     if pairing.missing:
-        console.print(Text(f"Left out: {_some(pairing.missing)} without a prediction."))
+        console.print(Text(f"Left out, without a prediction: {some(pairing.missing)}."))
     if pairing.unmatched:
-        console.print(Text(f"Not used: {_some(pairing.unmatched)} without a mask."))
+        console.print(Text(f"Not used, without a mask: {some(pairing.unmatched)}."))
 
 
 def _parser() -> Parser:
@@ -328,12 +328,6 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not files:
         raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
     return files
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    verb = "is" if len(names) == 1 else "are"
-    return f"{', '.join(names[:3])}{more} {verb}"
 
 
 if __name__ == "__main__":

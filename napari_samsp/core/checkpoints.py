@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_samsp.core import models
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, some
 from napari_samsp.core.input_size import fit_positions, with_input_size
 from napari_samsp.core.models import file_sha256
 from napari_samsp.core.sam import (
@@ -188,7 +188,7 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
     }
     left_out = ["micro-sam's second decoder"] if second_decoder else []
     if others := [k for k in tensors if k not in state]:
-        left_out.append(f"{len(others)} tensors that are not SAM's ({_some(others)})")
+        left_out.append(f"{len(others)} tensors that are not SAM's ({some(others)})")
     note = f"Left out: {' and '.join(left_out)}." if left_out else ""
     state = {k.removeprefix(prefix): v for k, v in state.items()}
     return {k: v for k, v in state.items() if k not in _BUFFERS}, note
@@ -219,12 +219,8 @@ def _load_strictly(sam: Sam, state: Mapping[str, Tensor], what: str) -> None:
             if k in state and state[k].shape != v.shape
         ],
     }
-    if found := [f"{len(v)} {k} ({_some(v)})" for k, v in faults.items() if v]:
+    if found := [f"{len(v)} {k} ({some(v)})" for k, v in faults.items() if v]:
         raise InputError(
             f"Cannot load {what}, its tensors do not fit: {', '.join(found)}."
         )
     sam.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

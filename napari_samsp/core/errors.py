@@ -38,6 +38,12 @@ _DISK_ERRORS = {
 }
 
 
+def some(names: list[str]) -> str:
+    """The first three names, and how many more there are, for a message."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 def is_disk_error(error: OSError) -> bool:
     """Whether it is a matter of the user's disk, and no fault of ours."""
     return error.errno in _DISK_ERRORS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, some
 from napari_samsp.core.folder_changes import changing, unchanging
 from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
@@ -171,13 +171,13 @@ class TrainingSet:
             )
         if lonely := sorted(masks.keys() - images.keys()):
             raise InputError(
-                f"{_some(lonely)} in {self.folder / 'masks'} without an image of the "
-                "same name in images/."
+                f"There is no image in images/ of the same name as {some(lonely)} in "
+                f"{self.folder / 'masks'}."
             )
         if lonely := sorted(images.keys() - masks.keys()):
             raise InputError(
-                f"{_some(lonely)} in {self.folder / 'images'} without a mask of the "
-                "same name in masks/."
+                f"There is no mask in masks/ of the same name as {some(lonely)} in "
+                f"{self.folder / 'images'}."
             )
         return self.samples()
 
@@ -411,9 +411,3 @@ def _safe_name(wished: str) -> str:
 def size_text(shape: Sequence[int]) -> str:
     """The first two sides of an image as a message gives them, such as "480 x 640"."""
     return " x ".join(str(n) for n in shape[:2])
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{shown}{more} stand{'s' if len(names) == 1 else ''}"

@@ -88,8 +88,8 @@ ONES = np.ones((5, 8), int)
     ("images", "masks", "words"),
     [
         ((), {}, "is empty"),
-        (("a",), {"a": ONES, "b": ONES}, "b stands in .*masks without an image"),
-        (("a", "b", "c"), {"a": ONES}, "b, c stand in .*images without a mask"),
+        (("a",), {"a": ONES, "b": ONES}, "no image in images/ .* as b in .*masks"),
+        (("a", "b", "c"), {"a": ONES}, "no mask in masks/ .* as b, c in .*images"),
     ],
 )
 def test_sets_that_cannot_be_trained_on(tmp_path, images, masks, words):
