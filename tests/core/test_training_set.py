@@ -89,6 +89,7 @@ ONES = np.ones((5, 8), int)
     [
         ((), {}, "is empty"),
         (("a",), {"a": ONES, "b": ONES}, "no image in images/ .* as b in .*masks"),
+        ((), dict.fromkeys("abcde", ONES), "a, b, c and 2 more in .*masks"),
         (("a", "b", "c"), {"a": ONES}, "no mask in masks/ .* as b, c in .*images"),
     ],
 )
