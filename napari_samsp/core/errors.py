@@ -38,12 +38,6 @@ _DISK_ERRORS = {
 }
 
 
-def some(names: list[str]) -> str:
-    """The first three names, and how many more there are, for a message."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
-
-
 def is_disk_error(error: OSError) -> bool:
     """Whether it is a matter of the user's disk, and no fault of ours."""
     return error.errno in _DISK_ERRORS
@@ -67,3 +61,9 @@ def in_words(error: InputError | OSError) -> str:
     words = _DISK_ERRORS.get(error.errno or 0) or error.strerror or str(error)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{words}."
+
+
+def some(names: list[str]) -> str:
+    """The first three names, and how many more there are, for a message."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

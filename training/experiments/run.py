@@ -75,7 +75,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
-        """Read a file; unknown keys and methods end the program with their names."""
+        """Read a file; what is unknown or missing ends the program by its name."""
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(content) - known):
@@ -87,10 +87,10 @@ class Recipe:
             )
         if unknown := sorted(set(recipe.bases) - set(recipe.data)):
             sys.exit(f"{path}: a base for {', '.join(unknown)}, which it does not use")
-        files = {name: path.parent / base for name, base in recipe.bases.items()}
-        if missing := [str(file) for file in files.values() if not file.is_file()]:
+        bases = {name: str(path.parent / base) for name, base in recipe.bases.items()}
+        if missing := [base for base in bases.values() if not Path(base).is_file()]:
             sys.exit(f"{path}: no file {', '.join(missing)}")
-        return replace(recipe, bases={name: str(file) for name, file in files.items()})
+        return replace(recipe, bases=bases)
 
 
 @dataclass(frozen=True)
