@@ -12,16 +12,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from segment_anything.modeling.common import LayerNorm2d
+from torch import nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segment_anything.modeling import MaskDecoder
     from segment_anything.modeling.transformer import Attention
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 def decode(
-    decoder: MaskDecoder, images: Tensor, positions: Tensor, prompts: Tensor
+    decoder: MaskDecoder,
+    images: Tensor,
+    positions: Tensor,
+    prompts: Tensor,
+    fine: Sequence[Tensor] = (),
 ) -> tuple[Tensor, Tensor]:
     """Decode N prompts, one mask each.
 
@@ -36,11 +44,14 @@ def decode(
         ``(1, C, h, w)``, of the grid.
     prompts : Tensor
         ``(N, tokens, C)``, sparse.
+    fine : sequence of Tensor
+        Features that meet the upscaling, one a level: ``(N or 1, c * 4**n, h, w)`` at
+        the n-th, folded as by ``pixel_unshuffle``.
 
     Returns
     -------
     tuple of Tensor
-        ``(N, 4h, 4w)`` low-res logits and ``(N,)`` predicted IoU, those of the plain
+        ``(N, m, m)`` low-res logits and ``(N,)`` predicted IoU, those of the plain
         decoder with ``multimask_output=False`` to rounding (1e-5).
     """
     transformer = decoder.transformer
@@ -76,7 +87,7 @@ def decode(
     )
     queries = transformer.norm_final_attn(queries + attended)
     weights = decoder.output_hypernetworks_mlps[0](queries[:, 1])
-    logits = _upscale(decoder.output_upscaling, image, weights, h, w)
+    logits = _upscale(decoder.output_upscaling, image, fine, weights, h, w)
     return logits, decoder.iou_prediction_head(queries[:, 0])[:, 0]
 
 
@@ -132,19 +143,46 @@ def _through(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nthd,hdc->nhtc", x, by_head)
 
 
-def _upscale(upscaling: Any, image: Tensor, weights: Tensor, h: int, w: int) -> Tensor:
-    """Logits of ``(N, T, C)`` image tokens, four times as fine.
+def _upscale(
+    upscaling: Any,
+    image: Tensor,
+    fine: Sequence[Tensor],
+    weights: Tensor,
+    h: int,
+    w: int,
+) -> Tensor:
+    """Logits of ``(N, T, C)`` image tokens, finer by two a level.
 
     Each transposed convolution makes 2 x 2 pixels of one, all on their own: a product.
     """
-    first, norm, act, second, _ = upscaling
+    x, level = image, 0
+    for step in upscaling:
+        if isinstance(step, nn.ConvTranspose2d):
+            x = _four_pixels(step, x)
+            if fine:
+                x = x + _nested(fine[level], level + 1)
+            level += 1
+        elif isinstance(step, LayerNorm2d):
+            x = F.layer_norm(x, x.shape[-1:], step.weight, step.bias, step.eps)
+        else:
+            x = step(x)
     n = len(image)
-    x = _four_pixels(first, image)
-    x = act(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-    x = act(_four_pixels(second, x))
     logits = x.view(n, -1, x.shape[-1]) @ weights[:, :, None]
-    logits = logits.view(n, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6)
-    return logits.reshape(n, 4 * h, 4 * w)
+    # From rows and columns of every level, nested, to those of the image.
+    logits = logits.view(n, h, w, *(2, 2) * level)
+    rows = [1, *range(3, 3 + 2 * level, 2)]
+    columns = [axis + 1 for axis in rows]
+    return logits.permute(0, *rows, *columns).reshape(n, h << level, w << level)
+
+
+def _nested(folded: Tensor, level: int) -> Tensor:
+    """``(N, c * 4**n, h, w)`` in the order of `_four_pixels`: ``(N, T, 4, .., c)``."""
+    n, _, h, w = folded.shape
+    split = folded.view(n, -1, *(2,) * (2 * level), h * w)
+    # Channel, the rows of every level, their columns, token.
+    pairs = [axis for k in range(level) for axis in (2 + k, 2 + level + k)]
+    x = split.permute(0, split.ndim - 1, *pairs, 1)
+    return x.reshape(n, h * w, *(4,) * level, -1)
 
 
 def _four_pixels(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:

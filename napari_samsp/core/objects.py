@@ -17,6 +17,8 @@ SMOOTH_PIXELS = 0.75
 NECK_PIXELS, NECK_PART = 0.35, 0.1
 """A neck is thinner than both sides of it by so many low-res pixels of its half-width,
 and by such a part of theirs."""
+PROMINENCE = 0.15
+"""Two peaks of an object's learnt relief with a valley less deep are one."""
 SPECK = 0.25
 """Of the largest part of a foreground: what is smaller is a speck."""
 SAME = 0.5
@@ -111,6 +113,37 @@ def _cut(logits: np.ndarray) -> np.ndarray:
     peaks = morphology.local_maxima(flooded) & (flooded > 0)
     parts = segmentation.watershed(-depth, measure.label(peaks), mask=foreground)
     # What is too thin to have a peak is a part too, and diagonal neighbours are apart.
+    parts[foreground & (parts == 0)] = parts.max() + 1
+    return measure.label(parts, background=0, connectivity=1).astype(np.int64)
+
+
+def split_touching(logits: Tensor, separation: Tensor) -> Tensor:
+    """Take a foreground apart by what the model has learnt of its objects.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B, m, m)``, foreground above 0.
+    separation : Tensor
+        ``(B, 2, m, m)`` logits: how deep in its object a pixel is, and how near to the
+        object's centre, each 1 at the deepest place and 0 at the border.
+
+    Returns
+    -------
+    Tensor
+        As `cut_at_necks`.
+    """
+    relief = separation.detach().float().sigmoid().mean(1).cpu().numpy()
+    foreground = (logits > 0).cpu().numpy()
+    parts = [_flood(one, where) for one, where in zip(relief, foreground, strict=True)]
+    return torch.from_numpy(np.stack(parts)).to(logits.device)
+
+
+def _flood(relief: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    relief = ndimage.gaussian_filter(relief, SMOOTH_PIXELS) * foreground
+    flooded = morphology.reconstruction((relief - PROMINENCE).clip(0), relief)
+    peaks = morphology.local_maxima(flooded) & (flooded > 0)
+    parts = segmentation.watershed(-relief, measure.label(peaks), mask=foreground)
     parts[foreground & (parts == 0)] = parts.max() + 1
     return measure.label(parts, background=0, connectivity=1).astype(np.int64)
 

@@ -19,6 +19,7 @@ from segment_anything.utils.onnx import SamOnnxModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.sam import embedding_channels, is_hybrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,13 +83,24 @@ class PromptDecoder(SamOnnxModel):
             ``(N, 1, m, m)`` low-res logits, foreground above 0, and ``(N, 1)``
             predicted IoU.
         """
+        dense = self._embed_masks(mask_input, has_mask_input)
+        if is_hybrid(self.model):
+            dense = dense + self._embed_drawing(point_coords, point_labels)
         logits, scores = self.mask_decoder.predict_masks(
             image_embeddings=image_embeddings,
             image_pe=self.model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=self._embed_points(point_coords, point_labels),
-            dense_prompt_embeddings=self._embed_masks(mask_input, has_mask_input),
+            dense_prompt_embeddings=dense,
         )
         return logits[:, :1], scores[:, :1]
+
+    def _embed_drawing(self, place: Tensor, labels: Tensor) -> Tensor:
+        """What points and a box add to the dense prompt; of neither, nothing."""
+        encoder = self.model.prompt_encoder
+        drawing = encoder.draw_corners(place, labels)
+        given = (labels >= 0).sum(1) > 0  # any() of none is true in ONNX
+        embedded = encoder.drawing_downscaling(drawing)
+        return embedded * given.to(embedded.dtype)[:, None, None, None]
 
 
 def onnx_files(output: Path) -> tuple[Path, Path]:
@@ -151,7 +163,7 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
     encoder, decoder = onnx_files(output)
     size, patches = sam.image_encoder.img_size, sam.prompt_encoder.image_embedding_size
     mask_size = sam.prompt_encoder.mask_input_size
-    embedding = torch.zeros(1, sam.prompt_encoder.embed_dim, *patches)
+    embedding = torch.zeros(1, sum(embedding_channels(sam)), *patches)
     # Sizes of 0 and 1 would be taken for constants.
     n, p = 3, 2
     prompts = (

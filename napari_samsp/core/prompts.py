@@ -31,14 +31,18 @@ class Prompt:
     boxes : Tensor or None
         ``(N, 4)`` float, x0, y0, x1, y1 in input pixels.
     points : Tensor or None
-        ``(N, P, 2)`` float, x and y in input pixels, all of them positive.
+        ``(N, P, 2)`` float, x and y in input pixels.
     masks : Tensor or None
         ``(N, 1, m, m)`` low-res logits.
+    point_labels : Tensor or None
+        ``(N, P)`` float: 1 for points inside, 0 outside, -1 for none. Default: all
+        inside.
     """
 
     boxes: Tensor | None = None
     points: Tensor | None = None
     masks: Tensor | None = None
+    point_labels: Tensor | None = None
 
     def __len__(self) -> int:
         for value in (self.boxes, self.points, self.masks):
@@ -51,7 +55,7 @@ class Prompt:
         return Prompt(
             *(
                 None if value is None else value[index]
-                for value in (self.boxes, self.points, self.masks)
+                for value in (self.boxes, self.points, self.masks, self.point_labels)
             )
         )
 

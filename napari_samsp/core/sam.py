@@ -25,6 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.small_sam import (
+    DrawingPromptEncoder,
+    FineMaskDecoder,
+    HybridEncoder,
+    fine_channels,
+    hybrid_channels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +53,8 @@ class Architecture:
     window_size: int
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
+    hybrid: bool = False
+    """With a convolutional trunk and fine masks, see `napari_samsp.core.small_sam`."""
 
     @property
     def embedding_size(self) -> int:
@@ -55,12 +64,21 @@ class Architecture:
     @property
     def mask_size(self) -> int:
         """Side of the low-res logits."""
-        return 4 * self.embedding_size
+        return (8 if self.hybrid else 4) * self.embedding_size
 
 
 ARCHITECTURES = {
-    "samsp_tiny": Architecture(
-        256, 16, 192, 6, 3, (2, 5), 8, prompt_dim=128, decoder_mlp_dim=1024
+    "samsp_small": Architecture(
+        256,
+        16,
+        192,
+        4,
+        3,
+        (0, 1, 2, 3),
+        0,
+        prompt_dim=128,
+        decoder_mlp_dim=1024,
+        hybrid=True,
     ),
     "vit_b": Architecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14),
     "vit_l": Architecture(1024, 16, 1024, 24, 16, (5, 11, 17, 23), 14),
@@ -165,6 +183,23 @@ class BatchedMaskDecoder(MaskDecoder):
         return logits, self.iou_prediction_head(hidden[:, 0])
 
 
+def embedding_channels(sam: Sam) -> list[int]:
+    """Channels of an image embedding: the neck's, then of what is folded behind it."""
+    width = int(sam.prompt_encoder.embed_dim)
+    return hybrid_channels(width) if is_hybrid(sam) else [width]
+
+
+def is_hybrid(sam: Sam) -> bool:
+    """Whether this is ``samsp_small``, see `napari_samsp.core.small_sam`."""
+    return isinstance(sam.image_encoder, HybridEncoder)
+
+
+def patch_size(encoder: ImageEncoderViT | HybridEncoder) -> int:
+    """Side of the patches of an image encoder, in input pixels."""
+    assert encoder.pos_embed is not None
+    return int(encoder.img_size // encoder.pos_embed.shape[1])
+
+
 def build_sam(architecture: str | Architecture) -> Sam:
     """Build a SAM with random weights, ready for PEFT.
 
@@ -181,27 +216,14 @@ def build_sam(architecture: str | Architecture) -> Sam:
     """
     a = ARCHITECTURES[architecture] if isinstance(architecture, str) else architecture
     sam = Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=a.image_size,
-            patch_size=a.patch_size,
-            embed_dim=a.embed_dim,
-            depth=a.depth,
-            num_heads=a.num_heads,
-            mlp_ratio=4,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            qkv_bias=True,
-            use_rel_pos=True,
-            global_attn_indexes=a.global_attention,
-            window_size=a.window_size,
-            out_chans=a.prompt_dim,
-        ),
-        prompt_encoder=PromptEncoder(
+        image_encoder=_image_encoder(a),
+        prompt_encoder=(DrawingPromptEncoder if a.hybrid else PromptEncoder)(
             embed_dim=a.prompt_dim,
             image_embedding_size=(a.embedding_size, a.embedding_size),
             input_image_size=(a.image_size, a.image_size),
             mask_in_chans=16,
         ),
-        mask_decoder=BatchedMaskDecoder(
+        mask_decoder=(FineMaskDecoder if a.hybrid else BatchedMaskDecoder)(
             num_multimask_outputs=3,
             transformer=TwoWayTransformer(
                 depth=2,
@@ -219,6 +241,28 @@ def build_sam(architecture: str | Architecture) -> Sam:
     for block in sam.image_encoder.blocks:
         block.attn = SplitAttention(block.attn)
     return sam.eval()
+
+
+def _image_encoder(a: Architecture) -> nn.Module:
+    if a.hybrid:
+        return HybridEncoder(
+            a.image_size, a.embed_dim, a.depth, a.num_heads, a.prompt_dim,
+            fine_channels(a.prompt_dim), PIXEL_MEAN, PIXEL_STD,
+        )  # fmt: skip
+    return ImageEncoderViT(
+        img_size=a.image_size,
+        patch_size=a.patch_size,
+        embed_dim=a.embed_dim,
+        depth=a.depth,
+        num_heads=a.num_heads,
+        mlp_ratio=4,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        qkv_bias=True,
+        use_rel_pos=True,
+        global_attn_indexes=a.global_attention,
+        window_size=a.window_size,
+        out_chans=a.prompt_dim,
+    )
 
 
 def from_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,9 +18,11 @@ from napari_samsp.core.objects import (
     cut_at_necks,
     distinct,
     objects_of,
+    split_touching,
     without_specks,
 )
 from napari_samsp.core.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
+from napari_samsp.core.sam import embedding_channels, is_hybrid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +50,9 @@ class Decoding:
         ``None`` at iteration 0.
     regions : Tensor or None
         ``(N, m, m)`` bool: the part of the image that each prompt was made from.
+    separation : Tensor or None
+        ``(B, 2, m, m)`` logits of depth in objects and nearness to their centres, where
+        the model has learnt them and there was no prompt.
     """
 
     logits: Tensor
@@ -55,6 +60,7 @@ class Decoding:
     image_index: Tensor
     prompt: Prompt | None = None
     regions: Tensor | None = None
+    separation: Tensor | None = None
 
     def distinct(self) -> Decoding:
         """Without maps of objects that one with a higher score shows too."""
@@ -140,6 +146,11 @@ class SelfPrompting(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def separates(self) -> bool:
+        """Whether the model has learnt to tell objects that touch apart."""
+        return is_hybrid(self.sam)
+
+    @property
     def stride(self) -> int:
         """Input pixels per low-res pixel."""
         return int(self.sam.image_encoder.img_size // self.mask_size)
@@ -164,7 +175,8 @@ class SelfPrompting(nn.Module):
         """
         encoder = self.sam.image_encoder
         tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
-        if not torch.is_grad_enabled() and tokens > fast_encoder.WORTH_IT_TOKENS:
+        plain = is_hybrid(self.sam) or tokens <= fast_encoder.WORTH_IT_TOKENS
+        if not torch.is_grad_enabled() and not plain:
             if images.device.type == "cpu":
                 return fast_encoder.encode(encoder, images)
             if images.device.type == "cuda":
@@ -223,7 +235,17 @@ class SelfPrompting(nn.Module):
     def decode_freely(self, embeddings: Tensor) -> Decoding:
         """Decode each of the ``(B, C, h, w)`` embeddings without a prompt."""
         index = torch.arange(len(embeddings), device=embeddings.device)
-        return self.decode(embeddings, index)
+        if not self.separates:
+            return self.decode(embeddings, index)
+        sparse, dense = self._embed(Prompt())
+        n = len(index)
+        maps, scores = self.sam.mask_decoder.predict_masks(
+            image_embeddings=embeddings,
+            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse.expand(n, -1, -1),
+            dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
+        )
+        return Decoding(maps[:, 0], scores[:, 0], index, separation=maps[:, 1:3])
 
     def _decode(
         self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
@@ -245,18 +267,26 @@ class SelfPrompting(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The same without gradients."""
         sparse, dense = self._embed(prompt)
-        if prompt.masks is None and bool((index == index[0]).all()):
-            images = embeddings[index[:1]] + dense[:1]
-        else:
-            images = embeddings[index] + dense
+        one = bool((index == index[0]).all())
+        neck, *fine = self._parts(embeddings[index[:1]] if one else embeddings[index])
+        if one and dense.stride(0) == 0:  # the same for all prompts
+            dense = dense[:1]
         sparse = sparse.expand(len(index), -1, -1)
-        return fast_decoder.decode(self.sam.mask_decoder, images, positions, sparse)
+        return fast_decoder.decode(
+            self.sam.mask_decoder, neck + dense, positions, sparse, fine
+        )
+
+    def _parts(self, embeddings: Tensor) -> list[Tensor]:
+        """The neck's channels, and what the encoder folded behind them."""
+        return list(embeddings.split(embedding_channels(self.sam), dim=1))
 
     def _embed(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
         """Sparse and dense embeddings of prompts; of none, what stands for none."""
         points = None
         if prompt.points is not None:
-            labels = torch.ones(prompt.points.shape[:2], device=prompt.points.device)
+            labels = prompt.point_labels
+            if labels is None:
+                labels = prompt.points.new_ones(prompt.points.shape[:2])
             points = (prompt.points, labels)
         return self.sam.prompt_encoder(
             points=points, boxes=prompt.boxes, masks=prompt.masks
@@ -284,7 +314,11 @@ class SelfPrompting(nn.Module):
             logits = previous.largest_logit(len(valid))
             if previous.regions is None:
                 inside = valid_cells(valid, self.mask_size, self.stride)
-                parts = cut_at_necks(logits.masked_fill(~inside, OUTSIDE_LOGIT))
+                logits = logits.masked_fill(~inside, OUTSIDE_LOGIT)
+                if previous.separation is None:
+                    parts = cut_at_necks(logits)
+                else:
+                    parts = split_touching(logits, previous.separation)
             else:
                 parts = previous.distinct().instances(len(valid))
             return self.prompts_of(parts, logits, valid)

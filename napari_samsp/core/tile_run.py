@@ -13,6 +13,7 @@ from napari_samsp.core.following import follow, seen_before
 from napari_samsp.core.letterbox import logits_to_image, stretch, to_model_input
 from napari_samsp.core.memory import in_batches
 from napari_samsp.core.progress import Progress
+from napari_samsp.core.sam import embedding_channels, is_hybrid, patch_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -87,13 +88,13 @@ class Encoder:
     @property
     def patch(self) -> int:
         """Side of a patch in input pixels."""
-        return int(self.model.sam.image_encoder.patch_embed.proj.stride[0])
+        return patch_size(self.model.sam.image_encoder)
 
     @property
     def bytes_per_tile(self) -> int:
         """Of an embedding."""
-        channels = self.model.sam.prompt_encoder.embed_dim
-        return int(channels * (self.size // self.patch) ** 2 * 4)
+        channels = embedding_channels(self.model.sam)
+        return sum(channels) * (self.size // self.patch) ** 2 * 4
 
     def __call__(self, tiles: list[Tile]) -> tuple[Tensor, Tensor]:
         """The ``(B, C, h, w)`` embeddings and ``(B, 2)`` unpadded sides of B tiles."""
@@ -132,7 +133,11 @@ class Encoder:
                 )
 
         parts, self.at_once = in_batches(
-            plainly, len(images), self.at_once, "tiles in the image encoder", frugally
+            plainly,
+            len(images),
+            self.at_once,
+            "tiles in the image encoder",
+            None if is_hybrid(self.model.sam) else frugally,
         )
         return list(torch.cat(parts))
 

@@ -25,6 +25,8 @@ from napari_samsp.core.chunked_attention import (
     relative_positions,
     run_block,
 )
+from napari_samsp.core.conv_trunk import CHANNELS
+from napari_samsp.core.small_sam import PYRAMID, HybridEncoder, fold, unfold
 
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
@@ -48,12 +50,19 @@ def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor
     Returns
     -------
     Tensor
-        ``(B, h, w, C)`` tokens, what `last_blocks` goes on from.
+        ``(B, h, w, C)`` tokens, what `last_blocks` goes on from; of a hybrid encoder
+        the trunk's finer features lie behind their channels.
     """
-    tokens = encoder.patch_embed(images)
-    if encoder.pos_embed is not None:
-        tokens = tokens + encoder.pos_embed
-    return _run(encoder, tokens, range(count), checkpointing=False)
+    features: list[Tensor] = []
+    if isinstance(encoder, HybridEncoder):
+        tokens, features = encoder.embed_patches(images)
+    else:
+        tokens = encoder.patch_embed(images)
+        if encoder.pos_embed is not None:
+            tokens = tokens + encoder.pos_embed
+    tokens = _run(encoder, tokens, range(count), checkpointing=False)
+    behind = [f.permute(0, 2, 3, 1) for f in fold(features)]
+    return torch.cat([tokens, *behind], -1) if behind else tokens
 
 
 def last_blocks(
@@ -78,8 +87,14 @@ def last_blocks(
         ``(B, c, h, w)`` image embeddings, equal to ``encoder(images)`` to rounding.
     """
     blocks = range(count, len(encoder.blocks))
-    tokens = _run(encoder, tokens, blocks, checkpointing)
-    return encoder.neck(tokens.permute(0, 3, 1, 2))
+    if not isinstance(encoder, HybridEncoder):
+        tokens = _run(encoder, tokens, blocks, checkpointing)
+        return encoder.neck(tokens.permute(0, 3, 1, 2))
+    width = encoder.pos_embed.shape[-1]
+    folded = [CHANNELS[stride] * 4**n for n, stride in enumerate(PYRAMID, start=1)]
+    tokens, *behind = tokens.split([width, *folded], dim=-1)
+    features = unfold([f.permute(0, 3, 1, 2) for f in behind])
+    return encoder.finish(_run(encoder, tokens, blocks, checkpointing), features)
 
 
 def _run(

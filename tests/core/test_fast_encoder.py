@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,10 +13,7 @@ from hypothesis import strategies as st
 from napari_samsp.core import chunked_attention, fast_encoder
 from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.device import PRECISION_VARIABLE, has_bfloat16, likes_bfloat16
-from napari_samsp.core.image_files import read_image
-from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -55,7 +51,8 @@ def test_chunks_windows_and_padding_change_nothing(grid, window, batch, scores, 
 def with_lora() -> PeftModel:
     """A small SAM whose LoRA says something, as after training."""
     torch.manual_seed(0)
-    adapted = add_lora(build_sam("samsp_tiny"), 4, "samsp_tiny")
+    small = Architecture(256, 16, 96, 4, 3, (1, 3), 8, 64, 64)
+    adapted = add_lora(build_sam(small), 4, "small")
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -71,23 +68,6 @@ def test_lora_is_not_lost_on_the_way():
         assert torch.allclose(fast, encoder(images), atol=1e-4)
         with adapted.disable_adapter():
             assert not torch.allclose(fast, encoder(images), atol=1e-2)
-
-
-def test_bfloat16_gives_the_same_masks(data, monkeypatch):
-    """Embeddings that are near prove nothing: what counts is what is segmented."""
-    monkeypatch.setattr(fast_encoder, "WORTH_IT_TOKENS", 0)
-    labels = {}
-    for bfloat16 in (False, True):
-        segmenter = Segmenter(device="cpu")  # each with embeddings of its own
-        monkeypatch.setattr(fast_encoder, "likes_bfloat16", lambda _, b=bfloat16: b)
-        labels[bfloat16] = [
-            segmenter.segment(read_image(path), 2, tile="off")[-1].labels.ravel()
-            for name in ("dsb2018/images", "isic2017/images_test")
-            for path in sorted((data / name).iterdir())[:3]
-        ]
-    exact, near = (np.concatenate(labels[b]) for b in (False, True))
-    assert (exact != near).any()  # else it was not bfloat16
-    assert dice(near, exact) >= 0.995
 
 
 def test_lora_counts_in_bfloat16_too():

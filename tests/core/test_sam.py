@@ -12,7 +12,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.letterbox import logits_to_image, to_model_input
 from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import (
-    ARCHITECTURES,
+    Architecture,
     build_sam,
     detect_architecture,
     from_stock_layout,
@@ -71,10 +71,9 @@ def test_state_dict_goes_to_stock_layout_and_back(stock):
     assert detect_architecture(state) == detect_architecture(split) == "vit_b"
 
 
-def test_samsp_tiny_loads_into_stock_modules():
-    """The small model is SAM's own architecture: stock modules compute the same."""
-    a = ARCHITECTURES["samsp_tiny"]
-    ours = build_sam("samsp_tiny")
+def test_a_small_sam_computes_what_stock_modules_do():
+    a = Architecture(128, 16, 48, 2, 3, (1,), 4, prompt_dim=64, decoder_mlp_dim=128)
+    ours = build_sam(a)
     decoder = MaskDecoder(
         num_multimask_outputs=3,
         transformer=ours.mask_decoder.transformer,
