@@ -1,7 +1,9 @@
 """LoRA adapters on SAM, through PEFT.
 
 LoRA on the query and value projections of the image encoder's attention; the prompt
-encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3).
+encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3). Of
+the small model the convolutions of the image encoder are, too: there are few of them,
+and they are what has to adapt most.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from napari_samsp.core.atomic_files import replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
+from napari_samsp.core.sam import is_hybrid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 # The mask decoder's attention has projections of the same names: not those.
 TARGETS = r"image_encoder\.blocks\.({blocks})\.attn\.(q_proj|v_proj)"
 FULLY_TRAINED = ["prompt_encoder", "mask_decoder"]
+# Of the small model's image encoder besides, as far as it learns at all: what follows
+# the blocks, and what goes before them.
+AFTER_BLOCKS = ["neck", "pyramid"]
+BEFORE_BLOCKS = ["trunk", "proj16", "proj32"]
 
 
 def add_lora(
@@ -65,34 +72,44 @@ def add_lora(
         ``get_base_model()`` gives the wrapped SAM.
     """
     targets = DUMMY_TARGET_MODULES
+    fully = list(FULLY_TRAINED)
     if frozen_blocks is not None:
         adapted = range(frozen_blocks, len(sam.image_encoder.blocks))
         targets = TARGETS.format(blocks="|".join(map(str, adapted)))
+        if is_hybrid(sam):
+            fully += AFTER_BLOCKS if frozen_blocks else AFTER_BLOCKS + BEFORE_BLOCKS
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
         target_modules=targets,
-        modules_to_save=FULLY_TRAINED,
+        modules_to_save=fully,
     )
     sam.name_or_path = base  # where PEFT looks for the base model's name
     return get_peft_model(sam, config)
 
 
 def freeze_blocks(model: PeftModel, count: int | None) -> None:
-    """Stop LoRA from learning in the first blocks of the image encoder.
+    """Stop the encoder's first blocks, and what precedes them, from learning.
 
     Parameters
     ----------
     model : peft.PeftModel
         From `add_lora` or `load_adapter`.
     count : int or None
-        Blocks; None for all.
+        Blocks; None for all of the encoder.
     """
     for name, parameter in model.named_parameters():
-        if ".lora_" in name:
-            block = int(name.split(".blocks.")[1].split(".")[0])
-            if count is None or block < count:
-                parameter.requires_grad_(False)
+        _, found, inside = name.partition("image_encoder.")
+        if not found:
+            continue
+        part, _, rest = inside.partition(".")
+        frozen = count is None
+        if part == "blocks":
+            frozen |= count is not None and int(rest.split(".")[0]) < count
+        elif part in BEFORE_BLOCKS:
+            frozen |= count != 0
+        if frozen:
+            parameter.requires_grad_(False)
 
 
 def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:

@@ -13,8 +13,8 @@ SPEEDS = {
     "decoder": "Quickest: prompt encoder and mask decoder; for large models on a "
     "computer without a GPU.",
     "last-blocks": "These, and LoRA in the last quarter of the image encoder.",
-    "everywhere": "These, and LoRA in all of the image encoder, as in the paper: "
-    "slowest, adapts most.",
+    "everywhere": "These, and LoRA in all of the image encoder, as in the paper; of "
+    "the small model all convolutions too: slowest, adapts most.",
 }
 """What a run trains, and the line that explains it. What it does not train runs once
 an image."""
@@ -37,7 +37,7 @@ class TrainConfig:
         If a value makes no sense.
     """
 
-    model: str = _option("samsp_tiny", "base model: a name or a checkpoint file")
+    model: str = _option("samsp_small", "base model: a name or a checkpoint file")
     adapter: str | None = _option(
         None, "continue from this adapter instead of the base weights"
     )
@@ -66,6 +66,9 @@ class TrainConfig:
     rank: int = _option(4, "rank of the LoRA matrices")
     rate: float = _option(5e-3, "peak learning rate of the LoRA matrices")
     decoder_rate: float = _option(1e-3, "the same of prompt encoder and mask decoder")
+    encoder_rate: float = _option(
+        2e-4, "the same of the small model's convolutions in the image encoder"
+    )
     batch: int = _option(4, "images a step, over all processes")
     input_size: int = _option(
         0,
@@ -136,7 +139,7 @@ class TrainConfig:
         for name, bound in most.items():
             if not abs(getattr(self, name)) <= bound:
                 raise InputError(f"{name} must be at most {bound}.")
-        for name in ("rate", "decoder_rate", "temperature"):
+        for name in ("rate", "decoder_rate", "encoder_rate", "temperature"):
             if not 0 < getattr(self, name) < 100:
                 raise InputError(f"{name} must be above 0.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from napari_samsp.train.losses import (
     match_objects,
     separated,
 )
+from napari_samsp.train.relief import RELIEF_WEIGHT, relief_loss, relief_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,12 +124,12 @@ class Objective(nn.Module):
         Returns
         -------
         list of Term
-            One of each iteration, of distillation and of the true prompts: those that
-            do not exist here may exist elsewhere.
+            One of each iteration, of distillation, of the true prompts and of the
+            objects' relief: those that do not exist here may exist elsewhere.
         """
         terms = self._terms(views) if len(views.image) else []
         none = views.image.new_zeros(0)
-        return terms + [(0.0, none)] * (self.config.iterations + 2 - len(terms))
+        return terms + [(0.0, none)] * (self.config.iterations + 3 - len(terms))
 
     def _terms(self, views: View) -> list[Term]:
         image, labels, valid, seeds = views
@@ -160,6 +162,11 @@ class Objective(nn.Module):
                 decoding = self.model.decode(embeddings, index, prompt)
                 losses = batch.loss(decoding, coverage(masks, batch.size))
         terms.append((self.config.true_prompts, losses))
+        losses = none
+        separation = decodings[0].separation
+        if self.model.objects and separation is not None:
+            losses = relief_loss(separation, batch.relief(), batch.weight)
+        terms.append((RELIEF_WEIGHT, losses))
         return terms
 
     def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
@@ -181,9 +188,10 @@ class _Batch:
         self.size = model.mask_size
         self.weight = valid_cells(valid, self.size, model.stride).float()
         self.whole = coverage(labels > 0, self.size)
-        # With objects, iteration 0 leaves the seams between them open.
+        # With objects, iteration 0 leaves the seams between them open, unless it tells
+        # them apart by their relief.
         self.apart = self.whole
-        if model.objects:
+        if model.objects and not model.separates:
             self.apart = coverage(separated(labels), self.size)
 
     def targets(self, decoding: Decoding, t: int, objects: bool) -> Tensor:
@@ -192,6 +200,10 @@ class _Batch:
         assert decoding.regions is not None
         masks, _ = match_objects(decoding.regions, decoding.image_index, self.labels)
         return coverage(masks, self.size)
+
+    def relief(self) -> Tensor:
+        found = [relief_of(image, self.size) for image in self.labels.cpu().numpy()]
+        return torch.from_numpy(np.stack(found)).to(self.labels.device)
 
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]

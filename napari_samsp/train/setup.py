@@ -19,6 +19,7 @@ from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
+from napari_samsp.core.sam import patch_size
 from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.data import (
@@ -155,7 +156,7 @@ def set_up(
     size = config.input_size or (earlier.image_size if earlier else None)
     loaded = load_sam(config.model, size)
     encoder = loaded.sam.image_encoder
-    size, patch = int(encoder.img_size), int(encoder.patch_embed.proj.stride[0])
+    size, patch = int(encoder.img_size), patch_size(encoder)
     large = (size // patch) ** 2 > WORTH_IT_TOKENS
     bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
 
@@ -271,12 +272,18 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _parameter_groups(peft: PeftModel, config: TrainConfig) -> list[dict[str, Any]]:
-    lora: list[torch.nn.Parameter] = []
-    decoder: list[torch.nn.Parameter] = []
+    rates = {
+        "lora": config.rate,
+        "encoder": config.encoder_rate,
+        "decoder": config.decoder_rate,
+    }
+    found: dict[str, list[torch.nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in peft.named_parameters():
         if parameter.requires_grad:
-            (lora if ".lora_" in name else decoder).append(parameter)
+            encoder = "encoder" if ".image_encoder." in name else "decoder"
+            found["lora" if ".lora_" in name else encoder].append(parameter)
     return [
-        {"params": lora, "lr": config.rate, "peak": config.rate},
-        {"params": decoder, "lr": config.decoder_rate, "peak": config.decoder_rate},
+        {"params": found[name], "lr": rate, "peak": rate}
+        for name, rate in rates.items()
+        if found[name]
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_samsp.core.small_sam import HybridEncoder
 from napari_samsp.train.config import SPEEDS
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ NO_LIMIT = 3600.0
 EFFICIENCY = 0.68
 """Of the encoder, beside the speed of its matrix products alone: measured on a CPU by
 training/benchmarks/encoder.py."""
+CONVOLUTIONS = (8e6, 4e6)
+"""Of the small model's trunk, and of what follows its blocks, a token. They run at half
+the speed of matrix products, so this is twice their number."""
 BACKWARD = 2.3
 """Times the forward pass, as training/benchmarks/training_step.py measured it. Frozen
 weights need no gradient, but what was too large to keep is computed again."""
@@ -83,16 +87,20 @@ def cost(speed: str, encoder: ImageEncoderViT) -> Cost:
     Cost
         Multiplications and additions are counted apart.
     """
-    patch = encoder.patch_embed.proj
-    tokens = (encoder.img_size // patch.stride[0]) ** 2
-    width = patch.out_channels
+    tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
+    width = encoder.pos_embed.shape[-1]
     blocks = []
     for block in encoder.blocks:
         seen = block.window_size**2 or tokens
         blocks.append(tokens * (24.0 * width**2 + 4.0 * seen * width))
     count = frozen_blocks(speed, encoder)
     first = len(blocks) if count is None else count
-    return Cost(sum(blocks[:first]), (1 + BACKWARD) * sum(blocks[first:]))
+    once, every = sum(blocks[:first]), sum(blocks[first:])
+    if isinstance(encoder, HybridEncoder):
+        before, after = (tokens * part for part in CONVOLUTIONS)
+        once += (before if count != 0 else 0) + (after if count is None else 0)
+        every += (before if count == 0 else 0) + (after if count is not None else 0)
+    return Cost(once, (1 + BACKWARD) * every)
 
 
 def kept_views(encoder: ImageEncoderViT) -> int:
@@ -108,7 +116,7 @@ def kept_views(encoder: ImageEncoderViT) -> int:
     int
         Fewer where each costs seconds.
     """
-    large = encoder.img_size // encoder.patch_embed.proj.stride[0] > 32
+    large = encoder.pos_embed.shape[1] > 32
     return 4 if large else 16
 
 

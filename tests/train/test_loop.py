@@ -68,7 +68,7 @@ def test_training_helps_on_held_out_images_and_its_adapter_works(stripes, tmp_pa
     ]
     assert judged == [pytest.approx(finished.after.dice, abs=1e-6)]
     card = read_card(tmp_path / "run" / "adapter")
-    assert card.base == "samsp_tiny"
+    assert card.base == "samsp_small"
     assert card.fingerprint == stripes.fingerprint()
     assert card.after["dice"] == finished.after.dice
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -233,7 +233,7 @@ def test_each_speed_makes_an_adapter_that_stock_peft_reads(
 
     # Stock PEFT, and merged, the same as ours.
     image = torch.randn(1, 3, 256, 256)
-    peft = PeftModel.from_pretrained(load_sam("samsp_tiny").sam, str(folder)).eval()
+    peft = PeftModel.from_pretrained(load_sam("samsp_small").sam, str(folder)).eval()
     ours = Segmenter(adapter=folder)
     with torch.inference_mode():
         embedding = ours.sam.image_encoder(image)

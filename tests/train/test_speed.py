@@ -20,7 +20,7 @@ def encoder(name):
 @pytest.mark.parametrize(
     ("model", "images", "minutes", "per_second", "chosen"),
     [
-        ("samsp_tiny", 5, 5, LAPTOP, "everywhere"),
+        ("samsp_small", 5, 5, LAPTOP, "everywhere"),
         ("vit_b", 5, 5, LAPTOP, "decoder"),
         ("vit_b", 5, 60, LAPTOP, "last-blocks"),
         ("vit_b", 5, 600, LAPTOP, "everywhere"),

@@ -180,7 +180,7 @@ def test_a_run_goes_on_and_tells(nuclei, tmp_path):
         events = []
 
         def limit(module, args, most=most):
-            encodes = type(module).__name__ == "PatchEmbed"
+            encodes = type(module).__name__ == "EfficientNetFeatures"
             if encodes and torch.is_grad_enabled() and len(args[0]) > most:
                 raise torch.OutOfMemoryError("MPS backend out of memory")
 
