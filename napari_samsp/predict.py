@@ -53,7 +53,7 @@ def parser() -> Parser:
     made.add_argument("--output", type=Path, required=True, help="folder for the masks")
     made.add_argument(
         "--model",
-        help="a name or a checkpoint file (the adapter's base, or samsp_tiny)",
+        help="a name or a checkpoint file (the adapter's base, or samsp_small)",
     )
     made.add_argument("--adapter", type=Path, help="an adapter's folder")
     made.add_argument("--iterations", type=int, default=3, help="how many (3)")
@@ -266,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
 def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
     """The settings, and all of them that the labels depend on, with hashes."""
     card = read_card(args.adapter) if args.adapter else None
-    model = card.base_to_load(args.model) if card else args.model or "samsp_tiny"
+    model = card.base_to_load(args.model) if card else args.model or "samsp_small"
     file = models.path(model) if model in models.names() else Path(model)
     if not file.exists():
         raise InputError(

@@ -17,7 +17,7 @@ import yaml
 from napari_samsp.core.training_set import TrainingSet
 
 FOLDER = Path(__file__).parents[1] / "training" / "experiments"
-BUNDLED = files("napari_samsp") / "weights" / "samsp_tiny.safetensors"
+BUNDLED = files("napari_samsp") / "weights" / "samsp_small.safetensors"
 
 
 @pytest.fixture

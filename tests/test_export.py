@@ -69,7 +69,7 @@ def test_stock_sam_loads_it_strictly_and_gives_the_same_mask(tmp_path, nuclei):
 
 
 def test_the_small_model_is_exported_in_the_same_layout(tmp_path, nuclei):
-    make_adapter("samsp_tiny", tmp_path / "a")
+    make_adapter("samsp_small", tmp_path / "a")
     out = tmp_path / "merged.safetensors"
     main([str(tmp_path / "a"), "--output", str(out)])
     assert any(".attn.qkv." in name for name in load_file(out))
@@ -88,7 +88,7 @@ def test_another_ending_is_refused(tmp_path):
 def exported(tmp_path_factory):
     """Both ONNX files in onnxruntime, the same model in torch, and a real image."""
     folder = tmp_path_factory.mktemp("onnx")
-    make_adapter("samsp_tiny", folder / "a")
+    make_adapter("samsp_small", folder / "a")
     with pytest.MonkeyPatch.context() as patch:
         # Between the sizes of the two: as if the encoder were too large for a file.
         patch.setattr(onnx_export, "ONE_FILE_BYTES", 8_000_000)
@@ -131,7 +131,7 @@ def test_the_onnx_decoder_gives_torchs_masks(exported, kind):
             Prompt(boxes=boxes if boxed else None, masks=masks if masked else None),
         )
     corners = boxes.reshape(-1, 2, 2).numpy()[:, : 2 * boxed]
-    shape = (len(boxes), 1, 64, 64)
+    shape = (len(boxes), 1, 128, 128)
     logits, scores = decoder.run(
         None,
         {
@@ -157,7 +157,7 @@ def test_an_onnx_file_says_what_running_it_needs(exported):
 
 
 def test_without_onnx_the_message_says_what_to_install(tmp_path, monkeypatch):
-    make_adapter("samsp_tiny", tmp_path / "a")
+    make_adapter("samsp_small", tmp_path / "a")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"onnxscript: .*napari-samsp\[onnx\]"):
         main([str(tmp_path / "a"), "--output", str(tmp_path / "a.onnx")])

@@ -40,7 +40,7 @@ def test_the_package_under_test_is_the_installed_one() -> None:
 
 def test_the_wheel_is_complete() -> None:
     folder = Path(napari_samsp.__file__).parent
-    for name in ("py.typed", "napari.yaml", "weights/samsp_tiny.safetensors"):
+    for name in ("py.typed", "napari.yaml", "weights/samsp_small.safetensors"):
         assert (folder / name).is_file(), name
     assert any((folder / "samples").iterdir())
 

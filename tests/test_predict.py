@@ -103,9 +103,9 @@ def test_small_objects_are_looked_at_closely(segmenter, nuclei, objects):
 
 
 def test_an_adapter_looks_as_it_was_trained(segmenter, nuclei, tmp_path):
-    loaded = load_sam("samsp_tiny")
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256, field_of_view=(100, 100))
-    save_adapter(add_lora(loaded.sam, 2, "samsp_tiny"), tmp_path / "a", card)
+    loaded = load_sam("samsp_small")
+    card = AdapterCard("samsp_small", loaded.sha256, 256, field_of_view=(100, 100))
+    save_adapter(add_lora(loaded.sam, 2, "samsp_small"), tmp_path / "a", card)
     image = np.tile(nuclei[0], (2, 1))
     (said,) = Segmenter(adapter=tmp_path / "a").segment(image, 1)
     (expected,) = segmenter.segment(image, 1, tile=100)
@@ -127,9 +127,9 @@ def test_within_its_training_an_adapter_chooses_by_its_first_look(
     assert np.array_equal(labels((220, 240)), labels(220))
     assert not np.array_equal(labels(70), own)
     assert not np.array_equal(labels(220), own)
-    loaded = load_sam("samsp_tiny")
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256, field_of_view=(220, 240))
-    save_adapter(add_lora(loaded.sam, 2, "samsp_tiny"), tmp_path / "a", card)
+    loaded = load_sam("samsp_small")
+    card = AdapterCard("samsp_small", loaded.sha256, 256, field_of_view=(220, 240))
+    save_adapter(add_lora(loaded.sam, 2, "samsp_small"), tmp_path / "a", card)
     (said,) = Segmenter(adapter=tmp_path / "a").segment(image, 1)
     assert np.array_equal(said.labels, labels(220))
     blank = np.zeros((300, 400), np.uint8)
@@ -182,12 +182,12 @@ def test_the_command_writes_labels_of_every_iteration(tmp_path, nuclei):
 
 def test_the_adapter_says_how_to_run(tmp_path, nuclei):
     """Prompt, scaling and objects come from the adapter."""
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     card = AdapterCard(
-        "samsp_tiny", loaded.sha256, 256, Scaling("limits", 0, 255), prompt="box",
+        "samsp_small", loaded.sha256, 256, Scaling("limits", 0, 255), prompt="box",
         objects=True,
     )  # fmt: skip
-    save_adapter(add_lora(loaded.sam, 4, "samsp_tiny"), tmp_path / "a", card)
+    save_adapter(add_lora(loaded.sam, 4, "samsp_small"), tmp_path / "a", card)
     segmenter = Segmenter(adapter=tmp_path / "a")
     assert segmenter.kind == "box"
     assert segmenter.scaling == card.scaling

@@ -105,14 +105,15 @@ _REGISTRY = {
     model.name: model
     for model in (
         Model(
-            "samsp_tiny",
-            "samsp_tiny",
-            "samsp_tiny.safetensors",
+            "samsp_small",
+            "samsp_small",
+            "samsp_small.safetensors",
             "",
             "",
             0,
             "BSD-3-Clause",
-            "small SAM for microscopy; comes with napari-samsp, needs no network",
+            "small SAM for all kinds of images; comes with napari-samsp, needs no "
+            "network",
         ),
         _by_meta(
             "base",

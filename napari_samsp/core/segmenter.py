@@ -61,7 +61,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: str | Path = "samsp_tiny",
+        model: str | Path = "samsp_small",
         adapter: str | Path | None = None,
         device: str = "auto",
         scaling: Scaling | None = None,

@@ -14,7 +14,7 @@ from napari_samsp.core import stored_image
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.segmenter import Segmenter
 
-QUICK = Settings("samsp_tiny", iterations=2, objects=True, tile="off", input_size=128)
+QUICK = Settings("samsp_small", iterations=2, objects=True, tile="off", input_size=128)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_cluster(images, nuclei, segmenter, jobs):
     ) as cluster:
         address = cluster.scheduler_address
         check(workers.on_cluster(jobs, QUICK, address), images, nuclei, segmenter)
-        bad = Settings("samsp_tiny", device="tpu9")
+        bad = Settings("samsp_small", device="tpu9")
         with pytest.raises(InputError, match="no device"):
             list(workers.on_cluster(jobs[:1], bad, address))
 

@@ -31,20 +31,20 @@ def decode(sam) -> torch.Tensor:
 @pytest.fixture
 def base():
     """The bundled model and its hash."""
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     return loaded.sam, loaded.sha256
 
 
 def trained(sam, sha256, folder):
     """An adapter whose every trainable tensor has moved, saved; and its logits."""
-    model = add_lora(sam, 4, "samsp_tiny")
+    model = add_lora(sam, 4, "samsp_small")
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
     card = AdapterCard(
-        base="samsp_tiny", base_sha256=sha256, image_size=256,
+        base="samsp_small", base_sha256=sha256, image_size=256,
         scaling=Scaling("limits", 3.0, 70.0), prompt="mask", objects=True,
         field_of_view=(90, 200),
     )  # fmt: skip
@@ -55,10 +55,10 @@ def trained(sam, sha256, folder):
 def test_lora_changes_nothing_at_first_and_only_the_encoder_has_it(base):
     sam, _ = base
     before = decode(sam)
-    model = add_lora(sam, 4, "samsp_tiny")
+    model = add_lora(sam, 4, "samsp_small")
     assert torch.equal(decode(model.get_base_model()), before)
     adapted = [n for n, m in model.named_modules() if isinstance(m, LoraLayer)]
-    assert len(adapted) == 2 * 6  # q and v of six blocks
+    assert len(adapted) == 2 * 4  # q and v of four blocks
     assert all("image_encoder" in name for name in adapted)
 
 
@@ -71,17 +71,17 @@ def test_vit_b_has_24_lora_layers():
 def test_stock_peft_opens_what_we_save(base, tmp_path):
     sam, sha256 = base
     saved = decode(trained(sam, sha256, tmp_path / "a").get_base_model())
-    base_model = napari_samsp.load_sam("samsp_tiny").sam
+    base_model = napari_samsp.load_sam("samsp_small").sam
     stock = PeftModel.from_pretrained(base_model, str(tmp_path / "a"))
     torch.testing.assert_close(decode(stock.get_base_model()), saved, atol=1e-5, rtol=0)
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "samsp_tiny"
+    assert config["base_model_name_or_path"] == "samsp_small"
 
 
 def test_load_and_merge_are_exact(base, tmp_path):
     sam, sha256 = base
     saved = decode(trained(sam, sha256, tmp_path / "a").get_base_model())
-    fresh = load_sam("samsp_tiny").sam
+    fresh = load_sam("samsp_small").sam
     assert (decode(fresh) - saved).abs().max() > 0.1
     model, card = load_adapter(fresh, tmp_path / "a", sha256)
     assert card == read_card(tmp_path / "a")
@@ -89,7 +89,7 @@ def test_load_and_merge_are_exact(base, tmp_path):
     assert card.field_of_view == (90, 200)
     merged = merge(model)
     torch.testing.assert_close(decode(merged), saved, atol=1e-4, rtol=1e-5)
-    assert merged.state_dict().keys() == build_sam("samsp_tiny").state_dict().keys()
+    assert merged.state_dict().keys() == build_sam("samsp_small").state_dict().keys()
 
 
 @pytest.mark.parametrize(("stored", "read"), [(120, (120, 120)), (None, None)])
@@ -106,8 +106,8 @@ def test_a_card_of_one_field_or_none_is_still_read(base, tmp_path, stored, read)
 def test_an_adapter_of_another_base_is_refused(base, tmp_path):
     sam, sha256 = base
     trained(sam, sha256, tmp_path / "a")
-    with pytest.raises(InputError, match="made for the base model samsp_tiny"):
-        load_adapter(load_sam("samsp_tiny").sam, tmp_path / "a", "0" * 64)
+    with pytest.raises(InputError, match="made for the base model samsp_small"):
+        load_adapter(load_sam("samsp_small").sam, tmp_path / "a", "0" * 64)
 
 
 def _without(tensors):
@@ -132,7 +132,7 @@ def test_wrong_tensors_are_refused(base, tmp_path, damage):
     damage(tensors)
     save_file(tensors, path)
     with pytest.raises(InputError, match=r"does not fit|cannot be read"):
-        load_adapter(load_sam("samsp_tiny").sam, tmp_path / "a", sha256)
+        load_adapter(load_sam("samsp_small").sam, tmp_path / "a", sha256)
 
 
 def test_a_truncated_adapter_is_refused(base, tmp_path):
@@ -141,7 +141,7 @@ def test_a_truncated_adapter_is_refused(base, tmp_path):
     path = tmp_path / "a" / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot be read"):
-        load_adapter(load_sam("samsp_tiny").sam, tmp_path / "a", sha256)
+        load_adapter(load_sam("samsp_small").sam, tmp_path / "a", sha256)
 
 
 def test_a_failed_save_leaves_the_old_adapter(base, tmp_path, monkeypatch):

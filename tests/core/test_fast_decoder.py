@@ -87,7 +87,7 @@ def test_a_shared_image_is_not_repeated(monkeypatch):
 def test_a_trained_decoder_is_the_one_that_decodes():
     """PEFT keeps the original beside the copy that it trains."""
     torch.manual_seed(0)
-    adapted = add_lora(model().sam, 2, "samsp_tiny")
+    adapted = add_lora(model().sam, 2, "samsp_small")
     ours = SelfPrompting(adapted.get_base_model())
     for parameter in adapted.parameters():
         if parameter.requires_grad:

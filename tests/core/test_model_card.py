@@ -20,7 +20,7 @@ FIGURES = {
 
 def card(**changes) -> AdapterCard:
     values = {
-        "base": "samsp_tiny", "base_sha256": "ab" * 32, "image_size": 256,
+        "base": "samsp_small", "base_sha256": "ab" * 32, "image_size": 256,
         "field_of_view": (96, 128), "images": 7, "held_out": True, "objects": True,
         "fingerprint": "cd" * 32, "versions": {"torch": "2.6.0"},
     }  # fmt: skip
@@ -33,21 +33,21 @@ def metadata(text: str) -> dict:
 
 
 def test_a_saved_adapter_carries_our_card(tmp_path):
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     folder = tmp_path / "my run" / "adapter"
     save_adapter(add_lora(loaded.sam, 3, loaded.name), folder, card())
     text = (folder / "README.md").read_text(encoding="utf-8")
     about = metadata(text)
     assert about["license"]
     assert about["library_name"] == "peft"
-    assert about["base_model"] == "samsp_tiny"
+    assert about["base_model"] == "samsp_small"
     assert about["pipeline_tag"] == "image-segmentation"
     assert "lora" in about["tags"]
     assert about["metrics"] == ["dice", "iou", "ap50"]
     for said in (
         "# my run", "ab" * 32, "cd" * 32, "96 to 128 pixels", "7 images", "rank 3",
         "0.500 → 0.400 | 0.700 → 0.812", "2 of held-out images", "torch 2.6.0",
-        "Plugins > SAM-SP", "Segmenter('samsp_tiny', adapter=", "PeftModel.from_pretra",
+        "Plugins > SAM-SP", "Segmenter('samsp_small', adapter=", "PeftModel.from_pret",
     ):  # fmt: skip
         assert said in text, said
 

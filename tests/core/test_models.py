@@ -16,9 +16,9 @@ def files() -> list[str]:
 
 
 def test_the_bundled_model_is_the_default() -> None:
-    assert models.names()[0] == "samsp_tiny"
-    assert models.info("samsp_tiny").bundled
-    assert models.location("samsp_tiny").name == "samsp_tiny.safetensors"
+    assert models.names()[0] == "samsp_small"
+    assert models.info("samsp_small").bundled
+    assert models.location("samsp_small").name == "samsp_small.safetensors"
 
 
 def test_hashes_are_whole() -> None:
@@ -38,7 +38,7 @@ def test_every_model_has_a_file_of_its_own() -> None:
 
 
 def test_unknown_model() -> None:
-    with pytest.raises(InputError, match=r"no model vit_x; known are samsp_tiny, vit"):
+    with pytest.raises(InputError, match=r"no model vit_x; known are samsp_small, vit"):
         models.info("vit_x")
 
 
@@ -204,7 +204,7 @@ def test_progress_can_stop_a_download(server: dict) -> None:
 
 def test_check_compares_with_the_published_hash() -> None:
     models.check("vit_b", models.info("vit_b").sha256)
-    models.check("samsp_tiny", "any")
+    models.check("samsp_small", "any")
     with pytest.raises(InputError, match="delete it and run"):
         models.check("vit_b", "0" * 64)
 
@@ -247,8 +247,8 @@ def test_info_tells_how_a_file_is_checked(capsys) -> None:
 
 def test_info_of_a_file(capsys, tmp_path) -> None:
     path = tmp_path / "mine.safetensors"
-    path.write_bytes(models.path("samsp_tiny").read_bytes())
+    path.write_bytes(models.path("samsp_small").read_bytes())
     command.main(["info", str(path)])
     said = capsys.readouterr().out
-    assert "architecture  samsp_tiny" in said
+    assert "architecture  samsp_small" in said
     assert models.file_sha256(path) in said

@@ -110,7 +110,7 @@ def test_bfloat16_gradients_point_the_same_way():
 def test_small_inputs_run_the_plain_blocks():
     """Their arithmetic is stock's own, bit by bit."""
     torch.manual_seed(0)
-    encoder = adapted(ARCHITECTURES["samsp_tiny"]).float()
+    encoder = adapted(ARCHITECTURES["samsp_small"]).float()
     images = torch.randn(1, 3, 256, 256)
     with torch.no_grad():
         said = last_blocks(encoder, first_blocks(encoder, images, 4), 4)

@@ -66,9 +66,9 @@ def test_a_key_reaches_the_widget_from_the_canvas(viewer, qtbot, nuclei):
 
 
 def test_opening_an_adapter_selects_it(viewer, tmp_path: Path):
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     folder = tmp_path / "tuesday" / "adapter"
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256)
+    card = AdapterCard("samsp_small", loaded.sha256, 256)
     save_adapter(add_lora(loaded.sam, 2, loaded.name), folder, card)
     for _ in range(2):
         opened_widget(viewer).segmenting.adapter.choose(None)

@@ -108,7 +108,7 @@ def test_cards(tmp_path, data, count):
 def test_a_sound_card_with_one_odd_value(tmp_path, value, name, count):
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         (tmp_path / file).write_bytes(b"")
-    card = {"base": "samsp_tiny", "base_sha256": "0", "image_size": 256, name: value}
+    card = {"base": "samsp_small", "base_sha256": "0", "image_size": 256, name: value}
     (tmp_path / "samsp.json").write_text(json.dumps(card))
     count()
     with suppress(InputError):

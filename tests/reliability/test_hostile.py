@@ -97,14 +97,14 @@ def tree(folder: Path) -> set[Path]:
 def _load_once(monkeypatch) -> None:
     # The bundled model takes as long to load as the rest of a case.
     def load(name, *args):
-        return _bundled(args) if name == "samsp_tiny" else checkpoints.load_sam(name)
+        return _bundled(args) if name == "samsp_small" else checkpoints.load_sam(name)
 
     monkeypatch.setattr(segmenter, "load_sam", load)
 
 
 @functools.cache
 def _bundled(args: tuple):
-    return checkpoints.load_sam("samsp_tiny", *args)
+    return checkpoints.load_sam("samsp_small", *args)
 
 
 @pytest.mark.parametrize("case", IMAGES)
@@ -152,9 +152,9 @@ def test_checkpoints(place, tmp_path, refused, case):
 def sound(tmp_path_factory) -> Path:
     """An adapter that can be used."""
     folder = tmp_path_factory.mktemp("adapters") / "sound"
-    loaded = checkpoints.load_sam("samsp_tiny")
+    loaded = checkpoints.load_sam("samsp_small")
     model = adapter.add_lora(loaded.sam, 2, loaded.name)
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256)
+    card = AdapterCard("samsp_small", loaded.sha256, 256)
     adapter.save_adapter(model, folder, card)
     return folder
 

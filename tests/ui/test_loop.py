@@ -243,10 +243,10 @@ def test_settings_become_the_trainers_command(widget, tmp_path, objects):
     widget.segmenting.objects.setChecked(objects)
     settings.epochs.setValue(7)
     settings.minutes.setValue(2.5)
-    given = (tmp_path, tmp_path / "run", "samsp_tiny", tmp_path / "a", Scaling("none"))
+    given = (tmp_path, tmp_path / "run", "samsp_small", tmp_path / "a", Scaling("none"))
     made = settings.arguments(*given)
     assert made == [
-        str(tmp_path), "--output", str(tmp_path / "run"), "--model", "samsp_tiny",
+        str(tmp_path), "--output", str(tmp_path / "run"), "--model", "samsp_small",
         "--threads=-1", "--scaling", "none",
         "--epochs", "7", "--minutes", "2.5", "--speed", "auto",
         "--objects" if objects else "--no-objects",

@@ -16,9 +16,9 @@ from napari_samsp.ui.widget import SamSpWidget
 
 @pytest.fixture
 def adapter():
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     folder = runs_folder() / "monday" / "adapter"
-    card = AdapterCard("samsp_tiny", loaded.sha256, 256, objects=True)
+    card = AdapterCard("samsp_small", loaded.sha256, 256, objects=True)
     save_adapter(add_lora(loaded.sam, 2, loaded.name), folder, card)
     return folder
 
@@ -49,7 +49,7 @@ def test_the_next_widget_is_as_the_last_one_was_left(adapter, viewer, widget, qt
     widget.segmenting.slices.follow.setChecked(True)
     widget.finetuning.settings.minutes.setValue(12.5)
     qtbot.waitUntil(widget_file().is_file, timeout=5_000)
-    expected = ("samsp_tiny", "monday", 5, False, True, 12.5)
+    expected = ("samsp_small", "monday", 5, False, True, 12.5)
     assert shown(again(viewer, qtbot)) == expected
 
 

@@ -28,7 +28,7 @@ def chooser(qtbot) -> ModelChooser:
 @pytest.fixture
 def mine(tmp_path) -> str:
     """The bundled model as a file of the user's."""
-    return str(shutil.copy(models.path("samsp_tiny"), tmp_path / "mine.safetensors"))
+    return str(shutil.copy(models.path("samsp_small"), tmp_path / "mine.safetensors"))
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def shown(chooser: ModelChooser) -> tuple[bool, bool, bool]:
 
 
 def test_each_model_says_whether_it_is_here_or_how_large_it_is(chooser) -> None:
-    assert chooser.model == "samsp_tiny"
-    assert entry(chooser, "samsp_tiny") == "samsp_tiny"
+    assert chooser.model == "samsp_small"
+    assert entry(chooser, "samsp_small") == "samsp_small"
     assert entry(chooser, "vit_b") == "vit_b  ↓ 375 MB"
     assert entry(chooser, "vit_h") == "vit_h  ↓ 2565 MB"
     assert all(chooser.combo.findData(name) >= 0 for name in models.names())
@@ -73,7 +73,7 @@ def test_choosing_a_missing_model_offers_it_and_fetches_nothing(
     assert shown(chooser) == (True, False, False)
     assert chooser.download_button.text() == "Download vit_b (5 MB)"
     assert models.info("vit_b").url in chooser.download_button.toolTip()
-    chooser.choose("samsp_tiny")
+    chooser.choose("samsp_small")
     assert shown(chooser) == (False, False, False)
     assert server["requests"] == []
 
@@ -200,10 +200,10 @@ def test_an_adapter_made_for_a_file_chooses_that_file(
     panel.model.choose(str(tmp_path / "renamed.safetensors"))
     segment()
 
-    panel.model.choose("samsp_tiny")
+    panel.model.choose("samsp_small")
     panel.adapter.choose(folder)
     assert panel.model.label == "renamed.safetensors"
     segment()
     assert viewer.layers[-1].metadata["samsp"]["adapter"] == "adapter-of-mine"
-    panel.model.choose("samsp_tiny")
+    panel.model.choose("samsp_small")
     assert panel.adapter.adapter is None

@@ -21,10 +21,10 @@ def choose(control, kind):
 
 @pytest.fixture
 def adapter():
-    loaded = load_sam("samsp_tiny")
+    loaded = load_sam("samsp_small")
     folder = runs_folder() / "monday" / "adapter"
     card = AdapterCard(
-        "samsp_tiny", loaded.sha256, 256, scaling=Scaling("limits", 20, 150)
+        "samsp_small", loaded.sha256, 256, scaling=Scaling("limits", 20, 150)
     )
     save_adapter(add_lora(loaded.sam, 2, loaded.name), folder, card)
     return folder

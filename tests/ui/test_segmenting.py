@@ -43,7 +43,7 @@ def test_each_iteration_becomes_a_layer(viewer, widget, segment, nuclei):
             t,
             3,
         )
-        assert (about["model"], about["adapter"]) == ("samsp_tiny", None)
+        assert (about["model"], about["adapter"]) == ("samsp_small", None)
         assert about["prompt"] == ("none" if t == 0 else "box+mask")
         assert about["objects"] is False
         assert isinstance(about["score"], float)
@@ -234,7 +234,7 @@ def test_the_model_is_loaded_once(viewer, widget, segment, nuclei):
 
 def _request(image):
     return SegmentRequest(
-        PlaneReader(image), ((None, None),), "samsp_tiny", None, 2, False
+        PlaneReader(image), ((None, None),), "samsp_small", None, 2, False
     )
 
 

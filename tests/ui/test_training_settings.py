@@ -19,5 +19,5 @@ def test_each_speed_is_explained_and_reaches_the_command(qtbot, speed):
     assert settings.speed.currentData() == "auto"
     settings.speed.setCurrentIndex(settings.speed.findData(speed))
     assert settings.speed_line.text() == SPEEDS.get(speed, settings.speed_line.text())
-    said = settings.arguments(Path("set"), Path("run"), "samsp_tiny", None, Scaling())
+    said = settings.arguments(Path("set"), Path("run"), "samsp_small", None, Scaling())
     assert parser().parse_args(said).speed == speed
