@@ -119,12 +119,12 @@ def true_prompts(
     """
     targets, index = [], []
     for b, image in enumerate(batch.labels):
-        present = image.unique()
-        present = present[present > 0]
+        present, areas = image[image > 0].unique(return_counts=True)
         if not len(present):
             continue
-        for _ in range(OBJECTS_PER_IMAGE):
-            label = present[torch.randint(len(present), ())]
+        # Drawn alike, the many that are hardly to be seen would be most prompts.
+        drawn = torch.multinomial(areas.sqrt(), OBJECTS_PER_IMAGE, replacement=True)
+        for label in present[drawn]:
             everything = bool(batch.unprompted[b]) and torch.rand(()) < EVERYTHING
             targets.append(image > 0 if everything else image == label)
             index.append(b)

@@ -82,7 +82,7 @@ def field_for(
 
 
 def look(
-    foreground: Callable[[Tile], np.ndarray],
+    see: Callable[[Tile], np.ndarray],
     shape: tuple[int, int],
     input_size: int,
     patch_size: int,
@@ -95,9 +95,9 @@ def look(
 
     Parameters
     ----------
-    foreground : callable
+    see : callable
         Gives what the model takes for foreground in a tile, ``(h, w)`` bool of any
-        resolution.
+        resolution, or integers where it tells its objects apart.
     shape : tuple of int
         Height and width of the image.
     input_size, patch_size : int
@@ -111,7 +111,7 @@ def look(
     place, width = Tile(0, shape[0], 0, shape[1]), 0.0
     for _ in range(LOOKS):
         side = max(place.shape)
-        seen = foreground(place)
+        seen = see(place)
         width = typical_width(seen) * side / max(seen.shape)
         if width == 0 and side <= input_size * WORTH_IT:
             return None
@@ -130,7 +130,7 @@ def _fullest(place: Tile, seen: np.ndarray, field: int) -> Tile:
     def amount(tile: Tile) -> float:
         top, left = (np.array([tile.top, tile.left]) * per_pixel).astype(int)
         bottom, right = np.array([tile.bottom, tile.right]) * per_pixel
-        return float(seen[top : ceil(bottom), left : ceil(right)].mean())
+        return float((seen[top : ceil(bottom), left : ceil(right)] > 0).mean())
 
     best = max(Grid(place.shape, field).tiles, key=amount)
     return Tile(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from napari_samsp.core.closer_look import WORTH_IT, look
 from napari_samsp.core.errors import InputError
@@ -263,11 +262,12 @@ def field_of_view(
 def _first_look(
     model: SelfPrompting, embed: Encoder, shape: tuple[int, int]
 ) -> int | None:
-    def foreground(tile: Tile) -> np.ndarray:
+    def seen(tile: Tile) -> np.ndarray:
         with inference(model.device):
             embedding, valid = embed([tile])
-            first = model.decode(embedding, torch.zeros(1, dtype=torch.int64))
+            first = model.decode_freely(embedding)
+            parts = model.parts(first, valid) if model.objects else first.logits > 0
         rows, cols = (-(-int(side) // model.stride) for side in valid[0])
-        return (first.logits[0, :rows, :cols] > 0).cpu().numpy()
+        return parts[0, :rows, :cols].cpu().numpy()
 
-    return look(foreground, shape, embed.size, embed.patch)
+    return look(seen, shape, embed.size, embed.patch)

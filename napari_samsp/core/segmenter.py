@@ -16,6 +16,7 @@ from napari_samsp.core.large_image import Written, segment_picture_into
 from napari_samsp.core.picture import Picture
 from napari_samsp.core.progress import Progress
 from napari_samsp.core.prompt_kind import check_iterations, parse_kind
+from napari_samsp.core.prompted import read_prompts, segment_prompted
 from napari_samsp.core.self_prompting import SelfPrompting
 
 if TYPE_CHECKING:
@@ -183,6 +184,65 @@ class Segmenter:
         return iterate_picture(
             model, picture, iterations, tile, progress, self._cache, before
         )
+
+    def prompt(
+        self,
+        image: Any,
+        points: Any = None,
+        point_labels: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
+        iterations: int = 1,
+        channel_axis: int | None = None,
+    ) -> list[Iteration]:
+        """Segment N objects from points, boxes or masks, as SAM is usually used.
+
+        The image is seen whole. With one iteration the logits are those of
+        ``segment_anything.SamPredictor``.
+
+        Parameters
+        ----------
+        image : array_like
+            As for `segment`.
+        points : array_like, optional
+            ``(N, P, 2)`` row and column in the image's pixels, as napari has them; NaN
+            where an object has fewer than P points.
+        point_labels : array_like, optional
+            ``(N, P)`` 1 for points inside the object, 0 for points outside of it.
+            Default: all inside.
+        boxes : array_like, optional
+            ``(N, 4)`` row0, column0, row1, column1.
+        masks : array_like, optional
+            ``(N, Y, X)`` bool or integers: what is known of each object.
+        iterations : int
+            How many. Each later one is prompted by what the one before says of the
+            object, and by the points and boxes, which stay.
+        channel_axis : int, optional
+            Where the channels are.
+
+        Returns
+        -------
+        list of Iteration
+            ``iterations`` of them; the n-th object has label n + 1.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented, or the prompts do not fit it or each
+            other.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> (step,) = Segmenter().prompt(data.coins(), points=[[[60, 56]]])
+        >>> step.labels[60, 56]
+        1
+        """
+        model, _ = self._prepare(iterations, False, None, "off")
+        picture = to_rgb8(image, channel_axis, self.scaling)
+        asked = read_prompts(picture.shape[:2], points, point_labels, boxes, masks)
+        steps = segment_prompted(model, picture, asked, iterations, self._cache)
+        return list(steps)
 
     def embed(
         self,

@@ -312,18 +312,33 @@ class SelfPrompting(nn.Module):
         """
         if self.objects:
             logits = previous.largest_logit(len(valid))
-            if previous.regions is None:
-                inside = valid_cells(valid, self.mask_size, self.stride)
-                logits = logits.masked_fill(~inside, OUTSIDE_LOGIT)
-                if previous.separation is None:
-                    parts = cut_at_necks(logits)
-                else:
-                    parts = split_touching(logits, previous.separation)
-            else:
-                parts = previous.distinct().instances(len(valid))
-            return self.prompts_of(parts, logits, valid)
+            return self.prompts_of(self.parts(previous, valid), logits, valid)
         logits = previous.logits.detach()
         return self.prompts_of(logits > 0, logits, valid)
+
+    def parts(self, decoding: Decoding, valid: Tensor) -> Tensor:
+        """The objects that an iteration shows, as far as it tells them apart.
+
+        Parameters
+        ----------
+        decoding : Decoding
+            Any iteration's.
+        valid : Tensor
+            As for `next_prompt`.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` int64, 0 is background.
+        """
+        if decoding.regions is not None:
+            return decoding.distinct().instances(len(valid))
+        inside = valid_cells(valid, self.mask_size, self.stride)
+        logits = decoding.largest_logit(len(valid))
+        logits = logits.masked_fill(~inside, OUTSIDE_LOGIT)
+        if decoding.separation is None:
+            return cut_at_necks(logits)
+        return split_touching(logits, decoding.separation)
 
     def prompts_of(
         self, instances: Tensor, logits: Tensor, valid: Tensor
@@ -357,6 +372,28 @@ class SelfPrompting(nn.Module):
             self.kind, regions, boxed, logits, self.stride, valid[index]
         )
         return prompt, index, regions
+
+    def prompts_of_each(self, decoding: Decoding, valid: Tensor) -> Prompt:
+        """Make a prompt from each map of a decoding, whichever objects they show.
+
+        Parameters
+        ----------
+        decoding : Decoding
+            N maps.
+        valid : Tensor
+            As for `next_prompt`.
+
+        Returns
+        -------
+        Prompt
+            N prompts.
+        """
+        sides = valid[decoding.image_index]
+        inside = valid_cells(sides, self.mask_size, self.stride)
+        regions = (decoding.logits > 0) & inside
+        return prompt_from_masks(
+            self.kind, regions, regions, decoding.logits, self.stride, sides
+        )
 
     def iterate(
         self,
