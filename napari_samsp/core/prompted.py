@@ -236,7 +236,7 @@ def _to_input(
 def _next(
     model: SelfPrompting, asked: Prompt, found: Decoding, valid: Tensor
 ) -> Prompt:
-    """The next iteration's prompts: each object's own output, and what the user said."""
+    """The next prompts: each object's own output, and what the user said."""
     own = model.prompts_of_each(found, valid)
     points, labels = own.points, own.point_labels
     if asked.points is not None:

@@ -265,11 +265,29 @@ class SelfPrompting(nn.Module):
     def _decode_fast(
         self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The same without gradients."""
+        """The same without gradients.
+
+        Of the small model, an image at a time: its fine features are large, and the
+        prompts of one image share them.
+        """
+        images, counts = index.unique_consecutive(return_counts=True)
+        if len(images) > 1 and is_hybrid(self.sam):
+            ends = counts.cumsum(0).tolist()
+            parts = [
+                self._decode_fast(
+                    embeddings,
+                    index[first:end],
+                    prompt.select(slice(first, end)) if len(prompt) else prompt,
+                    positions,
+                )
+                for first, end in zip([0, *ends], ends, strict=False)
+            ]
+            logits, scores = zip(*parts, strict=True)
+            return torch.cat(logits), torch.cat(scores)
         sparse, dense = self._embed(prompt)
-        one = bool((index == index[0]).all())
-        neck, *fine = self._parts(embeddings[index[:1]] if one else embeddings[index])
-        if one and dense.stride(0) == 0:  # the same for all prompts
+        shared = len(images) == 1
+        neck, *fine = self._parts(embeddings[images if shared else index])
+        if shared and dense.stride(0) == 0:  # the same for all prompts
             dense = dense[:1]
         sparse = sparse.expand(len(index), -1, -1)
         return fast_decoder.decode(
