@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from napari_samsp.core.adapter import load_adapter, merge
     from napari_samsp.core.checkpoints import load_sam
+    from napari_samsp.core.sam import is_hybrid
 
     if suffix == ".onnx":
         from napari_samsp.core.onnx_export import check_onnx
@@ -72,6 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         files = _write_state(sam, args.output)
     names = ", ".join(map(str, files))
     print(f"{names}: {loaded.architecture} with {args.adapter} merged")
+    if suffix != ".onnx" and is_hybrid(sam):
+        print(
+            f"segment_anything has no image encoder of this kind: {args.output} opens "
+            "with napari_samsp.load_sam. For other programs export to .onnx."
+        )
 
 
 def _write_state(sam: Sam, output: Path) -> list[Path]:

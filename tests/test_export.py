@@ -68,10 +68,11 @@ def test_stock_sam_loads_it_strictly_and_gives_the_same_mask(tmp_path, nuclei):
     )
 
 
-def test_the_small_model_is_exported_in_the_same_layout(tmp_path, nuclei):
+def test_the_small_model_is_exported_for_load_sam_and_says_so(tmp_path, nuclei, capsys):
     make_adapter("samsp_small", tmp_path / "a")
     out = tmp_path / "merged.safetensors"
     main([str(tmp_path / "a"), "--output", str(out)])
+    assert f"{out} opens with napari_samsp.load_sam" in capsys.readouterr().out
     assert any(".attn.qkv." in name for name in load_file(out))
     merged = Segmenter(out).segment(nuclei[0], 2)
     adapted = Segmenter(adapter=tmp_path / "a").segment(nuclei[0], 2)

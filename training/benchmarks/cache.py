@@ -2,7 +2,7 @@
 
     python training/benchmarks/cache.py [--size 1024] [--threads 1]
 
-`samsp_tiny` on tiles as large as its input; seconds of the first segmentation and of
+`samsp_small` on tiles as large as its input; seconds of the first segmentation and of
 those after it. *Next session* is a new model with the files of the first.
 """
 
@@ -41,7 +41,7 @@ def main() -> None:
             ("box instead of box+mask, 2 iterations", first, {"prompt": "box"}),
             ("next session, 1 iteration", later, {"iterations": 1}),
         )
-        print(f"samsp_tiny, {args.size} x {args.size}, {args.threads} thread(s)\n")
+        print(f"samsp_small, {args.size} x {args.size}, {args.threads} thread(s)\n")
         print("| segmentation | s |")
         print("|---|---|")
         for name, segmenter, settings in steps:

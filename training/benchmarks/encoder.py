@@ -1,17 +1,15 @@
 """SAM's image encoder: ours beside stock segment_anything's, in one run.
 
     python training/benchmarks/encoder.py [--model vit_b] [--rounds 3] [--threads 1]
-        [--data DATA]
 
 Random weights (speed does not depend on them), one image, CPU. All take turns; seconds
 are medians, ratios are medians of the rounds' ratios; with one thread they are seconds
 of the processor, which other programs disturb less. Peak memory is what a child
 process of its own needed beyond its loaded model (Linux). The last column is the part
 of the machine's own best: the encoder's products, counted, by the rate of the largest
-of them, measured in every round. With DATA also the Dice of bfloat16's masks against
-float32's, `samsp_tiny` on images of every set in it. Where there is CUDA, also eight
-images at once in bfloat16 on it, beside the roofline: the operations that torch counts
-by the rate of its largest product.
+of them, measured in every round. Where there is CUDA, also eight images at once in bfloat16 on
+it, beside the roofline: the operations that torch counts by the rate of its largest
+product.
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import psutil
 import torch
 from segment_anything import sam_model_registry
@@ -33,15 +30,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from napari_samsp.core import fast_encoder, gpu_encoder
 from napari_samsp.core.device import has_bfloat16
-from napari_samsp.core.image_files import read_image
-from napari_samsp.core.metrics import dice
 from napari_samsp.core.sam import (
     ARCHITECTURES,
     Architecture,
     build_sam,
     from_stock_layout,
 )
-from napari_samsp.core.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,33 +170,11 @@ def measure_gpu(model: str, repeats: int = 10) -> None:
         )
 
 
-def compare_masks(data: Path) -> None:
-    """Print the Dice of bfloat16's masks against float32's, a line a set."""
-    fast_encoder.WORTH_IT_TOKENS = 0
-    print("\n| set | images | Dice of the masks, bfloat16 against float32 |")
-    print("|---|---|---|")
-    for folder in sorted(data.glob("*/images")):
-        pairs = []
-        for path in sorted(folder.iterdir())[:IMAGES_A_SET]:
-            both = []
-            for bfloat16 in (False, True):
-                fast_encoder.likes_bfloat16 = lambda _, answer=bfloat16: answer
-                segmenter = Segmenter("samsp_tiny", device="cpu")
-                both.append(segmenter.segment(read_image(path), 3)[-1].labels)
-            pairs.append(both)
-        exact, near = (
-            np.concatenate([labels.ravel() for labels in side])
-            for side in zip(*pairs, strict=True)
-        )
-        print(f"| {folder.parent.name} | {len(pairs)} | {dice(near, exact):.4f} |")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="vit_b", choices=("vit_b", "vit_l", "vit_h"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--data", type=Path)
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -250,8 +222,6 @@ def main() -> None:
         )
     if torch.cuda.is_available():
         measure_gpu(args.model)
-    if args.data and "bfloat16" in ways:
-        compare_masks(args.data)
 
 
 if __name__ == "__main__":

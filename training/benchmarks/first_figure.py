@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", default="isic2017")
-    parser.add_argument("--model", default="samsp_tiny")
+    parser.add_argument("--model", default="samsp_small")
     parser.add_argument("--speed", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--objects", action="store_true")
     parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--model", default="samsp_tiny")
+    parser.add_argument("--model", default="samsp_small")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=("nuclei", "lesions"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default="samsp_tiny", help="name or checkpoint")
+    parser.add_argument("--model", default="samsp_small", help="name or checkpoint")
     args = parser.parse_args()
     if args.only != "lesions":
         with tempfile.TemporaryDirectory() as work:
