@@ -9,13 +9,16 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.segment_file import Job, Outcome, Settings, load, segment_file
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Executor
 
 AHEAD = 4
 """Files that wait for each worker, so that none waits for us."""
@@ -95,19 +98,9 @@ def in_processes(
             initializer=_begin,
         )
     ) as pool:
-        waiting = iter(jobs)
-        running = {
-            pool.submit(segment_file, job, settings)
-            for job, _ in zip(waiting, range(AHEAD * workers), strict=False)
-        }
+        work = partial(segment_file, settings=settings)
         try:
-            while running:
-                ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield future.result()
-                    for job in waiting:
-                        running.add(pool.submit(segment_file, job, settings))
-                        break
+            yield from _as_ready(pool, work, jobs, AHEAD * workers)
         except BrokenProcessPool as error:
             raise InputError(
                 "A worker died, perhaps for lack of memory: use fewer --workers. What "
@@ -166,6 +159,20 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
             ) from error
         finally:
             client.cancel(futures, force=True)
+
+
+def _as_ready(
+    pool: Executor, work: Callable[[Job], Outcome], jobs: Iterable[Job], ahead: int
+) -> Generator[Outcome]:
+    """Yield the outcome of every job once, with at most ``ahead`` jobs submitted."""
+    waiting = iter(jobs)
+    # islice, not zip: zip would draw one job more than it hands out.
+    running = {pool.submit(work, job) for job in islice(waiting, ahead)}
+    while running:
+        ready, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in ready:
+            yield future.result()
+            running |= {pool.submit(work, job) for job in islice(waiting, 1)}
 
 
 def _on_worker(job: Job, settings: Settings) -> Outcome:
