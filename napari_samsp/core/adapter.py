@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from napari_samsp.core.adapter_card import (
     read_card,
     write_card,
 )
-from napari_samsp.core.atomic_files import replace_folder, sync_tree
+from napari_samsp.core.atomic_files import folder_beside, replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
@@ -108,9 +107,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         Its sidecar.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    fresh = folder_beside(folder)
     try:
-        os.chmod(fresh, 0o755)
         # "auto" would look the base model up on a hub.
         with _system_errors(folder):
             model.save_pretrained(str(fresh), save_embedding_layers=False)
