@@ -33,6 +33,7 @@ def test_a_line_tells_what_became_of_an_image(done):
     assert json.loads(line) == {
         "name": "a", "status": "done", "image": str(image), "bytes": 5,
         "modified": image.stat().st_mtime_ns, "files": ["a.tif"], "seconds": 1.5,
+        "written": [[6, (out / "a.tif").stat().st_mtime_ns]],
         "error": None, "settings": SETTINGS,
     }  # fmt: skip
 
