@@ -287,7 +287,7 @@ def _as_text(line: dict[str, Any]) -> str:
 
 
 def _labels(line: Mapping[str, Any]) -> list[str]:
-    """The files of a line that can be labels of its image; anyone may have edited it."""
+    """The files of a line that can be its image's labels; anyone may have edited it."""
     files = line.get("files")
     name = str(line["name"])
     inside = not Path(name).anchor and ".." not in name.split("/")

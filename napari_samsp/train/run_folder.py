@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from napari_samsp.core.atomic_files import (
     recover_folder,
@@ -18,6 +18,7 @@ from napari_samsp.core.atomic_files import (
     write_atomically,
 )
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.folder_changes import lock_of
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.train.judge import Judgement
@@ -140,7 +141,7 @@ class RunFolder:
 
     def _lock(self) -> None:
         # The system lets go of it when the process ends, however that ends.
-        self._held = FileLock(self.folder / ".lock", timeout=0, is_singleton=True)
+        self._held = lock_of(self.folder, 0)
         try:
             self._held.acquire()
         except Timeout as error:
