@@ -46,8 +46,8 @@ def changed_list(path: Path, changes: Mapping[str, dict[str, Any] | None]) -> by
     left = dict(changes)
     kept: list[bytes] = []
     for line, note in reversed(_lines(path)):  # of several, the last one counts
-        name = None if note is None else str(note["name"])
-        if name not in changes:
+        name = "" if note is None else str(note["name"])
+        if note is None or name not in changes:
             kept.append(line)
         elif (new := left.pop(name, None)) is not None:
             kept.append(json.dumps(new).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -322,7 +323,7 @@ class TrainingSet:
         """SHA-256 over the samples' names and the content of their files."""
         digest = hashlib.sha256()
         for sample in self.samples():
-            digest.update(sample.name.encode())
+            digest.update(os.fsencode(sample.name))
             for path in (sample.image, sample.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
