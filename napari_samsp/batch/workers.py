@@ -5,9 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import threading
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -133,6 +139,7 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
     """
     try:
         from distributed import Client, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
     except ImportError as error:
         raise InputError(
             'A cluster needs dask.distributed: pip install "napari-samsp[cluster]".'
@@ -157,8 +164,14 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
                 "Workers of the cluster died again and again, perhaps for lack of "
                 "memory. What is done stays done."
             ) from error
+        except (CancelledError, CommClosedError) as error:
+            raise InputError(
+                f"The cluster at {address} went away; start it again. What is done "
+                "stays done."
+            ) from error
         finally:
-            client.cancel(futures, force=True)
+            with suppress(CancelledError, CommClosedError):
+                client.cancel(futures, force=True)
 
 
 def _as_ready(
@@ -184,6 +197,15 @@ def _on_worker(job: Job, settings: Settings) -> Outcome:
 def _begin() -> None:
     # Ctrl-C reaches all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers, which would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
