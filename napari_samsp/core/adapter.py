@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from napari_samsp.core.adapter_card import (
+    CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
     AdapterCard,
@@ -115,6 +116,10 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         write_card(fresh, card)
         # In place of PEFT's own, which knows none of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
+        # safetensors writes for the user alone, whatever the umask says.
+        mode = (fresh / CARD_FILE).stat().st_mode & 0o777
+        for path in fresh.iterdir():
+            path.chmod(mode)
         sync_tree(fresh)
         replace_folder(fresh, folder)
     except BaseException:
