@@ -43,6 +43,12 @@ def parser() -> Parser:
         required=True,
         help="a .pth, .safetensors or .onnx file",
     )
+    made.add_argument(
+        "--any-input-size",
+        action="store_true",
+        help="write a .pth or .safetensors file although the adapter was trained at "
+        "another input size than the one that programs run the model at",
+    )
     made.add_argument("--model", help="the base model's file, if it has no name")
     return made
 
@@ -64,7 +70,18 @@ def main(argv: list[str] | None = None) -> None:
         from napari_samsp.core.onnx_export import check_onnx
 
         check_onnx()
-    loaded = load_sam(card.base_to_load(args.model))
+    base = card.base_to_load(args.model)
+    loaded = load_sam(base)
+    own_size = int(loaded.sam.image_encoder.img_size)
+    if own_size != card.image_size:
+        if suffix == ".onnx":  # it says its input size
+            loaded = load_sam(base, card.image_size)
+        elif not args.any_input_size:
+            raise InputError(
+                f"{args.adapter} was trained at an input size of {card.image_size}, "
+                f"and programs run a {suffix} file at {own_size}, which gives other "
+                "masks: export to .onnx, or write it anyway with --any-input-size."
+            )
     model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
     sam = merge(model)
     if suffix == ".onnx":
@@ -72,7 +89,12 @@ def main(argv: list[str] | None = None) -> None:
     else:
         files = _write_state(sam, args.output)
     names = ", ".join(map(str, files))
-    print(f"{names}: {loaded.architecture} with {args.adapter} merged")
+    size = int(loaded.sam.image_encoder.img_size)
+    trained = "" if size == card.image_size else f", trained at {card.image_size}"
+    print(
+        f"{names}: {loaded.architecture} with {args.adapter} merged, input size {size}"
+        f"{trained}"
+    )
     if suffix != ".onnx" and is_hybrid(sam):
         print(
             f"segment_anything has no image encoder of this kind: {args.output} opens "

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State
-from napari_samsp.batch.segment_file import Job, Settings
+from napari_samsp.batch.inputs import find_images
+from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
+from napari_samsp.batch.outputs import plan
+from napari_samsp.batch.segment_file import Settings
 from napari_samsp.cli import Parser, run
 from napari_samsp.core import models
 from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.core.atomic_files import remove_leftovers
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
 from napari_samsp.core.prompt_kind import check_iterations
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from napari_samsp.batch.segment_file import Outcome
+    from napari_samsp.batch.segment_file import Job, Outcome
 
 EXAMPLES = """
 python -m napari_samsp.predict images --output masks
@@ -115,7 +115,8 @@ def parser() -> Parser:
     made.add_argument(
         "--overwrite",
         action="store_true",
-        help="segment again what is done already",
+        help="segment again what is done already, and replace label files that are "
+        "not from an earlier call; an input is never replaced",
     )
     where = made.add_mutually_exclusive_group()
     where.add_argument(
@@ -150,85 +151,12 @@ def _channels(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def find_images(
-    inputs: list[str], output: Path, recursive: bool = False
-) -> dict[str, Path]:
-    """The images that the arguments name.
-
-    Parameters
-    ----------
-    inputs : list of str
-        Files, folders, and patterns as `glob.glob` takes them.
-    output : Path
-        The output folder; what is in it is no input.
-    recursive : bool
-        Look into folders in folders.
-
-    Returns
-    -------
-    dict
-        Output name, with the folders of a recursive search, to file, in order.
-
-    Raises
-    ------
-    InputError
-        If one is missing, a folder holds no image, or two images have one name.
-    """
-    found: dict[str, Path] = {}
-    for place in map(Path, inputs):
-        for path, name in _images_at(place, output, recursive):
-            if found.setdefault(name, path) != path:
-                raise InputError(
-                    f"{found[name]} and {path} would both become {name}.tif: use two "
-                    "output folders."
-                )
-    return found
-
-
-def _images_at(place: Path, output: Path, recursive: bool) -> list[tuple[Path, str]]:
-    if place.is_file() or is_ome_zarr(place):
-        return [(place, _name(place.name))]
-    if place.is_dir():
-        paths = list(_walk(place, recursive, output.resolve()))
-        if not paths:
-            raise InputError(
-                f"The folder {place} holds no image ({', '.join(IMAGE_SUFFIXES)} or "
-                f"ome-zarr){'' if recursive else '; look deeper with --recursive'}."
-            )
-        return [(path, _name(path.relative_to(place).as_posix())) for path in paths]
-    if glob.has_magic(str(place)):
-        matched = map(Path, sorted(glob.glob(str(place), recursive=True)))
-        paths = [path for path in matched if _is_image(path)]
-        if not paths:
-            raise InputError(f"No image matches {place}.")
-        return [(path, _name(path.name)) for path in paths]
-    raise InputError(f"There is no file or folder {place}.")
-
-
-def _walk(folder: Path, recursive: bool, output: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if _is_image(path):
-            yield path
-        elif recursive and path.is_dir() and path.resolve() != output:
-            yield from _walk(path, recursive, output)
-
-
-def _is_image(path: Path) -> bool:
-    return is_ome_zarr(path) or (
-        path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    )
-
-
-def _name(path: str) -> str:
-    return path.removesuffix(Path(path).suffix).removesuffix(".ome")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
-    images = find_images(args.input, args.output, args.recursive)
+    images = find_images(
+        args.input, args.output, args.recursive, label_files(args.output)
+    )
     check_iterations(args.iterations)
     settings, fingerprint = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -239,17 +167,25 @@ def main(argv: list[str] | None = None) -> int:
         for name, path in images.items()
         if args.overwrite or not manifest.is_done(name, path)
     }
-    jobs = [Job(path.resolve(), output / name) for name, path in todo.items()]
+    jobs, files = plan(
+        todo, images.values(), output, settings, manifest, args.overwrite
+    )
     failed: list[str] = []
     states = {name: _state(path) for name, path in todo.items()}
+    if jobs:
+        manifest.begin(files)
+    whole = False
     try:
         for outcome in _watched(jobs, settings, args):
             name = outcome.job.labels.relative_to(output).as_posix()
             manifest.add(name, outcome, states[name])
             if outcome.error:
                 failed.append(outcome.error)
+        whole = True
     finally:
-        _remove_leftovers(output, todo, args.iterations)
+        _remove_leftovers(jobs, [output / file for file in files])
+        if whole or not args.scheduler:  # a cluster may go on with what it has begun
+            manifest.end()
     if failed:
         done = len(images) - len(failed)
         rest = f" ({done} of {len(images)} images are done)" if len(images) > 1 else ""
@@ -357,15 +293,15 @@ def _state(path: Path) -> State | None:
         return None
 
 
-def _remove_leftovers(output: Path, todo: dict[str, Path], iterations: int) -> None:
+def _remove_leftovers(jobs: list[Job], files: list[Path]) -> None:
     """Remove what workers that were ended had begun to write."""
-    for name in todo:
-        place = output / name
-        names = [place.name, *(f"{place.name}.iter{t}" for t in range(iterations))]
-        endings = ("tif", "ome.zarr", "labels")
-        remove_leftovers(
-            place.parent, tuple(f"{n}.{e}" for n in names for e in endings)
-        )
+    collected = [job.labels.with_name(f"{job.labels.name}.labels") for job in jobs]
+    names: dict[Path, list[str]] = {}
+    for file in [*files, *collected]:
+        names.setdefault(file.parent, []).append(file.name)
+    for folder in names:
+        if folder.is_dir():
+            remove_leftovers(folder, tuple(names[folder]))
 
 
 if __name__ == "__main__":

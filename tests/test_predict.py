@@ -151,6 +151,30 @@ def test_settings_that_make_no_sense(segmenter, nuclei):
         Segmenter(device="tpu9")
 
 
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        *({"tile": tile} for tile in (1, 7, True, None, [64, 64], 64.0, "64", (1, 7))),
+        *({"iterations": count} for count in ("3", 2.5, None, True, [1])),
+        *({"prompt": prompt} for prompt in (7, ["box"], "")),
+        *({"channel_axis": axis} for axis in ("0", 1.0, True, (0,))),
+    ],
+)
+def test_settings_of_another_type_get_a_sentence(segmenter, nuclei, kwargs):
+    image = np.stack([nuclei[0]] * 3, axis=-1)
+    with pytest.raises(InputError):
+        segmenter.segment(image, **{"iterations": 1} | kwargs)
+
+
+def test_whole_numbers_of_numpy_are_numbers(segmenter, nuclei):
+    image = np.stack([nuclei[0]] * 3)
+    one, other = (
+        segmenter.segment(image, kind(1), channel_axis=kind(0), tile=kind(70))
+        for kind in (int, np.int64)
+    )
+    assert np.array_equal(one[0].labels, other[0].labels)
+
+
 def test_the_command_writes_labels_of_every_iteration(tmp_path, nuclei):
     folder = tmp_path / "my images"
     folder.mkdir()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.atomic_files import sync_folder
+from napari_samsp.core.atomic_files import sync_folder, write_atomically
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import is_ome_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from napari_samsp.batch.segment_file import Outcome
 
 MANIFEST_FILE = "manifest.jsonl"
+_BEGUN_FILE = ".manifest.begun"
+_LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr)")
+"""What follows an image's name in the names of its labels."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Manifest:
     A line that a crash cut short is left out when the list is read, and its image is
     done again. One call at a time writes it.
 
+    It also tells which files are this command's own and may be replaced: those that it
+    lists, unless somebody changed them since, and those that a call had begun when it
+    was killed.
+
     Parameters
     ----------
     folder : Path
@@ -74,7 +83,11 @@ class Manifest:
         self._folder, self._settings = folder, dict(settings)
         self._path = folder / MANIFEST_FILE
         text = _text(self._path)
-        self._lines = _lines(text)
+        self._lines: dict[str, dict[str, Any]] = {}
+        self._written: dict[str, State | None] = {}
+        for line in _lines(text):
+            self._note(line)
+        self._begun = _read_begun(folder)
         self._needs_newline = bool(text) and not text.endswith("\n")
 
     def is_done(self, name: str, image: Path) -> bool:
@@ -94,15 +107,61 @@ class Manifest:
             state = State.of(image)
         except OSError:
             return False
-        files = line.get("files")
+        files = _labels(line)
         return (
             line.get("image") == str(image.resolve())
             and line.get("bytes") == state.bytes
             and line.get("modified") == state.modified
             and line.get("settings") == self._settings
-            and isinstance(files, list)
-            and all((self._folder / str(file)).exists() for file in files)
+            and bool(files)
+            and files == line["files"]
+            and all(_has_content(self._folder / file) for file in files)
         )
+
+    def may_replace(self, file: str) -> bool:
+        """Whether a file in the output folder is this command's own, or not there.
+
+        Parameters
+        ----------
+        file : str
+            Relative to the folder, with ``/``.
+
+        Returns
+        -------
+        bool
+            False for what others made, and for labels that were changed after they
+            were written, such as by a correction.
+        """
+        path = self._folder / file
+        if not os.path.lexists(path) or file in self._begun:
+            return True
+        if file not in self._written:
+            return False
+        return (
+            self._written[file] is None  # listed by an earlier version
+            or self._is_as_listed(file)
+            or not _has_content(path)
+        )
+
+    def begin(self, files: Iterable[str]) -> None:
+        """Note what is about to be written, so that a crash leaves no stranger's files.
+
+        Parameters
+        ----------
+        files : iterable of str
+            Relative to the folder, with ``/``; each may be replaced.
+        """
+        self._begun |= set(files)
+        text = json.dumps(sorted(self._begun))
+        write_atomically(self._folder / _BEGUN_FILE, text.encode())
+
+    def end(self) -> None:
+        """Forget what was begun, if all that was written is listed by now."""
+        if all(
+            self._is_as_listed(file) or not os.path.lexists(self._folder / file)
+            for file in self._begun
+        ):
+            (self._folder / _BEGUN_FILE).unlink(missing_ok=True)
 
     def add(self, name: str, outcome: Outcome, state: State | None) -> None:
         """Append what became of an image; it is on the disk when this returns.
@@ -116,20 +175,20 @@ class Manifest:
         state : State or None
             Of the image before it was read; None if it was gone.
         """
+        files = outcome.files
         line = {
             "name": name,
             "status": "failed" if outcome.error else "done",
             "image": str(outcome.job.image.resolve()),
             "bytes": state.bytes if state else None,
             "modified": state.modified if state else None,
-            "files": [
-                file.relative_to(self._folder).as_posix() for file in outcome.files
-            ],
+            "files": [file.relative_to(self._folder).as_posix() for file in files],
+            "written": [list(astuple(State.of(file))) for file in files],
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
             "settings": self._settings,
         }
-        text = json.dumps(line, ensure_ascii=False) + "\n"
+        text = _as_text(line)
         fresh = not self._path.exists()
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write("\n" + text if self._needs_newline else text)
@@ -138,7 +197,23 @@ class Manifest:
         if fresh:
             sync_folder(self._folder)
         self._needs_newline = False
-        self._lines[name] = line
+        self._note(line)
+
+    def _is_as_listed(self, file: str) -> bool:
+        try:
+            return self._written.get(file) == State.of(self._folder / file)
+        except OSError:
+            return False
+
+    def _note(self, line: dict[str, Any]) -> None:
+        self._lines[str(line["name"])] = line
+        states = line.get("written")
+        files = _labels(line)
+        if not isinstance(states, list) or len(states) != len(files):
+            states = [None] * len(files)  # as earlier versions wrote it
+        for file, state in zip(files, states, strict=True):
+            pair = isinstance(state, list) and len(state) == 2
+            self._written[file] = State(*state) if pair else None
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
@@ -159,11 +234,30 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     InputError
         If it cannot be read.
     """
-    return list(_lines(_text(folder / MANIFEST_FILE)).values())
+    lines = _lines(_text(folder / MANIFEST_FILE))
+    return list({str(line["name"]): line for line in lines}.values())
+
+
+def label_files(folder: Path) -> set[Path]:
+    """The labels that the manifest of a folder lists, as absolute paths.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder, which need not exist.
+    """
+    return {
+        folder.resolve() / file
+        for line in _lines(_text(folder / MANIFEST_FILE))
+        for file in _labels(line)
+    }
 
 
 def _text(path: Path) -> str:
     try:
+        if os.path.lexists(path) and not path.is_file():
+            # A pipe, a device or a broken link would block or swallow what is written.
+            raise InputError(f"{path} is no plain file: remove it, or choose another.")
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
@@ -171,14 +265,54 @@ def _text(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error}.") from error
 
 
-def _lines(text: str) -> dict[str, dict[str, Any]]:
-    """By name, the last line of each."""
-    found = {}
-    for line in text.splitlines():
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    # Not splitlines, which also splits at characters that a name may hold.
+    for line in text.split("\n"):
         try:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(content, dict) and "name" in content:
-            found[str(content["name"])] = content
-    return found
+            yield content
+
+
+def _as_text(line: dict[str, Any]) -> str:
+    """A line of JSON, readable as far as its names are Unicode."""
+    text = json.dumps(line, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file's name that is not UTF-8
+        text = json.dumps(line)
+    return text + "\n"
+
+
+def _labels(line: Mapping[str, Any]) -> list[str]:
+    """The files of a line that can be its image's labels; anyone may have edited it."""
+    files = line.get("files")
+    name = str(line["name"])
+    inside = not Path(name).anchor and ".." not in name.split("/")
+    if not (inside and isinstance(files, list)):
+        return []
+    return [
+        file
+        for file in files
+        if isinstance(file, str)
+        and file.startswith(name)
+        and _LABELS.fullmatch(file.removeprefix(name))
+    ]
+
+
+def _read_begun(folder: Path) -> set[str]:
+    path = folder / _BEGUN_FILE
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError):
+        return set()
+    return {str(file) for file in content} if isinstance(content, list) else set()
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return is_ome_zarr(path) if path.is_dir() else path.stat().st_size > 0
+    except OSError:
+        return False

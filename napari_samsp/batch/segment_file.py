@@ -22,7 +22,7 @@ from napari_samsp.core.errors import (
 )
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
-from napari_samsp.core.stored_image import StoredImage, is_large, open_image
+from napari_samsp.core.stored_image import is_large, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,10 +78,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """An image file, and the path of its labels without their ending."""
+    """An image file and its labels.
+
+    Attributes
+    ----------
+    image : Path
+        The file.
+    labels : Path
+        Without their ending.
+    spared : tuple of Path
+        Files beside the labels that must not be replaced.
+    """
 
     image: Path
     labels: Path
+    spared: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,9 +210,16 @@ def _segment(
                 "slices are segmented one by one."
             )
         last = settings.iterations - 1
-        written = {job.labels.name: last}
+        names = {job.labels.name: last}
         if settings.all_iterations:
-            written |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
+            names |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
+        ending = _ending(job, settings, large)
+        written = {job.labels.with_name(f"{n}{ending}"): t for n, t in names.items()}
+        if spared := [path for path in written if path in job.spared]:
+            raise InputError(
+                f"{spared[0]} would be replaced, and earlier calls of this command did "
+                "not write it: use another --output, or add --overwrite."
+            )
         job.labels.parent.mkdir(parents=True, exist_ok=True)
         arrays = {
             t: stack.enter_context(
@@ -238,11 +256,10 @@ def _segment(
                     if (out := outs[step.iteration]) is not None:
                         out[...] = step.labels
         # The last iteration's at the end: where they are, all are.
-        files = [
-            _write(job.labels.with_name(name), arrays[t], image, job, settings, large)
-            for name, t in reversed(written.items())
-        ]
-    return tuple(reversed(files))
+        write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
+        for path, t in reversed(written.items()):
+            write(path, arrays[t], image.labels_axes, image.voxels)
+    return tuple(written)
 
 
 class _Plane:
@@ -266,24 +283,11 @@ class _Plane:
         return (*self._index, *(window if isinstance(window, tuple) else (window,)))
 
 
-def _write(
-    place: Path,
-    labels: Any,
-    image: StoredImage,
-    job: Job,
-    settings: Settings,
-    large: bool,
-) -> Path:
+def _ending(job: Job, settings: Settings, large: bool) -> str:
     kind = settings.output_format
-    if kind == "auto":
-        kind = "ome-zarr" if large and is_ome_zarr(job.image) else "tif"
-    if kind == "ome-zarr":
-        path = place.with_name(f"{place.name}.ome.zarr")
-        write_ome_zarr(path, labels, image.labels_axes, image.voxels)
-    else:
-        path = place.with_name(f"{place.name}.tif")
-        write_tiff(path, labels, image.labels_axes, image.voxels)
-    return path
+    if kind == "ome-zarr" or (kind == "auto" and large and is_ome_zarr(job.image)):
+        return ".ome.zarr"
+    return ".tif"
 
 
 def _part(

@@ -5,17 +5,26 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import threading
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.segment_file import Job, Outcome, Settings, load, segment_file
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Executor
 
 AHEAD = 4
 """Files that wait for each worker, so that none waits for us."""
@@ -95,19 +104,9 @@ def in_processes(
             initializer=_begin,
         )
     ) as pool:
-        waiting = iter(jobs)
-        running = {
-            pool.submit(segment_file, job, settings)
-            for job, _ in zip(waiting, range(AHEAD * workers), strict=False)
-        }
+        work = partial(segment_file, settings=settings)
         try:
-            while running:
-                ready, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ready:
-                    yield future.result()
-                    for job in waiting:
-                        running.add(pool.submit(segment_file, job, settings))
-                        break
+            yield from _as_ready(pool, work, jobs, AHEAD * workers)
         except BrokenProcessPool as error:
             raise InputError(
                 "A worker died, perhaps for lack of memory: use fewer --workers. What "
@@ -140,6 +139,7 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
     """
     try:
         from distributed import Client, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
     except ImportError as error:
         raise InputError(
             'A cluster needs dask.distributed: pip install "napari-samsp[cluster]".'
@@ -164,8 +164,28 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
                 "Workers of the cluster died again and again, perhaps for lack of "
                 "memory. What is done stays done."
             ) from error
+        except (CancelledError, CommClosedError) as error:
+            raise InputError(
+                f"The cluster at {address} went away; start it again. What is done "
+                "stays done."
+            ) from error
         finally:
-            client.cancel(futures, force=True)
+            with suppress(CancelledError, CommClosedError):
+                client.cancel(futures, force=True)
+
+
+def _as_ready(
+    pool: Executor, work: Callable[[Job], Outcome], jobs: Iterable[Job], ahead: int
+) -> Generator[Outcome]:
+    """Yield the outcome of every job once, with at most ``ahead`` jobs submitted."""
+    waiting = iter(jobs)
+    # islice, not zip: zip would draw one job more than it hands out.
+    running = {pool.submit(work, job) for job in islice(waiting, ahead)}
+    while running:
+        ready, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in ready:
+            yield future.result()
+            running |= {pool.submit(work, job) for job in islice(waiting, 1)}
 
 
 def _on_worker(job: Job, settings: Settings) -> Outcome:
@@ -177,6 +197,15 @@ def _on_worker(job: Job, settings: Settings) -> Outcome:
 def _begin() -> None:
     # Ctrl-C reaches all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers, which would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

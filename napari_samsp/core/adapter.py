@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from napari_samsp.core.adapter_card import (
+    CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
     AdapterCard,
@@ -30,7 +30,7 @@ from napari_samsp.core.adapter_card import (
     read_card,
     write_card,
 )
-from napari_samsp.core.atomic_files import replace_folder, sync_tree
+from napari_samsp.core.atomic_files import folder_beside, replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
@@ -125,15 +125,18 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         Its sidecar.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    fresh = folder_beside(folder)
     try:
-        os.chmod(fresh, 0o755)
         # "auto" would look the base model up on a hub.
         with _system_errors(folder):
             model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
         # In place of PEFT's own, which knows none of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
+        # safetensors writes for the user alone, whatever the umask says.
+        mode = (fresh / CARD_FILE).stat().st_mode & 0o777
+        for path in fresh.iterdir():
+            path.chmod(mode)
         sync_tree(fresh)
         replace_folder(fresh, folder)
     except BaseException:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import glob
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HERE = -100  # AT_FDCWD: relative paths are those of the process
 _EXCHANGE = 2  # RENAME_EXCHANGE
+_UNFINISHED = ".samsp-part"
+"""Ends the hidden names of what is being written, so that it is told from the hidden
+files of others, such as an editor's."""
+_NAME_BYTES = 100
+"""Of a file's name in a hidden one; file systems take 255 in all."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -56,22 +60,45 @@ def written_beside(path: Path) -> Iterator[Path]:
     OSError
         As `write_atomically`.
     """
+    place = _unfinished(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        os.close(handle)
+        # Made with the permissions that the user's umask gives.
+        os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
         try:
-            yield Path(name)
-            with Path(name).open("rb+") as stream:
+            yield place
+            with place.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            os.replace(place, path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
     except OSError as error:
         # A full disk does not say for which file, and others name the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def folder_beside(path: Path) -> Path:
+    """Make a hidden folder, to be filled and to take the place of another.
+
+    Parameters
+    ----------
+    path : Path
+        What it may become, see `replace_folder`; the folder that this is in must exist.
+
+    Returns
+    -------
+    Path
+        Empty; `remove_leftovers` knows it.
+
+    Raises
+    ------
+    OSError
+        As the file system says.
+    """
+    place = _unfinished(path)
+    place.mkdir()
+    return place
 
 
 def sync_folder(folder: Path) -> None:
@@ -159,27 +186,39 @@ def recover_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what writes left behind that were killed.
+    """Remove what writes left behind that were killed, and nothing else.
 
     Only for the one process that writes there.
 
     Parameters
     ----------
     folder : Path
-        Where.
+        Where; it exists.
     names : tuple of str
         The files and folders that are written there.
     """
-    for name in names:
-        for leftover in folder.glob(f".{glob.escape(name)}.*"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+    ours = {_hidden(name) for name in names}
+    for path in folder.iterdir():
+        begins = path.name.removesuffix(_UNFINISHED).rpartition(".")[0] + "."
+        if begins not in ours or not path.name.endswith(_UNFINISHED):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    return folder.with_name(f"{_hidden(folder.name)}old{_UNFINISHED}")
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{_hidden(path.name)}{secrets.token_hex(6)}{_UNFINISHED}")
+
+
+def _hidden(name: str) -> str:
+    """How hidden names for a file begin; whole characters, whatever their bytes."""
+    return f".{os.fsencode(name)[:_NAME_BYTES].decode('utf-8', 'ignore')}."
 
 
 def _exchange(one: Path, other: Path) -> bool:

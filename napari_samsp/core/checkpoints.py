@@ -33,6 +33,8 @@ _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
 _LANDMARK = "image_encoder.pos_embed"
 """A tensor that every SAM has; what precedes its name is the prefix of all."""
 _BUFFERS = ("pixel_mean", "pixel_std")
+_PICKLE_BYTES = 10_000_000
+"""How much of a refused file is looked at, to say what it is."""
 _SECOND_DECODER = "decoder_state"
 """Where micro-sam's training keeps the decoder of its other segmentation mode."""
 # Its exports may carry that decoder too.
@@ -150,13 +152,30 @@ def _read(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise _broken(path) from error
+        remedy = "save its state dict alone with torch.save or safetensors"
+        if _is_from_micro_sam(path):
+            remedy = (
+                "it is a checkpoint of micro-sam's training, so export it with "
+                "micro_sam.util.export_custom_sam_model first"
+            )
         raise InputError(
             f"{path} holds Python objects besides tensors and was not loaded, because "
-            "that could run code; save its state dict alone with torch.save or "
-            "safetensors."
+            f"that could run code; {remedy}."
         ) from error
     except Exception as error:  # a broken file can fail anywhere in its reader
         raise _broken(path) from error
+
+
+def _is_from_micro_sam(path: Path) -> bool:
+    """Whether a refused file has the keys that micro-sam's trainer writes."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            (name,) = (n for n in file.namelist() if n.endswith("/data.pkl"))
+            with file.open(name) as stream:
+                start = stream.read(_PICKLE_BYTES)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
+    return all(key in start for key in (b"model_state", b"optimizer_state", b"init"))
 
 
 def _broken(path: Path) -> InputError:

@@ -4,14 +4,18 @@ A change is prepared in a folder of its own, ``.stage.*``. One rename to ``.chan
 makes it valid; then its files are moved to their places. What a crash leaves before the
 rename is thrown away, and what it leaves after it is finished by whoever comes next. A
 lock, which the system takes from a process that dies, keeps two programs apart.
+
+A folder from elsewhere may bring a change with it that asks for anything. So a change
+is finished only in the place where it was prepared, and its paths never pass a link.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +75,16 @@ class Change:
         self._moves.append((place, target))
 
     def seal(self) -> None:
-        """Put all of it on the disk."""
-        write_atomically(self._stage / _MOVES, json.dumps(self._moves).encode())
+        """Put all of it on the disk.
+
+        Raises
+        ------
+        InputError
+            If one of its paths leads through a link.
+        """
+        _check_paths(self._stage.parent, self._stage, self._moves)
+        content = {"id": _id(self._stage), "moves": self._moves}
+        write_atomically(self._stage / _MOVES, json.dumps(content).encode())
 
 
 @contextmanager
@@ -92,7 +104,8 @@ def changing(folder: Path) -> Iterator[Change]:
     Raises
     ------
     InputError
-        If another program does not let go of the folder.
+        If another program does not let go of the folder, or a path in it leads through
+        a link.
     OSError
         If the disk refuses; the files are as before, or the change is valid and the
         next one finishes it.
@@ -102,7 +115,8 @@ def changing(folder: Path) -> Iterator[Change]:
         _finish(folder)
         for leftover in folder.glob(f"{_STAGE}*"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        stage = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGE))
+        stage = folder / f"{_STAGE}{secrets.token_hex(6)}"
+        stage.mkdir()
         try:
             change = Change(stage)
             yield change
@@ -152,9 +166,7 @@ def unchanging(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    # One object a file, so that a thread may lock within its own lock. Whoever may
-    # write into the folder, such as a team's, may lock it.
-    lock = FileLock(folder / _LOCK, PATIENCE_S, mode=0o666, is_singleton=True)
+    lock = lock_of(folder, PATIENCE_S)
     try:
         lock.acquire()
     except Timeout as error:
@@ -168,37 +180,110 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def lock_of(folder: Path, patience: float) -> FileLock:
+    """The lock of a folder, which all use who write there.
+
+    Parameters
+    ----------
+    folder : Path
+        It exists. Whoever may write into it, such as a team, may lock it.
+    patience : float
+        How many seconds to wait for whoever holds it.
+
+    Returns
+    -------
+    FileLock
+        One object a folder, so that a thread may lock within its own lock.
+
+    Raises
+    ------
+    InputError
+        If the lock is a link, which would empty the file that it leads to.
+    """
+    path = folder / _LOCK
+    if path.is_symlink():
+        raise InputError(f"{path} is a link: remove it, it is none of ours.")
+    mode = folder.stat().st_mode & 0o666
+    return FileLock(path, patience, mode=mode, is_singleton=True)
+
+
 def _finish(folder: Path) -> None:
     """Take the steps of a valid change that were not taken yet."""
     valid = folder / _VALID
-    if not valid.is_dir():
+    if not os.path.lexists(valid):
         return
     touched = {folder}
-    if (valid / _MOVES).is_file():  # gone only when all else is done
-        for place, target in _moves(valid):
+    if os.path.lexists(valid / _MOVES):  # gone only when all else is done
+        moves = _moves(folder, valid)
+        for place, target in moves:
             if (folder / place).exists():
                 touched |= _move(folder / place, folder / target)
-        for path in sorted((valid / _NEW).rglob("*")):
-            if path.is_file():
-                touched |= _move(path, folder / path.relative_to(valid / _NEW))
+        for place in _new_files(valid):
+            touched |= _move(valid / _NEW / place, folder / place)
         for changed in touched:
             sync_folder(changed)
+    elif _is_link(valid) or not valid.is_dir():
+        raise InputError(f"{valid} is no change of ours: remove it.")
     shutil.rmtree(valid)
 
 
-def _moves(valid: Path) -> list[tuple[str, str]]:
-    """The moves of a valid change; a folder from elsewhere may ask for anything."""
+def _moves(folder: Path, valid: Path) -> list[tuple[str, str]]:
+    """The moves of a change, if it was prepared here and stays within the folder."""
     try:
-        moves = json.loads((valid / _MOVES).read_text(encoding="utf-8"))
-        paths = [Path(path) for place, target in moves for path in (place, target)]
-        if any(path.anchor or ".." in path.parts for path in paths):
-            raise ValueError("it names what lies elsewhere")
-    except (ValueError, TypeError) as error:
+        if _is_link(valid) or _is_link(valid / _MOVES):
+            raise ValueError("it is a link")
+        content = json.loads((valid / _MOVES).read_text(encoding="utf-8"))
+        if content["id"] != _id(valid):
+            raise ValueError("it was prepared in another place")
+        moves = [(str(place), str(target)) for place, target in content["moves"]]
+        _check_paths(folder, valid, moves)
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = str(error).removesuffix(".") or type(error).__name__
         raise InputError(
-            f"The last change of {valid.parent} cannot be finished ({error}): if you "
-            f"do not know where the folder comes from, remove {valid}."
+            f"The change {valid} that came with the folder is not finished ({reason}): "
+            "remove it, then look at the samples that it was to change."
         ) from error
-    return [(place, target) for place, target in moves]
+    return moves
+
+
+def _check_paths(folder: Path, stage: Path, moves: list[tuple[str, str]]) -> None:
+    """Raise `InputError` unless a change stays in its folder, whatever its links."""
+    paths = [path for move in moves for path in move] + _new_files(stage)
+    for path in map(Path, paths):
+        hidden = any(part.startswith(".") for part in path.parts)
+        if path.anchor or not path.parts or hidden:
+            raise InputError(f"{path} is no place in {folder}")
+        for parent in [folder / parent for parent in path.parents][:-1]:
+            if _is_link(parent):
+                raise InputError(
+                    f"{parent} is a link, and changes do not pass links: put a real "
+                    "folder in its place."
+                )
+
+
+def _new_files(stage: Path) -> list[str]:
+    """The files that are to come, relative to the folder, in order."""
+    top = stage / _NEW
+    found = []
+    for place, folders, names in os.walk(top):
+        for name in [*folders, *names]:
+            if _is_link(Path(place, name)):
+                raise InputError(f"{Path(place, name)} is a link")
+        found += [Path(place, name).relative_to(top).as_posix() for name in names]
+    if _is_link(top):
+        raise InputError(f"{top} is a link")
+    return sorted(found)
+
+
+def _is_link(path: Path) -> bool:
+    if sys.version_info >= (3, 12) and path.is_junction():  # Windows' own kind
+        return True
+    return path.is_symlink()
+
+
+def _id(stage: Path) -> int:
+    """What a folder keeps when it is renamed, and a copy of it has not."""
+    return stage.stat().st_ino
 
 
 def _move(path: Path, target: Path) -> set[Path]:

@@ -136,7 +136,12 @@ def to_rgb8(
     Raises
     ------
     InputError
-        If the image is empty, constant, not finite, not real, or of another shape.
+        If the image is empty, constant, not finite, not real, too narrow, or of other
+        shape.
     """
-    picture = Picture(np.asarray(image), channel_axis, scaling or Scaling())
+    try:
+        array = np.asarray(image)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The image is no array of numbers: {error}.") from error
+    picture = Picture(array, channel_axis, scaling or Scaling())
     return picture[:, :]

@@ -13,6 +13,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.metrics import iou
 from napari_samsp.core.mosaic import Mosaic
 from napari_samsp.core.progress import Progress
+from napari_samsp.core.prompt_kind import is_whole
 from napari_samsp.core.tile_run import (
     EMBEDDINGS_BYTES,
     Encoder,
@@ -238,22 +239,25 @@ def field_of_view(
     InputError
         If ``tile`` is something else.
     """
-    if tile == "off":
+    named = tile if isinstance(tile, str) else ""
+    if named == "off":
         return None
-    if tile == "on":
+    if named == "on":
         return embed.size
-    if tile == "auto":
+    if named == "auto":
         # Where nothing is seen, single objects may be too small to be seen.
         unseen = embed.size if model.objects else max(shape)
         side = _first_look(model, embed, shape) or unseen
     else:
         pair = tile if isinstance(tile, tuple) else (tile, tile)
-        numbers = len(pair) == 2 and all(isinstance(side, int) for side in pair)
-        if not numbers or not 1 <= pair[0] <= pair[1]:
+        numbers = len(pair) == 2 and all(map(is_whole, pair))
+        closest = -(-embed.size // embed.patch)  # where a pixel fills a patch
+        if not numbers or not closest <= pair[0] <= pair[1]:
             raise InputError(
-                f"tile must be auto, on, off or a number of pixels, not {tile!r}."
+                f"tile must be auto, on, off or a number of pixels, at least {closest} "
+                f"with this model, not {tile!r}."
             )
-        least, most = pair
+        least, most = map(int, pair)
         seen = _first_look(model, embed, shape) if least < most else None
         side = min(max(seen, least), most) if seen else round((least * most) ** 0.5)
     return side if side * WORTH_IT <= max(shape) else None

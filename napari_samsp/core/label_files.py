@@ -7,7 +7,6 @@ from there piece by piece.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -16,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_samsp.core.atomic_files import replace_folder, sync_tree, written_beside
+from napari_samsp.core.atomic_files import (
+    folder_beside,
+    replace_folder,
+    sync_tree,
+    written_beside,
+)
 from napari_samsp.core.stored_image import is_large
 
 if TYPE_CHECKING:
@@ -55,7 +59,7 @@ def collected(shape: tuple[int, ...], folder: Path, name: str) -> Iterator[Any]:
         return
     import zarr
 
-    place = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name[:100]}."))
+    place = folder_beside(folder / name)
     try:
         yield zarr.create_array(
             str(place / "labels"), shape=shape, chunks=_chunks(shape), dtype="int32"
@@ -114,9 +118,8 @@ def write_ome_zarr(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> Non
     """
     import zarr
 
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}."))
+    fresh = folder_beside(path)
     try:
-        fresh.chmod(0o755)
         group = zarr.open_group(str(fresh), mode="w", zarr_format=2)
         scale = [voxels.scale.get(axis, 1.0) for axis in axes]
         datasets: list[dict[str, Any]] = []

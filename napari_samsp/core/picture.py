@@ -9,12 +9,17 @@ import numpy as np
 from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.errors import ConstantImageError, InputError
 from napari_samsp.core.intensities import Intensities
+from napari_samsp.core.prompt_kind import is_whole
 from napari_samsp.core.tiles import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.core.images import Scaling
+
+LONGEST = 500
+"""Sides by which an image may be longer than wide; in tiles of a narrower one there is
+next to nothing to see, and there are thousands of them."""
 
 
 class Picture:
@@ -46,7 +51,8 @@ class Picture:
     Raises
     ------
     InputError
-        If the image is empty, constant, not finite, not real, or of another shape.
+        If the image is empty, constant, not finite, not real, too narrow, or of other
+        shape.
     """
 
     def __init__(
@@ -73,6 +79,11 @@ class Picture:
         if sides[0] * sides[1] == 1:
             raise InputError(
                 "The image is a single pixel: there is nothing to segment."
+            )
+        if max(sides) > LONGEST * min(sides):
+            raise InputError(
+                f"The image is {sides[0]} x {sides[1]} pixels, more than {LONGEST} "
+                "times as long as it is wide: cut it into pieces, or check its axes."
             )
         if scaling.kind == "none" and self._dtype not in (np.uint8, np.bool_):
             raise InputError(
@@ -172,8 +183,10 @@ def _channels(
             f"The image has {len(shape)} axes (shape {shape}); "
             "give one 2D image, gray or with channels."
         )
-    if channel_axis is not None and not -3 <= channel_axis < 3:
-        raise InputError(f"The image has no axis {channel_axis}.")
+    if channel_axis is not None and not (
+        is_whole(channel_axis) and -3 <= channel_axis < 3
+    ):
+        raise InputError(f"The image has no axis {channel_axis!r}.")
     most = 4 if channel_axis is None else 3
     axis = 2 if channel_axis is None else channel_axis % 3
     if not 1 <= shape[axis] <= most:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from napari_samsp.core.errors import InputError
 
 KINDS = ("box", "mask", "points")
@@ -11,11 +13,16 @@ MOST_ITERATIONS = 100
 
 def check_iterations(count: int) -> None:
     """Raise `InputError` unless there can be so many iterations."""
-    if not 1 <= count <= MOST_ITERATIONS:
+    if not is_whole(count) or not 1 <= count <= MOST_ITERATIONS:
         raise InputError(
             f"The number of iterations must be from 1 to {MOST_ITERATIONS}, not "
-            f"{count}."
+            f"{count!r}."
         )
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, of Python or numpy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def parse_kind(kind: str) -> frozenset[str]:
@@ -34,8 +41,10 @@ def parse_kind(kind: str) -> frozenset[str]:
     Raises
     ------
     InputError
-        If a name is unknown.
+        If a name is unknown, or it is no text.
     """
+    if not isinstance(kind, str):
+        raise InputError(f"The prompt must be a name such as box+mask, not {kind!r}.")
     names = frozenset(part.strip() for part in kind.split("+"))
     if unknown := names - set(KINDS):
         raise InputError(

@@ -376,11 +376,13 @@ class Segmenter:
     ) -> tuple[SelfPrompting, Tiling]:
         """The model for these settings, and how much it sees at once."""
         check_iterations(iterations)
-        parse_kind(prompt or self.kind)
+        prompt = self.kind if prompt is None else prompt
+        parse_kind(prompt)
         if (
-            tile == "auto"
+            isinstance(tile, str)
+            and tile == "auto"
             and self.card is not None
             and self.card.field_of_view is not None
         ):
             tile = self.card.field_of_view
-        return SelfPrompting(self.sam, prompt or self.kind, objects), tile
+        return SelfPrompting(self.sam, prompt, objects), tile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from napari_samsp.core.image_files import (
     read_labels,
     tiff_bytes,
 )
+from napari_samsp.core.sample_list import changed_list, read_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ class TrainingSet:
             images = self._files("images", IMAGE_SUFFIXES)
             masks = self._files("masks", MASK_SUFFIXES)
             predictions = self._files("predictions", MASK_SUFFIXES)
-            lines = self._lines()
+            lines = read_list(self._list)
         return [
             Sample(
                 name,
@@ -245,7 +246,7 @@ class TrainingSet:
                 change.write(f"{folder}/{name}.tif", content)
             time = datetime.now(UTC).isoformat(timespec="seconds")
             line = {"name": name, **info, "time": time}
-            change.write(LIST, _as_lines(self._lines() | {name: line}))
+            change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
 
     def remove(self, name: str) -> Sample:
@@ -276,12 +277,13 @@ class TrainingSet:
                 kind: self._move(path, f"{REMOVED}/{path.parent.name}", target, change)
                 for kind, path in sample.files.items()
             }
-            lines = self._lines()
-            info = lines.pop(name, {})
-            change.write(LIST, _as_lines(lines))
+            info = read_list(self._list).get(name, {})
+            change.write(LIST, changed_list(self._list, {name: None}))
             if info:
-                kept = self._removed._lines() | {target: info | {"name": target}}
-                change.write(f"{REMOVED}/{LIST}", _as_lines(kept))
+                kept = changed_list(
+                    self._removed._list, {target: info | {"name": target}}
+                )
+                change.write(f"{REMOVED}/{LIST}", kept)
         return Sample(name, **moved, info=info)
 
     def put_back(self, removed: Sample) -> Sample:
@@ -311,21 +313,24 @@ class TrainingSet:
             for path in removed.files.values():
                 self._move(path, path.parent.name, name, change)
             if removed.info:
-                kept = self._removed._lines()
-                kept.pop(removed.mask.stem, None)
-                change.write(f"{REMOVED}/{LIST}", _as_lines(kept))
+                kept = changed_list(self._removed._list, {removed.mask.stem: None})
+                change.write(f"{REMOVED}/{LIST}", kept)
                 line = removed.info | {"name": name}
-                change.write(LIST, _as_lines(self._lines() | {name: line}))
+                change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
 
     def fingerprint(self) -> str:
         """SHA-256 over the samples' names and the content of their files."""
         digest = hashlib.sha256()
         for sample in self.samples():
-            digest.update(sample.name.encode())
+            digest.update(os.fsencode(sample.name))
             for path in (sample.image, sample.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
+
+    @property
+    def _list(self) -> Path:
+        return self.folder / LIST
 
     @property
     def _removed(self) -> TrainingSet:
@@ -378,25 +383,6 @@ class TrainingSet:
             return old is not None and np.array_equal(read_image(old), image)
         except InputError:
             return False
-
-    def _lines(self) -> dict[str, dict[str, Any]]:
-        path = self.folder / LIST
-        lines: dict[str, dict[str, Any]] = {}
-        try:
-            content = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return lines  # a set made by hand
-        for text in content.split("\n"):
-            try:
-                line = json.loads(text)
-                lines[str(line["name"])] = line
-            except (ValueError, TypeError, KeyError, RecursionError):
-                continue  # a broken note must not hide the images themselves
-        return lines
-
-
-def _as_lines(lines: dict[str, dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(line) + "\n" for line in lines.values()).encode()
 
 
 def _safe_name(wished: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from napari_samsp.core.adapter import save_adapter
 from napari_samsp.core.adapter_card import AdapterCard
 from napari_samsp.core.chunked_attention import fast_products
+from napari_samsp.core.errors import InputError
 from napari_samsp.core.memory import freed_memory_given_back
 from napari_samsp.train.augment import View
 from napari_samsp.train.events import (
@@ -72,7 +74,8 @@ def train(
     Raises
     ------
     InputError
-        If the training set, the model or a setting cannot be used.
+        If the training set, the model, a setting or what is to be resumed cannot be
+        used, or the loss grows beyond all bounds.
     """
     parts = set_up(training_set, output, config, resume, report)
     return _Run(parts, resume, stop_requested).go()
@@ -160,6 +163,7 @@ class _Run:
             better=progress.kept.is_better_than(progress.before),
         )
         if self.main:
+            self.folder.check_adapter()
             self.folder.write_report(finished)
             self.report(finished)
         self.parts.accelerator.end_training()
@@ -194,6 +198,12 @@ class _Run:
             self.parts.optimizer.step()
             self.parts.average.update()
             losses.append(float(self.processes.total(loss)))
+            if not math.isfinite(losses[-1]):
+                raise InputError(
+                    f"Training diverged in epoch {epoch} (the loss is {losses[-1]}): "
+                    "train into a new output folder with a lower --rate and "
+                    "--decoder-rate."
+                )
             left = clock.left(part + 1 / steps)
             self.report(Stepped(epoch, step, steps, losses[-1], left))
             stop, time_up = self.processes.told(self.stop_requested(), clock.is_up())
@@ -265,9 +275,18 @@ class _Run:
         if stored is None:
             return None
         progress, tensors = stored
-        set_peft_model_state_dict(self.parts.peft, tensors["adapter"])
-        self.parts.average.restore(**tensors["average"])
-        self.parts.optimizer.load_state_dict(tensors["optimizer"])
+        try:
+            adapter = tensors["adapter"]
+            own = get_peft_model_state_dict(
+                self.parts.peft, save_embedding_layers=False
+            )
+            if adapter.keys() != own.keys():
+                raise ValueError("it is another model's")
+            set_peft_model_state_dict(self.parts.peft, adapter)
+            self.parts.average.restore(**tensors["average"])
+            self.parts.optimizer.load_state_dict(tensors["optimizer"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise self.folder.broken() from error
         return progress
 
     def _judge(self) -> Judgement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass
@@ -10,20 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
+from filelock import Timeout
+from safetensors.torch import load_file
 
+from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.core.atomic_files import (
     recover_folder,
     remove_leftovers,
     write_atomically,
 )
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.folder_changes import lock_of
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.train.judge import Judgement
 
 if TYPE_CHECKING:
     from napari_samsp.train.config import TrainConfig
+
+
+_CHECKSUM_BYTES = len("\nsha256:") + 64
+
+
+def _checksum(data: bytes) -> bytes:
+    return f"\nsha256:{hashlib.sha256(data).hexdigest()}".encode()
 
 
 @dataclass
@@ -140,7 +151,7 @@ class RunFolder:
 
     def _lock(self) -> None:
         # The system lets go of it when the process ends, however that ends.
-        self._held = FileLock(self.folder / ".lock", timeout=0, is_singleton=True)
+        self._held = lock_of(self.folder, 0)
         try:
             self._held.acquire()
         except Timeout as error:
@@ -172,7 +183,9 @@ class RunFolder:
         """
         buffer = io.BytesIO()
         torch.save({"progress": asdict(progress), **tensors}, buffer)
-        write_atomically(self._state, buffer.getvalue())
+        data = buffer.getvalue()
+        # At the end, where torch.load does not mind it.
+        write_atomically(self._state, data + _checksum(data))
 
     def load_progress(self) -> tuple[Progress, dict[str, Any]] | None:
         """Read what `save_progress` stored, or None for a run that has none.
@@ -180,21 +193,52 @@ class RunFolder:
         Raises
         ------
         InputError
-            If it is broken.
+            If it is broken or was changed, or the adapter that it tells of is gone.
         """
         if not self._state.is_file():
             return None
         try:
-            state = torch.load(self._state, map_location="cpu", weights_only=True)
+            content = self._state.read_bytes()
+            data, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+            if checksum != _checksum(data):
+                raise ValueError("its checksum is wrong")
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             values = state.pop("progress")
             for name in ("before", "best", "kept"):
                 if values[name] is not None:
                     figures = Figures(**values[name]["figures"])
                     values[name] = Judgement(figures, values[name]["merits"])
-            return Progress(**values), state
+            progress = Progress(**values)
         except Exception as error:  # torch raises many kinds for a broken file
+            raise self.broken() from error
+        if progress.kept is not None:
+            self.check_adapter()
+        return progress, state
+
+    def broken(self) -> InputError:
+        """What to raise if the stored state cannot be used."""
+        return InputError(
+            f"{self._state} is broken or was changed, so that the run cannot be "
+            "resumed; choose a new output folder."
+        )
+
+    def check_adapter(self) -> None:
+        """Check that the saved adapter is there and whole.
+
+        Raises
+        ------
+        InputError
+            If somebody removed, replaced or broke it.
+        """
+        try:
+            read_card(self.adapter)
+            tensors = load_file(self.adapter / WEIGHTS_FILE)
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                raise ValueError("it holds NaN or infinite values")
+        except Exception as error:  # as in load_adapter
             raise InputError(
-                f"{self._state} is broken; choose a new output folder."
+                f"{self.adapter}, the best epoch so far, is gone or broken: put it "
+                "back, or train again into a new output folder."
             ) from error
 
     def append_metrics(self, event: EpochEnded) -> None:

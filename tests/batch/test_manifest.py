@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -33,6 +34,7 @@ def test_a_line_tells_what_became_of_an_image(done):
     assert json.loads(line) == {
         "name": "a", "status": "done", "image": str(image), "bytes": 5,
         "modified": image.stat().st_mtime_ns, "files": ["a.tif"], "seconds": 1.5,
+        "written": [[6, (out / "a.tif").stat().st_mtime_ns]],
         "error": None, "settings": SETTINGS,
     }  # fmt: skip
 
@@ -96,3 +98,27 @@ def test_a_folder_changes_with_the_files_in_it(tmp_path):
     assert before.bytes == 3
     (tmp_path / "a.zarr" / "0" / "1").write_bytes(b"1")
     assert State.of(tmp_path / "a.zarr") != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"caf\xe9",
+        "line\u2028 and paragraph\u2029".encode(),
+        "\x85".encode(),
+        b"a\x0cb\nc",
+    ],
+)
+def test_a_name_of_any_bytes_is_listed_and_done(tmp_path, name):
+    """Such as one that is not UTF-8, or that other programs split lines at."""
+    image = tmp_path / os.fsdecode(name)
+    image.write_bytes(b"12345")
+    out = tmp_path / "out"
+    out.mkdir()
+    labels = out / f"{image.name}.tif"
+    labels.write_bytes(b"labels")
+    outcome = Outcome(Job(image, out / image.name), (labels,), 1.5)
+    Manifest(out, SETTINGS).add(image.name, outcome, State.of(image))
+    assert Manifest(out, SETTINGS).is_done(image.name, image)
+    assert (out / MANIFEST_FILE).read_bytes().decode().count("\n") == 1

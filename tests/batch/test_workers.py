@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_samsp.batch import workers
-from napari_samsp.batch.segment_file import Job, Settings, segment_file
+from napari_samsp.batch.segment_file import Job, Outcome, Settings, segment_file
 from napari_samsp.core import stored_image
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.segmenter import Segmenter
@@ -110,6 +115,21 @@ def check(outcomes, images, nuclei, segmenter):
     assert sorted(p.name for p in (images / "out").iterdir()) == ["one.tif"]
 
 
+@given(st.integers(0, 40), st.integers(1, 4), st.sets(st.integers(0, 39)))
+def test_no_job_is_left_out(count, threads, broken):
+    """However many there are for each worker, and whichever fail."""
+
+    def work(job):
+        return Outcome(job, (), 0.0, "broken" * (int(job.image.name) in broken))
+
+    jobs = [Job(Path(str(n)), Path("out", str(n))) for n in range(count)]
+    with ThreadPoolExecutor(threads) as pool:
+        outcomes = list(workers._as_ready(pool, work, jobs, workers.AHEAD * threads))
+    assert Counter(outcome.job for outcome in outcomes) == Counter(jobs)
+    failed = {int(one.job.image.name) for one in outcomes if one.error}
+    assert failed == broken & set(range(count))
+
+
 @pytest.fixture
 def jobs(images):
     return [Job(images / f"{n}.tif", images / "out" / n) for n in ("one", "broken")]
@@ -121,6 +141,14 @@ def test_several_processes(images, nuclei, segmenter, jobs, monkeypatch):
     check(workers.in_processes(jobs, QUICK, 2), images, nuclei, segmenter)
     with pytest.raises(InputError, match="from 1 to 2"):
         next(workers.in_processes(jobs, QUICK, 3))
+
+
+@pytest.mark.slow
+def test_more_files_than_are_handed_out_at_once(images, monkeypatch):
+    monkeypatch.setattr(workers, "AHEAD", 1)
+    jobs = [Job(images / "one.tif", images / "out" / f"{n}") for n in range(4)]
+    found = [outcome.job for outcome in workers.in_processes(jobs, QUICK, 1)]
+    assert found == jobs
 
 
 @pytest.mark.slow

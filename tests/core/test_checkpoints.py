@@ -142,6 +142,18 @@ def test_code_is_never_run(tmp_path: Path, stock, how: str) -> None:
         assert target.exists()
 
 
+def test_a_checkpoint_of_micro_sams_training_names_its_exporter(tmp_path, stock):
+    """Which holds data loaders and other objects beside the weights."""
+    content = {
+        "model_state": stock, "optimizer_state": {}, "best_metric": 0.5,
+        "init": {"train_loader": Mine(tmp_path / "ran")},
+    }  # fmt: skip
+    torch.save(content, tmp_path / "best.pt")
+    with pytest.raises(InputError, match="export_custom_sam_model"):
+        load_state_dict(tmp_path / "best.pt")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("content", [{}, [1, 2], {"state_dict": {}}, {"epoch": 3}])
 def test_no_tensors(tmp_path: Path, content) -> None:
     path = tmp_path / "empty.pth"

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,28 +133,146 @@ def test_one_waits_for_the_other_but_not_for_ever(tmp_path, monkeypatch):
         other.join()
 
 
+def pend(folder, moves=(), new=()) -> Path:
+    """A change as it waits in a set, prepared in this very place."""
+    valid = folder / ".change"
+    valid.mkdir()
+    for place in new:
+        (valid / "new" / place).parent.mkdir(parents=True, exist_ok=True)
+        (valid / "new" / place).write_text("new")
+    content = {"id": valid.stat().st_ino, "moves": moves}
+    (valid / "moves.json").write_text(json.dumps(content))
+    return valid
+
+
+def everything(folder) -> dict:
+    return {
+        path.relative_to(folder): path.is_file() and path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def given(tmp_path):
+    """A training set from somebody else, beside files that are none of its business."""
+    secret = tmp_path / "victim" / "secret.tif"
+    secret.parent.mkdir()
+    secret.write_text("mine")
+    TrainingSet(tmp_path / "set").add(*uniform(1)[:2], name="a")
+    (tmp_path / "set" / ".lock").touch()
+    return tmp_path / "set"
+
+
+def refuse(given) -> None:
+    """Neither reading nor changing the set touches anything."""
+    before = everything(given.parent)
+    for act in (TrainingSet.samples, lambda one: one.add(*uniform(2)[:2], name="b")):
+        with pytest.raises(InputError, match=r"\.change.* remove it"):
+            act(TrainingSet(given))
+        assert everything(given.parent) == before
+
+
+def test_a_change_that_was_prepared_here_is_finished(given):
+    pend(given, [["images/a.tif", "removed/images/a.tif"]], ["masks/b.tif"])
+    TrainingSet(given).samples()
+    assert (given / "removed" / "images" / "a.tif").is_file()
+    assert (given / "masks" / "b.tif").read_text() == "new"
+    assert not (given / ".change").exists()
+
+
 @pytest.mark.parametrize(
     "moves",
     [
         [["images/a.tif", "../stolen"]],
-        [["../secret", "images/a.tif"]],
-        [["{outside}", "images/a.tif"]],
+        [["../victim/secret.tif", "images/b.tif"]],
+        [["{victim}/secret.tif", "images/b.tif"]],
+        [["images/a.tif", "{victim}/a.tif"]],
+        [["images/a.tif", ".lock"]],
+        [["", "images/b.tif"]],
         [["one"]],
         {"a": 1},
         7,
     ],
 )
-def test_a_folder_from_elsewhere_moves_nothing_out_or_in(tmp_path, moves):
+def test_a_folder_from_elsewhere_moves_nothing_out_or_in(given, moves):
     """What a stranger's training set calls its last change stays within the set."""
-    secret = tmp_path / "secret"
-    secret.write_text("mine")
-    folder = tmp_path / "set"
-    TrainingSet(folder).add(*uniform(1)[:2], name="a")
-    (folder / ".change").mkdir()
-    text = json.dumps(moves).replace("{outside}", str(secret))
-    (folder / ".change" / "moves.json").write_text(text)
-    with pytest.raises(InputError, match="remove"):
-        TrainingSet(folder).samples()
+    victim = json.dumps(str(given.parent / "victim"))[1:-1]
+    pend(given, json.loads(json.dumps(moves).replace("{victim}", victim)))
+    refuse(given)
+
+
+links = pytest.mark.skipif(os.name == "nt", reason="links need a permission")
+
+
+@links
+@pytest.mark.parametrize("where", ["images", "predictions", "deep/images"])
+@pytest.mark.parametrize("what", ["write", "pull in", "push out"])
+def test_no_path_of_a_change_passes_a_link(given, where, what):
+    victim = given.parent / "victim"
+    shutil.rmtree(given / where, ignore_errors=True)
+    (given / where).parent.mkdir(exist_ok=True)
+    (given / where).symlink_to(victim, target_is_directory=True)
+    if what == "write":
+        pend(given, new=[f"{where}/secret.tif"])
+    elif what == "pull in":
+        pend(given, [[f"{where}/secret.tif", "masks/b.tif"]])
+    else:
+        pend(given, [["masks/a.tif", f"{where}/secret.tif"]])
+    refuse(given)
+
+
+@links
+@pytest.mark.parametrize(
+    "link", [".change", ".change/new", ".change/new/masks", ".change/moves.json"]
+)
+def test_no_part_of_a_change_is_a_link(given, link):
+    valid = pend(given, new=["images/b.tif", "masks/b.tif"])
+    elsewhere = given.parent / "victim" / "elsewhere"
+    (given / link).rename(elsewhere)
+    (given / link).symlink_to(elsewhere)
+    before = everything(given.parent)
+    refuse(given)
+    assert everything(given.parent) == before
+    assert valid.exists()
+
+
+def test_a_change_that_came_with_a_copy_of_the_folder_is_refused(given):
+    """However well it is made: who copies a folder did not ask for it."""
+    pend(given, new=["images/b.tif"])
+    copy = given.with_name("copy")
+    shutil.copytree(given, copy)
+    refuse(copy)
+    shutil.rmtree(copy / ".change")
+    assert [sample.name for sample in TrainingSet(copy).samples()] == ["a"]
+
+
+@links
+def test_a_lock_that_is_a_link_empties_no_file(given):
+    secret = given.parent / "victim" / "secret.tif"
+    (given / ".lock").unlink()
+    (given / ".lock").symlink_to(secret)
+    with pytest.raises(InputError, match=r"\.lock is a link"):
+        TrainingSet(given).samples()
     assert secret.read_text() == "mine"
-    assert (folder / "images" / "a.tif").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret", "set"]
+
+
+@links
+def test_corrections_are_not_kept_through_a_link(given):
+    """Which is said before anything has changed."""
+    (given / "images").rename(given.parent / "elsewhere")
+    (given / "images").symlink_to(given.parent / "elsewhere")
+    before = everything(given.parent)
+    with pytest.raises(InputError, match="images is a link"):
+        TrainingSet(given).add(*uniform(2)[:2], name="b")
+    assert everything(given.parent) == before
+    assert [sample.name for sample in TrainingSet(given).samples()] == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o777])
+def test_who_may_write_into_a_folder_may_lock_it(tmp_path, mode):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    folder.chmod(mode)
+    with changing(folder):
+        assert (folder / ".lock").stat().st_mode & 0o777 == mode & 0o666

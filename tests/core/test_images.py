@@ -68,6 +68,9 @@ bad = {
     "one axis": (RAMP[0], "1 axes"),
     "stack": (np.zeros((2, 5, 6, 7)), "4 axes"),
     "five channels": (np.zeros((8, 9, 5)), "5 channels"),
+    "a row of 100,000": (np.tile([0, 1], (1, 50_000)), "times as long as it is wide"),
+    "20 x 20,000": (np.tile([0, 1], (20, 10_000)), "20 x 20000 pixels"),
+    "ragged": ([[1, 2], [3]], "no array of numbers"),
     "objects": (np.array([[None, 1]]), "object"),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -119,6 +121,18 @@ def test_the_fingerprint_follows_the_content(tmp_path, nuclei):
     assert before == TrainingSet(tmp_path).fingerprint()
     training_set.add(image, labels > 0, name="a", replace=True)
     assert training_set.fingerprint() != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_name_that_is_not_unicode_can_be_trained_on(tmp_path, nuclei):
+    for folder, array in zip(("images", "masks"), nuclei, strict=True):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / os.fsdecode(b"caf\xe9.tif"), array)
+    training_set = TrainingSet(tmp_path)
+    assert len(training_set.check()) == 1
+    assert training_set.fingerprint()
+    training_set.add(*nuclei, name=os.fsdecode(b"caf\xe9"), source=os.fsdecode(b"\xe9"))
+    assert len(training_set.check()) == 2
 
 
 def test_a_broken_note_hides_no_sample(tmp_path, nuclei):

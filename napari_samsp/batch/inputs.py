@@ -1,0 +1,129 @@
+"""Which images the arguments of ``predict`` name, and what their labels are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+
+def find_images(
+    inputs: list[str],
+    output: Path,
+    recursive: bool = False,
+    labels: Collection[Path] = (),
+) -> dict[str, Path]:
+    """The images that the arguments name.
+
+    Parameters
+    ----------
+    inputs : list of str
+        Files, folders, and patterns as `glob.glob` takes them.
+    output : Path
+        The output folder; what is in it is no input.
+    recursive : bool
+        Look into folders in folders.
+    labels : collection of Path
+        What earlier calls wrote: no folder and no pattern means these.
+
+    Returns
+    -------
+    dict
+        Output name, with the folders of a recursive search, to file, in order.
+
+    Raises
+    ------
+    InputError
+        If one is missing, a folder holds no image, or two images have one name.
+    """
+    found: dict[str, Path] = {}
+    for place in map(Path, inputs):
+        for path, name in _images_at(place, output, recursive, labels):
+            if found.setdefault(name, path) != path:
+                raise InputError(
+                    f"{found[name]} and {path} would both become {name}.tif: use two "
+                    "output folders."
+                )
+    return found
+
+
+def _images_at(
+    place: Path, output: Path, recursive: bool, labels: Collection[Path]
+) -> list[tuple[Path, str]]:
+    def is_image(path: Path) -> bool:
+        if not (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
+            return is_ome_zarr(path)
+        return not labels or path.parent.resolve() / path.name not in labels
+
+    if place.is_file() or is_ome_zarr(place):
+        return [(place, _name(place.name))]
+    if place.is_dir():
+        real, top = place.resolve(), output.resolve()
+        within = top != real and top.is_relative_to(real)
+        paths = sorted(
+            path
+            for folder in (_folders(place) if recursive else [place])
+            if not (within and folder.resolve().is_relative_to(top))
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and is_image(path)
+        )
+        if not paths:
+            raise InputError(
+                f"The folder {place} holds no image ({', '.join(IMAGE_SUFFIXES)} or "
+                f"ome-zarr){'' if recursive else '; look deeper with --recursive'}."
+            )
+        return [(path, _name(path.relative_to(place).as_posix())) for path in paths]
+    if glob.has_magic(str(place)):
+        matched = dict.fromkeys(sorted(_matches(place)))
+        paths = [path for path in matched if is_image(path)]
+        if not paths:
+            raise InputError(f"No image matches {place}.")
+        return [(path, _name(path.name)) for path in paths]
+    raise InputError(f"There is no file or folder {place}.")
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """A folder and those in it, each once, however links lead to it."""
+    seen: set[Path] = set()
+    linked = [top]
+    while linked:
+        waiting = [linked.pop(0)]
+        while waiting:
+            folder = waiting.pop()
+            real = folder.resolve()
+            if real in seen:
+                continue
+            seen.add(real)
+            yield folder
+            with os.scandir(folder) as entries:
+                inside = sorted(
+                    Path(entry) for entry in entries if entry.name[0] != "."
+                )
+            for path in reversed(inside):
+                if path.is_dir() and not is_ome_zarr(path):
+                    # Afterwards, so that a folder is known by its own name.
+                    (linked if path.is_symlink() else waiting).append(path)
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    """As `glob.glob` with ``**``, which would follow links in a circle."""
+    if "**" not in pattern.parts:
+        yield from map(Path, glob.glob(str(pattern)))
+        return
+    n = pattern.parts.index("**")
+    rest = pattern.parts[n + 1 :] or ("*",)
+    for top in glob.glob(str(Path(*pattern.parts[:n]))):
+        if os.path.isdir(top):
+            for folder in _folders(Path(top)):
+                yield from _matches(Path(glob.escape(str(folder)), *rest))
+
+
+def _name(path: str) -> str:
+    return path.removesuffix(Path(path).suffix).removesuffix(".ome")

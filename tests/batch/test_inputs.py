@@ -1,0 +1,72 @@
+"""Which images are found, and that none is found twice or for ever."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_samsp.batch.inputs import find_images
+from napari_samsp.core.errors import InputError
+
+links = pytest.mark.skipif(os.name == "nt", reason="links need a permission")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.png", "in/deep/b.png", "in/deep/er/c.png", "in/.hidden/d.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def found(*inputs, output="out", recursive=True, labels=()):
+    images = find_images([*inputs], Path(output), recursive, labels)
+    return {name: path.as_posix() for name, path in images.items()}
+
+
+ALL = {
+    "a": "in/a.png", "deep/b": "in/deep/b.png", "deep/er/c": "in/deep/er/c.png",
+}  # fmt: skip
+
+
+@links
+@pytest.mark.parametrize("loops", [1, 3])
+def test_links_in_a_circle_end_and_find_each_image_once(folder, loops):
+    """Also several of them, which lead through each other without an end."""
+    for n in range(loops):
+        Path(f"in/deep/up{n}").symlink_to("..", target_is_directory=True)
+        Path(f"in/again{n}").symlink_to("deep", target_is_directory=True)
+    assert found("in") == ALL
+    images = {"a": "in/a.png", "b": "in/deep/b.png", "c": "in/deep/er/c.png"}
+    assert found("in/**/*.png") == images
+    assert found("**/*.png") == images
+    assert found("in/**/er/**") == {"c": "in/deep/er/c.png"}
+
+
+@links
+def test_a_linked_folder_is_looked_into(folder):
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "e.png").touch()
+    Path("in/link").symlink_to(folder / "elsewhere", target_is_directory=True)
+    assert found("in") == ALL | {"link/e": "in/link/e.png"}
+    assert found("in/**/e.png") == {"e": "in/link/e.png"}
+
+
+@pytest.mark.parametrize("output", ["in", ".", "in/deep"])
+def test_an_output_around_or_in_the_input(folder, output):
+    """Only an output within the input is not looked into."""
+    expected = {"a": "in/a.png"} if output == "in/deep" else ALL
+    assert found("in", output=output) == expected
+
+
+def test_labels_of_earlier_calls_are_no_images(folder):
+    labels = {(folder / "in" / "a.png").resolve()}
+    assert found("in", recursive=False, labels={folder / "x"}) == {"a": "in/a.png"}
+    for inputs in ("in", "in/*.png"):
+        with pytest.raises(InputError, match=r"[Nn]o image"):
+            found(inputs, recursive=False, labels=labels)
+    assert found("in/a.png", labels=labels) == {"a": "in/a.png"}
