@@ -16,6 +16,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import is_ome_zarr, read_image
 from napari_samsp.core.size_limit import check_size
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
+from napari_samsp.core.zarr_codecs import check_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -226,7 +227,8 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
     import zarr
 
     try:
-        group = zarr.open_group(str(path), mode="r")
+        # Consolidated metadata could name other codecs than those that are checked.
+        group = zarr.open_group(str(path), mode="r", use_consolidated=False)
         attributes: dict[str, Any] = dict(group.attrs)
         attributes = attributes.get("ome", attributes)
         if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
@@ -237,6 +239,7 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
             for axis in scales.get("axes", "tczyx")
         ]
         first = scales["datasets"][0]
+        check_codecs(path, str(first["path"]))
         stored = group[first["path"]]
         if not isinstance(stored, zarr.Array):
             raise InputError(f"{path} cannot be read: its first scale is no array.")

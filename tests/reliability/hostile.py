@@ -122,6 +122,18 @@ def _zarr_chunk(place: Path) -> None:
     chunk.write_bytes(b"not a compressed chunk")
 
 
+def _zarr_naming(**changes: Any) -> Callable[[Path], None]:
+    """An array's metadata changed, and a chunk that runs code if it is unpickled."""
+
+    def make(place: Path) -> None:
+        zarr_claiming(place, (40, 56), (40, 56))
+        metadata = place / "0" / ".zarray"
+        metadata.write_text(json.dumps(json.loads(metadata.read_text()) | changes))
+        (place / "0" / "0.0").write_bytes(pickle.dumps(Plant(planted(place.parent))))
+
+    return make
+
+
 IMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "an empty TIFF": ("a.tif", _text(b"")),
     "a TIFF cut after its header": ("a.tif", _text(tiff()[:20])),
@@ -163,6 +175,19 @@ IMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a zarr whose array is gone": ("a.zarr", _zarr_without("0/.zarray")),
     "a zarr without axes": ("a.zarr", _zarr_without(".zattrs")),
     "a zarr with a broken chunk": ("a.zarr", _zarr_chunk),
+    "a zarr of objects that runs code": (
+        "a.zarr",
+        _zarr_naming(
+            dtype="|O",
+            fill_value="",
+            compressor=None,
+            filters=[{"id": "vlen-utf8"}, {"id": "pickle", "protocol": 5}],
+        ),
+    ),
+    "a zarr of numbers that runs code": (
+        "a.zarr", _zarr_naming(compressor={"id": "pickle", "protocol": 5})
+    ),
+    "a zarr whose codec is a list": ("a.zarr", _zarr_naming(compressor=["pickle"])),
 }  # fmt: skip
 
 MASKS: dict[str, tuple[str, Callable[[Path], None]]] = {
