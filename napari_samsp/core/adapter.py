@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from napari_samsp.core.adapter_card import (
     CONFIG_FILE,
@@ -32,6 +32,7 @@ from napari_samsp.core.atomic_files import replace_folder, sync_tree
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
+from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,8 +173,9 @@ def load_adapter(
             "that model."
         )
     check_config(folder / CONFIG_FILE)
+    saved = read_tensors(folder / WEIGHTS_FILE)
+    check_tensors(folder / WEIGHTS_FILE, saved)
     try:
-        saved = load_file(folder / WEIGHTS_FILE)
         with warnings.catch_warnings(action="ignore"):  # what it misses is said below
             model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
     except MemoryError:
@@ -195,11 +197,9 @@ def load_adapter(
             f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
             f"are missing, extra or misshapen, the first is {wrong[0]}."
         )
-    if broken := sorted(k for k, v in saved.items() if not v.isfinite().all()):
-        raise InputError(
-            f"The adapter {folder} is broken: {len(broken)} of its tensors hold NaN or "
-            f"infinite values, the first is {broken[0]}."
-        )
+    check_weights(
+        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
+    )
     return model, card
 
 

@@ -298,6 +298,18 @@ def _nan(tensors: dict) -> None:
     tensors[_first(tensors, "lora_A")].fill_(float("nan"))
 
 
+def _retyped(dtype: torch.dtype) -> Callable[[Path], None]:
+    def change(tensors: dict) -> None:
+        name = _first(tensors, "lora_A")
+        tensors[name] = tensors[name].to(dtype)
+
+    return _tensors(change)
+
+
+def _huge(tensors: dict) -> None:
+    tensors[_first(tensors, "lora_A")].fill_(3e38)
+
+
 def _misshapen(tensors: dict) -> None:
     name = _first(tensors, "lora_B")
     tensors[name] = tensors[name][:-1].contiguous()
@@ -336,6 +348,15 @@ ADAPTERS: dict[str, Callable[[Path], None]] = {
     ),
     "a configuration of text": _write("adapter_config.json", "hello"),
     "an adapter of NaN": _tensors(_nan),
+    "an adapter of 3e38": _tensors(_huge),
+    "an adapter of complex numbers": _retyped(torch.complex64),
+    "an adapter of yes and no": _retyped(torch.bool),
+    "a configuration with 60,000 modules": _config(
+        target_modules=[f"m{n}" for n in range(60_000)]
+    ),
+    "a configuration with a pattern of layers": _config(
+        layers_pattern="(a+)+$", layers_to_transform=[0]
+    ),
     "an adapter that lacks a tensor": _tensors(
         lambda t: t.__delitem__(_first(t, "lora_A"))
     ),
