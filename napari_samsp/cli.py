@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.errors import InputError, in_words, is_disk_error, printable
 from napari_samsp.core.torch_guard import wait_without_spinning
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         message : str
             What argparse says.
         """
-        message = message.rstrip(".")
+        message = printable(message.rstrip("."))
         self.exit(BAD_INPUT, f"{message[:1].upper()}{message[1:]} (see --help).\n")
 
 
@@ -83,5 +83,5 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(printable(" ".join(message.split())), file=sys.stderr)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import unicodedata
 
 
 class InputError(ValueError):
@@ -66,4 +67,26 @@ def in_words(error: InputError | OSError) -> str:
 def some(names: list[str]) -> str:
     """The first three names, and how many more there are, for a message."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return printable(", ".join(names[:3])) + more
+
+
+def printable(text: str) -> str:
+    """Make a text fit to be printed, whatever file it came from.
+
+    Parameters
+    ----------
+    text : str
+        Anything: a terminal would obey its control characters, and bytes of a file
+        name that are no text cannot be printed at all.
+
+    Returns
+    -------
+    str
+        With such characters as Python writes them in a string.
+    """
+    return "".join(
+        c
+        if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs"
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )

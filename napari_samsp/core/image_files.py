@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -66,6 +67,7 @@ def read_image(
 
 def _read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
+        check_parts(path, file)
         check_size(path, file.series[0].shape)
         return file.asarray()
 

@@ -14,6 +14,7 @@ import tifffile
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import is_ome_zarr, read_image
+from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
 from napari_samsp.core.zarr_codecs import check_codecs
@@ -166,6 +167,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
 
 def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
     try:
+        check_parts(path, file)
         series = file.series[0]
         shape, found = series.shape, series.axes.upper()
         if is_large(shape):
