@@ -29,7 +29,7 @@ from napari_samsp.core.adapter_card import (
     write_card,
 )
 from napari_samsp.core.atomic_files import replace_folder, sync_tree
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
 from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
@@ -178,9 +178,9 @@ def load_adapter(
     try:
         with warnings.catch_warnings(action="ignore"):  # what it misses is said below
             model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
-    except MemoryError:
-        raise
     except Exception as error:  # PEFT and safetensors raise many kinds
+        if is_out_of_memory(error):
+            raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)

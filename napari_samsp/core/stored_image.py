@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import is_ome_zarr, read_image
+from napari_samsp.core.image_files import is_ome_zarr, read_image, unreadable
 from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
@@ -157,7 +157,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
         try:
             file = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many kinds for a broken file
-            raise InputError(f"{path} cannot be read as an image: {error}") from error
+            raise unreadable(path, error) from error
         with file:
             yield _open_tiff(path, file, axes)
     else:
@@ -179,7 +179,7 @@ def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredI
     except InputError:
         raise
     except Exception as error:  # as above
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise unreadable(path, error) from error
     if shape[-1] <= MOST_COLOURS and found[-2:] == "YX" and len(shape) > 2:
         # Colours that were written as if they were columns.
         found = found[:-3] + "YXS"
@@ -257,7 +257,7 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
     except InputError:
         raise
     except Exception as error:  # zarr and its codecs raise many kinds
-        raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
+        raise unreadable(path, error, "OME-Zarr") from error
     return _image(path, array, names, voxels, axes)
 
 

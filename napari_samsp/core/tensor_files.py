@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from napari_samsp.core.errors import InputError, some
+from napari_samsp.core.errors import InputError, is_out_of_memory, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,11 +76,11 @@ def read_tensors(path: Path) -> Any:
             "that could run code; save its state dict alone with torch.save or "
             "safetensors."
         ) from error
-    except MemoryError as error:
-        raise InputError(
-            f"Memory does not suffice to read {path}: close other programs."
-        ) from error
     except Exception as error:  # a broken file can fail anywhere in its reader
+        if is_out_of_memory(error):
+            raise InputError(
+                f"Memory does not suffice to read {path}: close other programs."
+            ) from error
         raise _broken(path) from error
 
 
