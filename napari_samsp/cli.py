@@ -7,7 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.errors import (
+    InputError,
+    in_words,
+    is_disk_error,
+    is_out_of_memory,
+    printable,
+)
 from napari_samsp.core.torch_guard import wait_without_spinning
 
 if TYPE_CHECKING:
@@ -44,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         message : str
             What argparse says.
         """
-        message = message.rstrip(".")
+        message = printable(message.rstrip("."))
         self.exit(BAD_INPUT, f"{message[:1].upper()}{message[1:]} (see --help).\n")
 
 
@@ -61,7 +67,8 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     ------
     SystemExit
         Code 0 on success; 2, after one sentence on standard error, for what a user
-        can mend (an `InputError`, a full disk, a missing permission); 130 on Ctrl-C.
+        can mend (an `InputError`, a full disk, a missing permission, too little
+        memory); 130 on Ctrl-C.
     """
     wait_without_spinning()
     try:
@@ -75,6 +82,14 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         # The reader of our output, such as head, has left: nothing more to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        code = _say(
+            "Memory does not suffice: close other programs, or choose a smaller model, "
+            "a smaller input size or smaller files.",
+            BAD_INPUT,
+        )
     except OSError as error:
         if not is_disk_error(error):
             raise
@@ -83,5 +98,5 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(printable(" ".join(message.split())), file=sys.stderr)
     return code

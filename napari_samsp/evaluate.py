@@ -17,7 +17,7 @@ from rich.text import Text
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError, some
+from napari_samsp.core.errors import InputError, printable, some
 from napari_samsp.core.image_files import as_labels, read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.core.stored_image import open_image
@@ -257,7 +257,7 @@ def _show(content: dict[str, Any], pairing: Pairing) -> None:
     worst.columns[0].overflow = "fold"
     for name in content["worst"]:
         figures = content["images"][name]
-        worst.add_row(Text(name), *(f"{figures[key]:.3f}" for key in keys))
+        worst.add_row(Text(printable(name)), *(f"{figures[key]:.3f}" for key in keys))
     console.print(means, worst)
     if pairing.missing:
         console.print(Text(f"Left out, without a prediction: {some(pairing.missing)}."))

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core import models
+from napari_samsp.core.errors import printable
 from napari_samsp.core.folders import HOME_VARIABLE, models_folder
 
 
@@ -109,7 +110,7 @@ def _show(name: str) -> None:
 
 def _print_lines(lines: dict[str, str]) -> None:
     for title, value in lines.items():
-        print(f"{title:<13} {value}")
+        print(f"{title:<13} {printable(value)}")
 
 
 def _download(name: str) -> None:

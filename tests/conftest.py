@@ -95,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.get("gone"):
             self.send_error(404)
             return
+        if "refuse" in self.state:
+            self.send_error(self.state["refuse"])
+            return
         content = self.state.get("content", CONTENT)
         first = 0
         if self.headers.get("Range") and self.state.get("ranges", True):

@@ -19,6 +19,7 @@ from napari_samsp.core.errors import (
     InputError,
     in_words,
     is_disk_error,
+    is_out_of_memory,
 )
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
@@ -154,7 +155,7 @@ def segment_file(
             if str(job.image) not in error:
                 error = f"{job.image}: {error}"
         except (MemoryError, RuntimeError) as reason:
-            if not _is_out_of_memory(reason):
+            if not is_out_of_memory(reason):
                 raise
             error = (
                 f"{job.image} needs more memory than there is; use fewer --workers, "
@@ -294,12 +295,3 @@ def _part(
     progress: Callable[[float], None], number: int, count: int
 ) -> Callable[[float], None]:
     return lambda done: progress((number + done) / count)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or ("not enough memory" in text)
-    )

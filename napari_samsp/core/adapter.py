@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from napari_samsp.core.adapter_card import (
     CARD_FILE,
@@ -31,10 +31,11 @@ from napari_samsp.core.adapter_card import (
     write_card,
 )
 from napari_samsp.core.atomic_files import folder_beside, replace_folder, sync_tree
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.model_card import write_model_card
 from napari_samsp.core.peft_config import check_config
 from napari_samsp.core.sam import is_hybrid
+from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,13 +193,14 @@ def load_adapter(
             "that model."
         )
     check_config(folder / CONFIG_FILE)
+    saved = read_tensors(folder / WEIGHTS_FILE)
+    check_tensors(folder / WEIGHTS_FILE, saved)
     try:
-        saved = load_file(folder / WEIGHTS_FILE)
         with warnings.catch_warnings(action="ignore"):  # what it misses is said below
             model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
-    except MemoryError:
-        raise
     except Exception as error:  # PEFT and safetensors raise many kinds
+        if is_out_of_memory(error):
+            raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
@@ -215,11 +217,9 @@ def load_adapter(
             f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
             f"are missing, extra or misshapen, the first is {wrong[0]}."
         )
-    if broken := sorted(k for k, v in saved.items() if not v.isfinite().all()):
-        raise InputError(
-            f"The adapter {folder} is broken: {len(broken)} of its tensors hold NaN or "
-            f"infinite values, the first is {broken[0]}."
-        )
+    check_weights(
+        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
+    )
     return model, card
 
 

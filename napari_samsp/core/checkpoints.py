@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 
 from napari_samsp.core import models
 from napari_samsp.core.errors import InputError, some
@@ -21,7 +17,9 @@ from napari_samsp.core.sam import (
     build_sam,
     detect_architecture,
     from_stock_layout,
+    to_stock_layout,
 )
+from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +27,15 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
     from torch import Tensor
 
+    from napari_samsp.core.sam import Architecture
+
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
+MOST_WRAPPERS = 10
 _LANDMARK = "image_encoder.pos_embed"
 """A tensor that every SAM has; what precedes its name is the prefix of all."""
+_FUSED = ".attn.qkv."
+"""In the names of SAM's own layout, see `napari_samsp.core.sam.from_stock_layout`."""
 _BUFFERS = ("pixel_mean", "pixel_std")
-_PICKLE_BYTES = 10_000_000
-"""How much of a refused file is looked at, to say what it is."""
 _SECOND_DECODER = "decoder_state"
 """Where micro-sam's training keeps the decoder of its other segmentation mode."""
 # Its exports may carry that decoder too.
@@ -106,10 +107,14 @@ def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
     if name_or_path in models.names():
         models.check(name, digest)
     architecture = detect_architecture(state)
-    sized = with_input_size(ARCHITECTURES[architecture], state, input_size)
+    known = ARCHITECTURES[architecture]
+    _check_shapes(state, with_input_size(known, state), f"{path} as a {architecture}")
+    sized = with_input_size(known, state, input_size)
     sam = build_sam(sized)
     state = fit_positions(from_stock_layout(state), sized)
-    _load_strictly(sam, state, f"{path} as a {architecture}")
+    state = {k: v.to(torch.float32) for k, v in state.items()}
+    check_weights(f"The model {path}", state)
+    sam.load_state_dict(state)
     return LoadedModel(sam, name, architecture, digest, note)
 
 
@@ -136,60 +141,11 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     return _read_state(Path(path))[0]
 
 
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # we say it in our own words
-            return torch.load(
-                path,
-                map_location="cpu",
-                weights_only=True,
-                mmap=zipfile.is_zipfile(path),
-            )
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):
-            raise _broken(path) from error
-        remedy = "save its state dict alone with torch.save or safetensors"
-        if _is_from_micro_sam(path):
-            remedy = (
-                "it is a checkpoint of micro-sam's training, so export it with "
-                "micro_sam.util.export_custom_sam_model first"
-            )
-        raise InputError(
-            f"{path} holds Python objects besides tensors and was not loaded, because "
-            f"that could run code; {remedy}."
-        ) from error
-    except Exception as error:  # a broken file can fail anywhere in its reader
-        raise _broken(path) from error
-
-
-def _is_from_micro_sam(path: Path) -> bool:
-    """Whether a refused file has the keys that micro-sam's trainer writes."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            (name,) = (n for n in file.namelist() if n.endswith("/data.pkl"))
-            with file.open(name) as stream:
-                start = stream.read(_PICKLE_BYTES)
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
-    return all(key in start for key in (b"model_state", b"optimizer_state", b"init"))
-
-
-def _broken(path: Path) -> InputError:
-    return InputError(
-        f"{path} cannot be read as a checkpoint: it is cut short, damaged, or of "
-        "another kind; fetch or save it again."
-    )
-
-
 def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
     """SAM's tensors, and a note of what else there was."""
     if not path.is_file():
         raise InputError(f"There is no checkpoint file {path}.")
-    content, second_decoder = _unwrap(_read(path))
+    content, second_decoder = _unwrap(read_tensors(path))
     tensors = {
         k: v
         for k, v in content.items()
@@ -210,13 +166,16 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
         left_out.append(f"{len(others)} tensors that are not SAM's ({some(others)})")
     note = f"Left out: {' and '.join(left_out)}." if left_out else ""
     state = {k.removeprefix(prefix): v for k, v in state.items()}
+    check_tensors(path, state)
     return {k: v for k, v in state.items() if k not in _BUFFERS}, note
 
 
 def _unwrap(content: Any) -> tuple[dict[Any, Any], bool]:
     """The innermost state dict, and whether a second decoder lies beside one."""
     second_decoder = False
-    while isinstance(content, dict):
+    for _ in range(MOST_WRAPPERS):  # a dict may hold itself
+        if not isinstance(content, dict):
+            break
         second_decoder |= bool(content.get(_SECOND_DECODER))
         inner = next(
             (content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)), None
@@ -227,19 +186,35 @@ def _unwrap(content: Any) -> tuple[dict[Any, Any], bool]:
     return {}, second_decoder
 
 
-def _load_strictly(sam: Sam, state: Mapping[str, Tensor], what: str) -> None:
-    expected = sam.state_dict()
+def _check_shapes(
+    state: Mapping[str, Tensor], architecture: Architecture, what: str
+) -> None:
+    """Compare with the architecture's own tensors, none of which is allocated."""
+    with torch.device("meta"):
+        expected: Mapping[str, Tensor] = build_sam(architecture).state_dict()
+    if any(_FUSED in k for k in state):
+        expected = to_stock_layout(expected)
+    stretched = {
+        f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
+        for block in architecture.global_attention
+        for axis in "hw"
+    }
     faults = {
         "missing": [k for k in expected if k not in state],
         "unknown": [k for k in state if k not in expected],
         "of another shape": [
             f"{k} {tuple(state[k].shape)} instead of {tuple(v.shape)}"
             for k, v in expected.items()
-            if k in state and state[k].shape != v.shape
+            if k in state and not _fits(state[k], v, k in stretched)
         ],
     }
     if found := [f"{len(v)} {k} ({some(v)})" for k, v in faults.items() if v]:
         raise InputError(
             f"Cannot load {what}, its tensors do not fit: {', '.join(found)}."
         )
-    sam.load_state_dict({k: v.to(expected[k].dtype) for k, v in state.items()})
+
+
+def _fits(found: Tensor, expected: Tensor, stretched: bool) -> bool:
+    if stretched and found.ndim == 2 and len(found) % 2:
+        return found.shape[1] == expected.shape[1]  # `fit_positions` takes any length
+    return found.shape == expected.shape

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import unicodedata
 
 
 class InputError(ValueError):
@@ -16,7 +18,7 @@ class ConstantImageError(InputError):
     """Every pixel of an image has the same value: there is nothing in it."""
 
 
-# What a user's disk can say no to; another OSError is a fault of ours.
+# What a user's computer can say no to; another OSError is a fault of ours.
 _DISK_ERRORS = {
     errno.EACCES: "there is no permission; choose another place, or ask for it",
     errno.EBUSY: "another program uses it; close that and try again",
@@ -28,6 +30,7 @@ _DISK_ERRORS = {
     errno.ELOOP: "its symbolic links lead in a circle",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ENOENT: "it does not exist, or not any more",
+    errno.ENOMEM: "memory does not suffice; close other programs and try again",
     errno.ENOSPC: "the disk is full; make room and try again",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.ENOTEMPTY: "the folder is not empty",
@@ -41,6 +44,25 @@ _DISK_ERRORS = {
 def is_disk_error(error: OSError) -> bool:
     """Whether it is a matter of the user's disk, and no fault of ours."""
     return error.errno in _DISK_ERRORS
+
+
+# Of the allocators of the CPU, CUDA and MPS, of mmap, and of the CPU's convolutions,
+# which say no more when they find no room for their scratch space.
+_NO_MEMORY = re.compile(
+    "out of memory|not enough memory|can't allocate memory|cannot allocate memory|"
+    "bad_alloc|_alloc_failed|could not (create|execute) a primitive(?! desc)",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, on any device."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch raises plain RuntimeErrors, and a class of its own for CUDA only.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+    )
 
 
 def in_words(error: InputError | OSError) -> str:
@@ -66,4 +88,26 @@ def in_words(error: InputError | OSError) -> str:
 def some(names: list[str]) -> str:
     """The first three names, and how many more there are, for a message."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return printable(", ".join(names[:3])) + more
+
+
+def printable(text: str) -> str:
+    """Make a text fit to be printed, whatever file it came from.
+
+    Parameters
+    ----------
+    text : str
+        Anything: a terminal would obey its control characters, and bytes of a file
+        name that are no text cannot be printed at all.
+
+    Returns
+    -------
+    str
+        With such characters as Python writes them in a string.
+    """
+    return "".join(
+        c
+        if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs"
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )

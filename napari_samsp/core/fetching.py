@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 # Small, so that on a slow line the progress moves and a user can stop it.
 CHUNK = 1 << 16
+SPARE = 2_000_000
+"""Bytes that a file may have beyond its size, which is known to about a megabyte."""
 TIMEOUT_S = 30.0
 """For an answer, and for every chunk."""
+
+
+class TooLargeError(requests.RequestException):
+    """A server sends more than the file can have."""
 
 
 class Resumable:
@@ -25,7 +31,8 @@ class Resumable:
     part : Path
         Where the part is kept.
     size : int
-        Bytes of the whole file, for servers that do not say.
+        Bytes of the whole file, to about a megabyte: for servers that do not say, and
+        as a bound, since the hash can be compared only at the end.
     progress : callable or None
         Called with the bytes that are here and the bytes in all. What it raises ends
         the download; the part stays.
@@ -53,6 +60,8 @@ class Resumable:
         requests.RequestException
             If it cannot be fetched.
         """
+        if self.part.is_symlink() or (self.part.exists() and not self.part.is_file()):
+            self.part.unlink()  # or its target would be written to
         have = self.part.stat().st_size if self.part.is_file() else 0
         headers = {"Accept-Encoding": "identity"}
         if have:
@@ -60,7 +69,8 @@ class Resumable:
         with requests.get(
             url, headers=headers, stream=True, timeout=TIMEOUT_S
         ) as reply:
-            if reply.status_code == requests.codes.requested_range_not_satisfiable:
+            refused = requests.codes.requested_range_not_satisfiable
+            if have and reply.status_code == refused:
                 # The part has all the bytes, or is no part of this file: the hash
                 # will tell.
                 os.replace(self.part, output_file)
@@ -74,10 +84,15 @@ class Resumable:
         total = have + int(reply.headers.get("Content-Length", 0)) or self.size
         with self.part.open("ab" if have else "wb") as stream:
             for chunk in reply.iter_content(CHUNK):
-                stream.write(chunk)
                 have += len(chunk)
+                if have > self.size + SPARE:
+                    break
+                stream.write(chunk)
                 if self.progress is not None:
                     self.progress(have, max(have, total))
+        if have > self.size + SPARE:
+            self.part.unlink()
+            raise TooLargeError
 
 
 def reason(error: requests.RequestException) -> str:
@@ -101,5 +116,6 @@ def reason(error: requests.RequestException) -> str:
         "ChunkedEncodingError": "the connection broke off",
         "ConnectionError": "no connection",
         "ConnectTimeout": "no answer",
+        "TooLargeError": "it sends more than the file has",
         "TooManyRedirects": "it sends in circles",
     }.get(type(error).__name__, type(error).__name__)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from napari_samsp.core.chunked_attention import positions_of, run_block
 from napari_samsp.core.device import likes_bfloat16
-from napari_samsp.core.memory import is_out_of_memory
+from napari_samsp.core.errors import is_out_of_memory
 from napari_samsp.core.training_encoder import first_blocks
 
 if TYPE_CHECKING:

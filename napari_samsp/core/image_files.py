@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, is_out_of_memory
+from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -58,14 +59,42 @@ def read_image(
     except InputError:
         raise
     except Exception as error:  # readers raise whatever their format library raises
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise unreadable(path, error) from error
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     return array
 
 
+def unreadable(
+    path: Path | str, error: Exception, kind: str = "an image"
+) -> InputError:
+    """What to raise for whatever a reader raised.
+
+    Parameters
+    ----------
+    path : Path or str
+        What was read, for the message.
+    error : Exception
+        The reader's: a broken file, or too little memory.
+    kind : str
+        What it was read as.
+
+    Returns
+    -------
+    InputError
+        A sentence.
+    """
+    if is_out_of_memory(error):
+        return InputError(
+            f"{path} does not fit into memory: close other programs, or cut it into "
+            "parts."
+        )
+    return InputError(f"{path} cannot be read as {kind}: {error}")
+
+
 def _read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
+        check_parts(path, file)
         check_size(path, file.series[0].shape)
         return file.asarray()
 
@@ -148,6 +177,13 @@ def as_labels(array: np.ndarray, name: str) -> np.ndarray:
     InputError
         As `read_labels`.
     """
+    try:
+        return _as_labels(array, name)
+    except MemoryError as error:
+        raise unreadable(f"The mask {name}", error) from error
+
+
+def _as_labels(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 2:
         raise InputError(
             f"The mask {name} has shape {array.shape}; it must be 2D integer labels."

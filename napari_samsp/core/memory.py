@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,18 +23,6 @@ M_MMAP_THRESHOLD = -3
 GIVEN_BACK, KEPT = 4 * 2**20, 32 * 2**20
 """Blocks from so many bytes on go back to the system when they are freed: those of a
 large model's activations, or as glibc has it after a while with tensors."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, on any device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # The CPU's allocator and that of MPS have no class of their own.
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in said
-        for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
 
 
 def free_bytes(device: torch.device) -> int:

@@ -18,13 +18,21 @@ from napari_samsp.core.errors import InputError
 
 MOST_RANK = 1024
 MOST_BYTES = 1_000_000
+MOST_NAMES = 500
+"""Modules that are named one by one: six in each of 32 blocks, and some more."""
+MOST_CHOICES = 4
+"""Groups and repeats of all patterns together; each multiplies the time of a match."""
 _MOST_PATTERN = 500
 _FREE = {
     "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode",
-    "layers_pattern", "layers_to_transform", "lora_dropout", "modules_to_save",
-    "peft_version", "revision", "task_type", "use_rslora",
+    "lora_dropout", "peft_version", "revision", "task_type", "use_rslora",
 }  # fmt: skip
 """Settings whose value does no harm."""
+# A group holds plain names, since one that can match in several ways takes for ever.
+_NAME = r"(?:[\w-]|\\\.)+"
+_GROUP = rf"\((?:\?:)?({_NAME}(?:\|{_NAME})*)\)"
+_ATOM = r"(?:[\w-]|\.|\\[.dw]|\[[\w-]+\])[*+?]?"
+_PATTERN = re.compile(rf"\^?(?:{_ATOM}|{_GROUP})*\$?")
 _OURS = {"base_model_class": "Sam", "parent_library": "segment_anything.modeling.sam"}
 """What PEFT writes of the model that it wrapped, for those who would import it."""
 
@@ -55,6 +63,7 @@ def check_config(path: Path) -> None:
 
 def _check(content: dict[str, Any]) -> None:
     usual = json.loads(json.dumps(LoraConfig().to_dict(), default=str))
+    patterns: list[Any] = []
     for name, value in content.items():
         wrong = ValueError(f"{name[:100]} is {reprlib.repr(value)}")
         if name in _FREE:
@@ -65,16 +74,15 @@ def _check(content: dict[str, Any]) -> None:
         elif name in ("rank_pattern", "alpha_pattern"):
             if not isinstance(value, dict):
                 raise wrong
-            for pattern, number in value.items():
-                _check_pattern(pattern)
+            for number in value.values():
                 if type(number) not in (int, float) or not 0 < number <= MOST_RANK:
                     raise wrong
-        elif name in ("target_modules", "exclude_modules"):
-            patterns = [value] if isinstance(value, str) else value or []
-            if not isinstance(patterns, list):
+            patterns += value
+        elif name in ("target_modules", "exclude_modules", "modules_to_save"):
+            names = [value] if isinstance(value, str) else value or []
+            if not isinstance(names, list):
                 raise wrong
-            for pattern in patterns:
-                _check_pattern(pattern)
+            patterns += names
         elif name == "auto_mapping":
             if value not in (None, _OURS):
                 raise wrong
@@ -85,11 +93,24 @@ def _check(content: dict[str, Any]) -> None:
             raise wrong
     if not {"peft_type", "r", "target_modules"} <= content.keys():
         raise ValueError("it lacks peft_type, r or target_modules")
+    _check_patterns(patterns)
 
 
-def _check_pattern(pattern: Any) -> None:
+def _check_patterns(patterns: list[Any]) -> None:
     """Refuse what takes a regular expression for ever."""
-    if not isinstance(pattern, str) or len(pattern) > _MOST_PATTERN:
-        raise ValueError(f"a pattern is {reprlib.repr(pattern)}")
-    if re.search(r"\)[*+?{]", pattern) or len(re.findall(r"[*+{]", pattern)) > 4:
-        raise ValueError(f"the pattern {pattern!r} is too involved")
+    if len(patterns) > MOST_NAMES:
+        raise ValueError(f"it names {len(patterns):,} modules")
+    choices = 0
+    for pattern in patterns:
+        if not isinstance(pattern, str) or len(pattern) > _MOST_PATTERN:
+            raise ValueError(f"a pattern is {reprlib.repr(pattern)}")
+        involved = ValueError(f"the pattern {pattern!r} is too involved")
+        if not _PATTERN.fullmatch(pattern):
+            raise involved
+        for group in re.findall(_GROUP, pattern):
+            names = group.split("|")
+            if len(set(names)) < len(names):
+                raise involved
+        choices += len(re.findall(r"[*+(]|(?<!\()\?", pattern))
+        if choices > MOST_CHOICES:
+            raise involved

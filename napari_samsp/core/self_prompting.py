@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
+from napari_samsp.core.errors import InputError
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.memory import in_batches
 from napari_samsp.core.objects import (
@@ -223,10 +224,19 @@ class SelfPrompting(nn.Module):
             parts, self._at_once = in_batches(
                 decode, len(image_index), min(most, self._at_once), "prompts"
             )
-        logits, scores = zip(*parts, strict=True)
+        logits, scores = map(torch.cat, zip(*parts, strict=True))
+        if not torch.is_grad_enabled() and not (
+            logits.isfinite().all() and scores.isfinite().all()
+        ):
+            # Nothing would be found, and nothing be said.
+            raise InputError(
+                "The model's output is not finite: its weights are damaged, or too "
+                "large for this device; choose another model or adapter, or the "
+                "device cpu."
+            )
         return Decoding(
-            torch.cat(logits),
-            torch.cat(scores),
+            logits,
+            scores,
             image_index,
             prompt if len(prompt) else None,
             regions,

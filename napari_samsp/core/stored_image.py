@@ -13,9 +13,11 @@ import numpy as np
 import tifffile
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import is_ome_zarr, read_image
+from napari_samsp.core.image_files import is_ome_zarr, read_image, unreadable
+from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
+from napari_samsp.core.zarr_codecs import check_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,7 +157,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
         try:
             file = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many kinds for a broken file
-            raise InputError(f"{path} cannot be read as an image: {error}") from error
+            raise unreadable(path, error) from error
         with file:
             yield _open_tiff(path, file, axes)
     else:
@@ -165,6 +167,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
 
 def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
     try:
+        check_parts(path, file)
         series = file.series[0]
         shape, found = series.shape, series.axes.upper()
         if is_large(shape):
@@ -176,7 +179,7 @@ def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredI
     except InputError:
         raise
     except Exception as error:  # as above
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise unreadable(path, error) from error
     if shape[-1] <= MOST_COLOURS and found[-2:] == "YX" and len(shape) > 2:
         # Colours that were written as if they were columns.
         found = found[:-3] + "YXS"
@@ -226,7 +229,8 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
     import zarr
 
     try:
-        group = zarr.open_group(str(path), mode="r")
+        # Consolidated metadata could name other codecs than those that are checked.
+        group = zarr.open_group(str(path), mode="r", use_consolidated=False)
         attributes: dict[str, Any] = dict(group.attrs)
         attributes = attributes.get("ome", attributes)
         if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
@@ -237,6 +241,7 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
             for axis in scales.get("axes", "tczyx")
         ]
         first = scales["datasets"][0]
+        check_codecs(path, str(first["path"]))
         stored = group[first["path"]]
         if not isinstance(stored, zarr.Array):
             raise InputError(f"{path} cannot be read: its first scale is no array.")
@@ -252,7 +257,7 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
     except InputError:
         raise
     except Exception as error:  # zarr and its codecs raise many kinds
-        raise InputError(f"{path} cannot be read as OME-Zarr: {error}") from error
+        raise unreadable(path, error, "OME-Zarr") from error
     return _image(path, array, names, voxels, axes)
 
 

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
+from napari_samsp.core.errors import (
+    InputError,
+    in_words,
+    is_disk_error,
+    is_out_of_memory,
+)
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.train.config import TrainConfig
@@ -143,7 +148,7 @@ def _in_words(error: Exception) -> str:
         isinstance(error, OSError) and is_disk_error(error)
     ):
         return in_words(error)
-    if isinstance(error, MemoryError) or "memory" in str(error):  # torch's have no kind
+    if is_out_of_memory(error):
         return (
             "The memory ran out: close other programs, or train with fewer images, a "
             "smaller input size or a smaller model."

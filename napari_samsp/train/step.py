@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.memory import is_out_of_memory
+from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.train.augment import View
 from napari_samsp.train.objective import counts, mean_loss
 

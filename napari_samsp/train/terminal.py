@@ -8,6 +8,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from napari_samsp.core.errors import printable
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -67,7 +68,7 @@ class Terminal:
                 status=f"loss {event.loss:.3f}, at most {left} left",
             )
         elif isinstance(event, Noted):
-            self._console.print(event.message)
+            self._console.print(printable(event.message), markup=False)
         elif isinstance(event, EpochEnded):
             dice = " ".join(f"{value:.3f}" for value in event.dice)
             best = ", kept" if event.best else ""
@@ -80,7 +81,8 @@ class Terminal:
                 f"ended ({event.reason}); Dice on {event.after.n} {of} images per "
                 f"iteration: {_row(event.before)} before, {_row(event.after)} after"
             )
-            self._console.print(f"adapter: {event.adapter}", soft_wrap=True)
+            place = printable(f"adapter: {event.adapter}")
+            self._console.print(place, soft_wrap=True, markup=False)
         elif isinstance(event, Failed):
             pass  # the command's own last line says it
 

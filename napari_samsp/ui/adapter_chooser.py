@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.ui.adapters import Adapter, kept_adapters, read_adapter
+from napari_samsp.ui.plain_text import plain, show_error
 
 NO_ADAPTER = "None (base model)"
 
@@ -70,7 +70,9 @@ class AdapterChooser(QWidget):
             self.combo.addItem(adapter.label if adapter else NO_ADAPTER)
             if adapter:
                 tip = Qt.ItemDataRole.ToolTipRole
-                self.combo.setItemData(self.combo.count() - 1, adapter.details, tip)
+                self.combo.setItemData(
+                    self.combo.count() - 1, plain(adapter.details), tip
+                )
         index = self._index_of(chosen.folder) if chosen else 0
         self.combo.setCurrentIndex(index)
         self.combo.blockSignals(blocked)
@@ -114,7 +116,9 @@ class AdapterChooser(QWidget):
     def _explain(self) -> None:
         adapter = self.adapter
         self.combo.setToolTip(
-            adapter.details if adapter else "The model as it comes, without training"
+            plain(adapter.details)
+            if adapter
+            else "The model as it comes, without training"
         )
 
     def _browse(self) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from napari.layers import Labels, Shapes
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -32,6 +31,7 @@ from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.plain_text import plain, show_error
 from napari_samsp.ui.planes import Channels, PlaneIndex
 from napari_samsp.ui.result_layers import (
     SAMPLE_KEY,
@@ -273,12 +273,12 @@ class CorrectPanel(QWidget):
             item = QTreeWidgetItem(
                 [sample.name, str(sample.info.get("layer", "")), local_time(sample)]
             )
-            item.setToolTip(0, str(sample.mask))
+            item.setToolTip(0, plain(str(sample.mask)))
             self.list.addTopLevelItem(item)
             if sample.name == select:
                 self.list.setCurrentItem(item)
         self.folder_label.setText(str(self.training_set.folder))
-        self.folder_label.setToolTip(str(self.training_set.folder))
+        self.folder_label.setToolTip(plain(str(self.training_set.folder)))
         self._update_buttons()
 
     def follow_selection(self) -> None:

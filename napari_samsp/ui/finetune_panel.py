@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils import progress
-from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -25,6 +24,7 @@ from napari_samsp.train.events import (
 )
 from napari_samsp.ui.curves import Curves
 from napari_samsp.ui.figures_table import FiguresTable
+from napari_samsp.ui.plain_text import show_error, show_info
 from napari_samsp.ui.time_left import duration
 from napari_samsp.ui.trainer_process import Ending, TrainerProcess
 from napari_samsp.ui.training_settings import TrainingSettings

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import napari.viewer
-from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QPushButton
+
+from napari_samsp.ui.plain_text import show_info
 
 if TYPE_CHECKING:
     from napari_samsp.ui.widget import SamSpWidget

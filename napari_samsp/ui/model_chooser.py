@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_samsp.core import models
 from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.model_download import ModelDownload
+from napari_samsp.ui.plain_text import plain
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QWheelEvent
@@ -217,14 +218,14 @@ class ModelChooser(QWidget):
             size = _megabytes(about.size_bytes)
             self.download_button.setText(f"Download {self.model} ({size})")
             self.download_button.setToolTip(
-                f"From {about.url}\nto {models.location(self.model)}"
+                plain(f"From {about.url}\nto {models.location(self.model)}")
             )
         index = self.combo.currentIndex()
         self.combo.setToolTip(str(self.combo.itemData(index, _TIP) or ""))
 
     def _add(self, text: str, model: str | None, tip: str) -> None:
         self.combo.addItem(text, model)
-        self.combo.setItemData(self.combo.count() - 1, tip, _TIP)
+        self.combo.setItemData(self.combo.count() - 1, plain(tip), _TIP)
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()

@@ -16,6 +16,7 @@ from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.core.yaml_files import read_mapping
 from napari_samsp.ui.menu import opened_widget
+from napari_samsp.ui.plain_text import plain, show_info
 from napari_samsp.ui.result_files import MOST_IMAGES, LayerData, read_results
 from napari_samsp.ui.result_layers import SAMPLE_KEY
 
@@ -49,14 +50,28 @@ def get_reader(path: str | list[str]) -> Callable[..., list[Any]] | None:
     if folder.name in LISTS:
         folder = folder.parent
     if (folder / CARD_FILE).is_file():
-        return lambda *_, **__: select_adapter(folder)
+        return _plainly(select_adapter, folder)
     if (folder / "config.yaml").is_file() and (folder / "metrics.jsonl").is_file():
-        return lambda *_, **__: read_run(folder)
+        return _plainly(read_run, folder)
     if (folder / MANIFEST_FILE).is_file():
-        return lambda *_, **__: read_results(folder)
+        return _plainly(read_results, folder)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        return lambda *_, **__: read_training_set(folder)
+        return _plainly(read_training_set, folder)
     return None
+
+
+def _plainly(
+    read: Callable[[Path], list[Any]], folder: Path
+) -> Callable[..., list[Any]]:
+    """A reader whose errors are plain text, since napari itself shows them."""
+
+    def reader(*_: Any, **__: Any) -> list[Any]:
+        try:
+            return read(folder)
+        except InputError as error:
+            raise InputError(plain(str(error))) from error
+
+    return reader
 
 
 def select_adapter(folder: Path) -> list[tuple[None]]:
@@ -134,8 +149,6 @@ def read_training_set(folder: Path) -> list[LayerData]:
     training_set = TrainingSet(folder)
     samples = training_set.check()
     if len(samples) > MOST_IMAGES:
-        from napari.utils.notifications import show_info
-
         show_info(
             f"{folder} holds {len(samples)} images: the first {MOST_IMAGES} are shown."
         )

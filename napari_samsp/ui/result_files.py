@@ -10,6 +10,7 @@ from napari_samsp.batch.manifest import MANIFEST_FILE, read_manifest
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.stored_image import is_large, open_image
+from napari_samsp.ui.plain_text import show_info
 
 if TYPE_CHECKING:
     from napari_samsp.core.stored_image import StoredImage
@@ -38,8 +39,6 @@ def read_results(folder: Path) -> list[LayerData]:
     InputError
         If nothing can be shown.
     """
-    from napari.utils.notifications import show_info
-
     done = [line for line in read_manifest(folder) if line.get("status") == "done"]
     if not done:
         raise InputError(f"{folder / MANIFEST_FILE} names no image that is done.")

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -28,6 +27,7 @@ from napari_samsp.ui.large_plane import LARGE, LargeResult, LazyPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.look_ahead import LookAhead
 from napari_samsp.ui.model_chooser import ModelChooser
+from napari_samsp.ui.plain_text import show_error, show_info
 from napari_samsp.ui.planes import (
     PlaneReader,
     labels_shape,

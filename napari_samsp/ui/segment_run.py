@@ -11,9 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import notification_manager, show_error
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_samsp.ui.plain_text import show_error
 from napari_samsp.ui.segment_steps import (
     POLL_S,
     Loaded,

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.folders import embeddings_folder
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.interrupt import StoppedError, interruptible
@@ -314,9 +314,6 @@ def _load(request: SegmentRequest) -> Segmenter:
 
 
 def _explain(error: Exception) -> str:
-    # Imports torch: only the worker may.
-    from napari_samsp.core.memory import is_out_of_memory
-
     if is_out_of_memory(error):
         return (
             "There is not enough memory for this image and model: choose a smaller "

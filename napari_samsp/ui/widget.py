@@ -23,6 +23,7 @@ from napari_samsp.ui.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune_panel import FinetunePanel
 from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
+from napari_samsp.ui.plain_text import make_plain
 from napari_samsp.ui.segment_panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class SamSpWidget(QWidget):
         self.stop_button.setEnabled(False)
         self._activity_line = ""
         self._lay_out()
+        make_plain(self)
 
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)

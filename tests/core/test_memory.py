@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_samsp import cli
 from napari_samsp.core.embedding_cache import EmbeddingCache
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.memory import in_batches, is_out_of_memory
+from napari_samsp.core.errors import InputError, is_out_of_memory
+from napari_samsp.core.memory import in_batches
 from napari_samsp.core.segmenter import Segmenter
 
 
@@ -96,6 +98,20 @@ def test_every_allocator_s_failure_is_known_and_no_other():
         np.empty(2**60, np.uint8)
     assert is_out_of_memory(failure.value)
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated)"))
+    for said in (
+        "could not create a primitive",
+        "could not execute a primitive",
+        "std::bad_alloc",
+        "unable to mmap 9 bytes from file <a.pth>: Cannot allocate memory (12)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ):
+        assert is_out_of_memory(RuntimeError(said)), said
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+    # Of a shape that the library does not know: less of it is no help.
+    assert not is_out_of_memory(
+        RuntimeError("could not create a primitive descriptor for a convolution")
+    )
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 have no common side"))
     assert not is_out_of_memory(ValueError("out of memory"))
 
@@ -142,3 +158,68 @@ def test_what_is_freed_between_blocks_in_use_goes_back_to_the_system():
         capture_output=True, text=True, check=True, env=usual,
     )  # fmt: skip
     assert int(done.stdout) > 400
+
+
+SHORT = """
+import resource, sys
+import numpy as np, psutil, tifffile, torch
+from pathlib import Path
+from napari_samsp.core.checkpoints import load_state_dict
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import read_image, read_labels
+from napari_samsp.core.stored_image import open_image
+
+def opened(path):
+    with open_image(path):
+        pass
+
+folder = Path(sys.argv[1])
+image, model = folder / "a.tif", folder / "a.pth"
+tifffile.imwrite(image, np.zeros((6000, 8000), np.uint8), compression="zlib")
+tifffile.imwrite(folder / "b.tif", np.zeros((60, 80), np.uint8), compression="zlib")
+read_labels(folder / "b.tif")  # what is imported for it is there
+torch.save({"image_encoder.pos_embed": torch.zeros(8000, 6000)}, model)
+here = psutil.Process().memory_info().vms
+for read, path, room in (
+    (read_image, image, 30), (opened, image, 30), (read_labels, image, 120),
+    (load_state_dict, model, 30),
+):
+    resource.setrlimit(resource.RLIMIT_AS, (here + room * 2**20, -1))
+    try:
+        read(path)
+        said = "nothing"
+    except InputError as error:
+        said = str(error)
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    print(read.__name__, said)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit as Linux keeps it")
+def test_reading_in_too_little_memory_ends_with_a_sentence(tmp_path):
+    """In a process of its own, whose address space is limited."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT, str(tmp_path)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    for line in lines[:3]:
+        assert "does not fit into memory" in line
+    assert "Memory does not suffice to read" in lines[3]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("out of memory"), OSError(errno.ENOMEM, "no")]
+)
+def test_commands_end_with_a_sentence(error, capsys):
+    def fail(_):
+        raise error
+
+    with pytest.raises(SystemExit) as ending:
+        cli.run(fail)
+    assert ending.value.code == 2
+    said = capsys.readouterr().err
+    assert "emory does not suffice" in said
+    assert said.count("\n") == 1

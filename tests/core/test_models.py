@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 
 import pytest
 
@@ -101,6 +102,33 @@ def test_another_content_is_refused_and_not_kept(server: dict) -> None:
     with pytest.raises(InputError, match="is not the published"):
         models.download("vit_b")
     assert files() == []
+
+
+def test_a_server_that_sends_without_end_is_left(server: dict) -> None:
+    server["content"] = bytes(len(server["whole"]) + 10_000_000)
+    server["tells_length"] = False
+    seen: list[int] = []
+    with pytest.raises(InputError, match="more than the file has"):
+        models.download("vit_b", lambda here, _: seen.append(here))
+    assert max(seen) < len(server["whole"]) + 3_000_000
+    assert not list(models_folder().iterdir())
+
+
+def test_a_server_that_refuses_the_range_of_nothing(server: dict) -> None:
+    server["refuse"] = 416
+    with pytest.raises(InputError, match="HTTP 416"):
+        models.download("vit_b")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission on Windows")
+def test_a_part_that_is_a_link_is_not_written_through(server: dict, tmp_path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(server["whole"][:1000])
+    models_folder().mkdir(parents=True)
+    part = models_folder() / f"{models.info('vit_b').file}.part"
+    part.symlink_to(victim)
+    assert models.download("vit_b").read_bytes() == server["whole"]
+    assert victim.read_bytes() == server["whole"][:1000]
 
 
 def test_a_missing_file_is_told_with_its_address(server: dict) -> None:

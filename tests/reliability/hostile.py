@@ -122,6 +122,18 @@ def _zarr_chunk(place: Path) -> None:
     chunk.write_bytes(b"not a compressed chunk")
 
 
+def _zarr_naming(**changes: Any) -> Callable[[Path], None]:
+    """An array's metadata changed, and a chunk that runs code if it is unpickled."""
+
+    def make(place: Path) -> None:
+        zarr_claiming(place, (40, 56), (40, 56))
+        metadata = place / "0" / ".zarray"
+        metadata.write_text(json.dumps(json.loads(metadata.read_text()) | changes))
+        (place / "0" / "0.0").write_bytes(pickle.dumps(Plant(planted(place.parent))))
+
+    return make
+
+
 IMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "an empty TIFF": ("a.tif", _text(b"")),
     "a TIFF cut after its header": ("a.tif", _text(tiff()[:20])),
@@ -163,6 +175,19 @@ IMAGES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a zarr whose array is gone": ("a.zarr", _zarr_without("0/.zarray")),
     "a zarr without axes": ("a.zarr", _zarr_without(".zattrs")),
     "a zarr with a broken chunk": ("a.zarr", _zarr_chunk),
+    "a zarr of objects that runs code": (
+        "a.zarr",
+        _zarr_naming(
+            dtype="|O",
+            fill_value="",
+            compressor=None,
+            filters=[{"id": "vlen-utf8"}, {"id": "pickle", "protocol": 5}],
+        ),
+    ),
+    "a zarr of numbers that runs code": (
+        "a.zarr", _zarr_naming(compressor={"id": "pickle", "protocol": 5})
+    ),
+    "a zarr whose codec is a list": ("a.zarr", _zarr_naming(compressor=["pickle"])),
 }  # fmt: skip
 
 MASKS: dict[str, tuple[str, Callable[[Path], None]]] = {
@@ -273,6 +298,18 @@ def _nan(tensors: dict) -> None:
     tensors[_first(tensors, "lora_A")].fill_(float("nan"))
 
 
+def _retyped(dtype: torch.dtype) -> Callable[[Path], None]:
+    def change(tensors: dict) -> None:
+        name = _first(tensors, "lora_A")
+        tensors[name] = tensors[name].to(dtype)
+
+    return _tensors(change)
+
+
+def _huge(tensors: dict) -> None:
+    tensors[_first(tensors, "lora_A")].fill_(3e38)
+
+
 def _misshapen(tensors: dict) -> None:
     name = _first(tensors, "lora_B")
     tensors[name] = tensors[name][:-1].contiguous()
@@ -311,6 +348,15 @@ ADAPTERS: dict[str, Callable[[Path], None]] = {
     ),
     "a configuration of text": _write("adapter_config.json", "hello"),
     "an adapter of NaN": _tensors(_nan),
+    "an adapter of 3e38": _tensors(_huge),
+    "an adapter of complex numbers": _retyped(torch.complex64),
+    "an adapter of yes and no": _retyped(torch.bool),
+    "a configuration with 60,000 modules": _config(
+        target_modules=[f"m{n}" for n in range(60_000)]
+    ),
+    "a configuration with a pattern of layers": _config(
+        layers_pattern="(a+)+$", layers_to_transform=[0]
+    ),
     "an adapter that lacks a tensor": _tensors(
         lambda t: t.__delitem__(_first(t, "lora_A"))
     ),

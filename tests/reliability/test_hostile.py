@@ -113,6 +113,7 @@ def test_images(place, tmp_path, refused, case):
     make(place / name)
     said = refused(predict, place / name, "--output", tmp_path / "out")
     assert name in said
+    assert not planted(place).exists()
 
 
 @pytest.mark.parametrize("case", MASKS)
