@@ -210,9 +210,10 @@ def test_an_image_that_was_embedded_needs_no_encoding(nuclei, encodings, setting
 def test_embedding_ahead_leaves_most_of_the_memory(nuclei, encodings):
     """There is room for eight embeddings: two may be ahead, six not."""
     image, _ = nuclei
-    segmenter = Segmenter(cache=EmbeddingCache(memory_bytes=2**20))
+    one = 4 * 1536 * 16**2
+    segmenter = Segmenter(cache=EmbeddingCache(memory_bytes=8 * one))
     assert not segmenter.embed(image, tile=60)
     assert not encodings
     assert segmenter.embed(image, tile=100)
     assert sum(encodings) == 2
-    assert not Segmenter(cache=EmbeddingCache(memory_bytes=2**18)).embed(image)
+    assert not Segmenter(cache=EmbeddingCache(memory_bytes=2 * one)).embed(image)

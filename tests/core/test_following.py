@@ -51,13 +51,17 @@ def followed(segmenter, stack, iterations=2, objects=False, **settings):
 
 @pytest.fixture
 def one_bad(nuclei):
-    """One bright disc, then the same in noise, and the truth: (96, 160)."""
+    """One bright disc, then an artefact beside it, and the truth: (96, 160)."""
     labels = np.zeros((96, 160), np.int32)
-    labels[draw.disk((40, 90), 25)] = 1
+    labels[draw.disk((40, 110), 25)] = 1
+    both = labels.copy()
+    both[draw.disk((50, 35), 22)] = 1
     rng = np.random.default_rng(0)
-    good = np.where(labels > 0, 170, 30) + rng.normal(0, 8, labels.shape)
-    bad = np.where(labels > 0, 108, 100) + rng.normal(0, 50, labels.shape)
-    return [part.clip(0, 255).astype(np.uint8) for part in (good, bad)], labels
+    slices = [
+        np.where(bright > 0, 170, 30) + rng.normal(0, 8, labels.shape)
+        for bright in (labels, both)
+    ]
+    return [part.clip(0, 255).astype(np.uint8) for part in slices], labels
 
 
 @pytest.mark.parametrize("tile", ["off", 100])

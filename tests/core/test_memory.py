@@ -16,7 +16,11 @@ from napari_samsp import cli
 from napari_samsp.core.embedding_cache import EmbeddingCache
 from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.memory import in_batches
+from napari_samsp.core.sam import Architecture, build_sam
 from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.core.tile_run import Encoder
+from napari_samsp.core.tiles import Tile
 
 
 @pytest.fixture
@@ -72,21 +76,37 @@ def test_smaller_batches_of_prompts_give_the_same(segmenter, nuclei):
     assert np.mean(got.labels != expected.labels) < 1e-3
 
 
-def test_one_alone_goes_in_pieces(segmenter, nuclei):
+@pytest.fixture
+def stock_encoder(nuclei):
+    """Of a small SAM with stock's image encoder."""
+    torch.manual_seed(0)
+    small = Architecture(128, 16, 48, 2, 3, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
+    picture = nuclei[0][..., None].repeat(3, -1)
+    return Encoder(SelfPrompting(build_sam(small)).eval(), picture)
+
+
+def test_one_alone_goes_in_pieces(stock_encoder, nuclei):
     """The plain attention wants too much; the chunked one does not call it."""
-    expected = segmenter.segment(nuclei[0], 1, tile="off")[0].logits
-    limit(segmenter.sam.image_encoder.blocks[0].attn, 0)
-    with pytest.warns(RuntimeWarning, match="in pieces"):
-        got = segmenter.segment(nuclei[0], 1, tile="off")[0].logits
-    np.testing.assert_allclose(got, expected, atol=1e-2)
+    whole, other = Tile(0, 96, 0, 160), Tile(0, 90, 0, 160)
+    with torch.inference_mode():
+        expected, _ = stock_encoder([whole])
+        stock_encoder([other])  # it keeps the last
+        limit(stock_encoder.model.sam.image_encoder.blocks[0].attn, 0)
+        with pytest.warns(RuntimeWarning, match="in pieces"):
+            got, _ = stock_encoder([whole])
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
 
 
-def test_where_nothing_helps_it_says_what_to_do(segmenter, nuclei):
-    limit(segmenter.sam.image_encoder.patch_embed, 0)
+def test_where_nothing_helps_it_says_what_to_do(segmenter, stock_encoder, nuclei):
+    limit(stock_encoder.model.sam.image_encoder.patch_embed, 0)
     with (
         pytest.warns(RuntimeWarning, match="in pieces"),
         pytest.raises(InputError, match="choose a smaller input size"),
     ):
+        stock_encoder([Tile(0, 96, 0, 160)])
+    # The bundled model's encoder has no pieces.
+    limit(segmenter.sam.image_encoder.trunk, 0)
+    with pytest.raises(InputError, match="choose a smaller input size"):
         segmenter.segment(nuclei[0], 1, tile="off")
 
 

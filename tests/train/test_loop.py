@@ -140,7 +140,8 @@ def test_stop_keeps_the_best_so_far(stripes, tmp_path):
 
 def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
     """At a rate that changes nothing no epoch beats the first."""
-    config = replace(QUICK, epochs=6, patience=2, rate=1e-9, decoder_rate=1e-9)
+    still = {"rate": 1e-9, "decoder_rate": 1e-9, "encoder_rate": 1e-9}
+    config = replace(QUICK, epochs=6, patience=2, **still)
     events = []
     finished = train(stripes.folder, tmp_path / "run", config, report=events.append)
     assert finished.reason == "early stop"
@@ -175,10 +176,11 @@ def test_lora_and_decoder_move_and_the_base_does_not(stripes, tmp_path):
     state = torch.load(tmp_path / "run" / "last" / "state.pt", weights_only=True)
     names = state["adapter"]
     moved = [n for n, v in names.items() if "lora_B" in n and v.abs().sum() > 0]
-    assert len(moved) == 12
+    assert len(moved) == 8
     kinds = {n.split("base_model.model.")[1].split(".")[0] for n in names}
     assert kinds == {"image_encoder", "prompt_encoder", "mask_decoder"}
-    assert all("lora" in n for n in names if "image_encoder" in n)
+    blocks = [n for n in names if ".image_encoder.blocks." in n]
+    assert blocks and all("lora" in n for n in blocks)
 
 
 def test_an_adapter_keeps_the_input_size_that_it_was_trained_at(stripes, tmp_path):
@@ -216,9 +218,7 @@ def test_every_file_of_the_set_is_decoded_once(stripes, tmp_path, monkeypatch):
     assert len(read) == len(set(read)) == 8
 
 
-@pytest.mark.parametrize(
-    ("speed", "blocks"), [("decoder", []), ("last-blocks", [4, 5])]
-)
+@pytest.mark.parametrize(("speed", "blocks"), [("decoder", []), ("last-blocks", [3])])
 def test_each_speed_makes_an_adapter_that_stock_peft_reads(
     stripes, tmp_path, speed, blocks
 ):
