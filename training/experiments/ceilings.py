@@ -1,6 +1,6 @@
 """Where objects are lost: what AP would be if a part of the method made no mistake.
 
-    python training/experiments/ceilings.py DATA [--set dsb2018] [--model samsp_tiny]
+    python training/experiments/ceilings.py DATA [--set dsb2018] [--model samsp_small]
 
 Crops of the test images, as near as their true objects want it, AP at 0.5 on each: of
 the guess which parts get a prompt, of iteration 1, of iteration 1 if those parts were
@@ -28,7 +28,7 @@ from napari_samsp.core.image_files import read_image, read_labels
 from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.letterbox import to_model_input
 from napari_samsp.core.metrics import average_precision
-from napari_samsp.core.objects import cut_at_necks
+from napari_samsp.core.sam import patch_size
 from napari_samsp.core.self_prompting import SelfPrompting
 
 CROPS = 3
@@ -39,7 +39,7 @@ COLUMNS = ("parts", "iteration 1", "iteration 1 of true parts", "grid")
 def crops(image: np.ndarray, labels: np.ndarray, model: SelfPrompting) -> list[tuple]:
     """Views of an image as near as its true objects want it, with their labels."""
     encoder = model.sam.image_encoder
-    patch = int(encoder.patch_embed.proj.stride[0])
+    patch = patch_size(encoder)
     side = field_for(typical_width(labels), labels.shape, encoder.img_size, patch)
     sides = np.minimum(labels.shape, side)
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def ceilings(image: np.ndarray, true: np.ndarray, model: SelfPrompting) -> list[
         last = model.decode(embedding, index, prompt, regions)
         return last.distinct().instances(1)
 
-    parts, true_parts = cut_at_necks(first.logits), torch.from_numpy(grid)[None]
+    parts, true_parts = model.parts(first, valid[None]), torch.from_numpy(grid)[None]
     maps = (parts, prompted(parts), prompted(true_parts), true_parts)
     return [
         average_precision(found[0].numpy()[np.ix_(*pixels)], true, (0.5,))[0]
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", default="dsb2018")
-    parser.add_argument("--model", default="samsp_tiny", help="name or checkpoint")
+    parser.add_argument("--model", default="samsp_small", help="name or checkpoint")
     args = parser.parse_args()
     model = SelfPrompting(load_sam(args.model).sam, objects=True).eval()
     figures: dict[str, list[list[float]]] = {}
