@@ -104,7 +104,7 @@ def prompted(model: SelfPrompting, image: np.ndarray, tile: Tile, mask: np.ndarr
     size = int(model.sam.image_encoder.img_size)
     tensor, valid = to_model_input(image, size, tile)
     embedding = model.encode(tensor[None])
-    scale = np.array(valid) / np.array(mask.shape)
+    scale = valid.numpy() / np.array(mask.shape)
     index = torch.zeros(1, dtype=torch.int64)
 
     def iou_of(prompt: Prompt) -> tuple[float, np.ndarray, torch.Tensor]:
