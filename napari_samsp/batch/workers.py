@@ -139,7 +139,7 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
     """
     try:
         from distributed import Client, KilledWorker, as_completed
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise InputError(
             'A cluster needs dask.distributed: pip install "napari-samsp[cluster]".'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -249,7 +249,7 @@ def field_of_view(
         unseen = embed.size if model.objects else max(shape)
         side = _first_look(model, embed, shape) or unseen
     else:
-        pair = tile if isinstance(tile, tuple) else (tile, tile)
+        pair: tuple[Any, ...] = tile if isinstance(tile, tuple) else (tile, tile)
         numbers = len(pair) == 2 and all(map(is_whole, pair))
         closest = -(-embed.size // embed.patch)  # where a pixel fills a patch
         if not numbers or not closest <= pair[0] <= pair[1]:

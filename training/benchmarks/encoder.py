@@ -7,9 +7,9 @@ are medians, ratios are medians of the rounds' ratios; with one thread they are 
 of the processor, which other programs disturb less. Peak memory is what a child
 process of its own needed beyond its loaded model (Linux). The last column is the part
 of the machine's own best: the encoder's products, counted, by the rate of the largest
-of them, measured in every round. Where there is CUDA, also eight images at once in bfloat16 on
-it, beside the roofline: the operations that torch counts by the rate of its largest
-product.
+of them, measured in every round. Where there is CUDA, also eight images at once in
+bfloat16 on it, beside the roofline: the operations that torch counts by the rate of its
+largest product.
 """
 
 from __future__ import annotations
