@@ -46,7 +46,7 @@ def encodings(widget, segment):
     def run() -> int:
         seen = []
         encoder = widget.segmenting.run.segmenter.sam.image_encoder
-        hook = encoder.patch_embed.register_forward_pre_hook(
+        hook = encoder.trunk.register_forward_pre_hook(
             lambda *_: seen.append(threading.current_thread().name)
         )
         segment()
