@@ -63,7 +63,6 @@ def step_loss(
     embeddings = model.encode(batch.image)
     weight = valid_cells(batch.valid, size, stride).float()
     whole = coverage(batch.labels > 0, size)
-    torch.arange(len(whole))
     losses: dict[str, Tensor] = {}
 
     def judge(name: str, found: Decoding, target: Tensor, counts: Tensor) -> None:

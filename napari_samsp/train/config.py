@@ -19,6 +19,10 @@ SPEEDS = {
 """What a run trains, and the line that explains it. What it does not train runs once
 an image."""
 
+LEAST_TO_HOLD_OUT = 20
+"""Of fewer images all train. Of five, the one held out was a fifth of what could be
+learnt from, and which epoch it chose was luck."""
+
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
@@ -44,7 +48,7 @@ class TrainConfig:
     validation: str | None = _option(
         None,
         "a training set to judge by, or the fraction of images to hold out; "
-        "default: a fifth, at least one, of three images or more",
+        f"default: none, or a fifth of {LEAST_TO_HOLD_OUT} images or more",
     )
     objects: bool = _option(False, "one prompt per object instead of one per image")
     prompt: str = _option("box+mask", "what an iteration hands to the next")

@@ -16,11 +16,10 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.training_set import Sample, TrainingSet
 from napari_samsp.train.augment import Augmentation, View, stack_views
+from napari_samsp.train.config import LEAST_TO_HOLD_OUT
 from napari_samsp.train.symmetry import symmetry_of
 
 HELD_OUT_FRACTION = 0.2
-LEAST_TO_HOLD_OUT = 3
-"""Of fewer images none is held out: each is needed for training."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def split(
         Of the training set.
     validation : str or None
         A training set's folder, a fraction such as ``"0.2"``, or None for the default:
-        a fifth, at least one, of `LEAST_TO_HOLD_OUT` images or more.
+        none, or a fifth of `LEAST_TO_HOLD_OUT` images or more.
     seed : int
         Chooses the images.
 
@@ -71,7 +70,7 @@ def split(
         return samples, TrainingSet(Path(validation)).check()
     if validation is None:
         enough = len(samples) >= LEAST_TO_HOLD_OUT
-        count = max(1, round(HELD_OUT_FRACTION * len(samples))) if enough else 0
+        count = round(HELD_OUT_FRACTION * len(samples)) if enough else 0
     else:
         fraction = float(validation)
         if not 0 <= fraction < 1:

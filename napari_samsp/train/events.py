@@ -133,18 +133,24 @@ class Finished:
         Its folder.
     before, after : Figures
         The same images before training and with the adapter.
-    held_out : bool
-        False if the figures are of the training images themselves.
-    better : bool
-        The last iteration's Dice rose (with objects, its mean with AP at 0.5).
+    judged_by : str
+        ``"validation set"`` for images that were held out, or ``"training images"``.
+    better : bool or None
+        Whether the last iteration's Dice rose (with objects, its mean with AP at 0.5).
+        None where it did and the images cannot tell whether others gain too.
     """
 
     reason: str
     adapter: str
     before: Figures
     after: Figures
-    held_out: bool
-    better: bool
+    judged_by: str
+    better: bool | None
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the figures are of images that were not trained on."""
+        return self.judged_by == "validation set"
 
 
 @dataclass(frozen=True)

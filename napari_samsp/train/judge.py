@@ -146,3 +146,25 @@ def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
     if best is None or now.is_better_than(best):
         return True
     return now.is_better_than(before) and not now.is_worse_than(best)
+
+
+def is_better(after: Judgement, before: Judgement, *, held_out: bool) -> bool | None:
+    """Whether a run made the model better.
+
+    Parameters
+    ----------
+    after, before : Judgement
+        Of what was kept, and of the model that the run began with.
+    held_out : bool
+        Whether the images were not trained on.
+
+    Returns
+    -------
+    bool or None
+        True if held-out images tell (a paired t-test), False if the mean did not rise.
+        None if it rose, but on images that were trained on, or too few or too much at
+        odds to tell of others.
+    """
+    if not after.is_better_than(before):
+        return False
+    return True if held_out and before.is_worse_than(after) else None

@@ -25,7 +25,7 @@ from napari_samsp.train.events import (
     Started,
     Stepped,
 )
-from napari_samsp.train.judge import Judgement, is_kept, judge
+from napari_samsp.train.judge import Judgement, is_better, is_kept, judge
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 
@@ -159,8 +159,10 @@ class _Run:
             adapter=str(self.folder.adapter),
             before=progress.before.figures,
             after=progress.kept.figures,
-            held_out=self.parts.held_out > 0,
-            better=progress.kept.is_better_than(progress.before),
+            judged_by="validation set" if self.parts.held_out else "training images",
+            better=is_better(
+                progress.kept, progress.before, held_out=self.parts.held_out > 0
+            ),
         )
         if self.main:
             self.folder.check_adapter()

@@ -53,10 +53,7 @@ class FiguresTable(QWidget):
             judged = f"Measured on {images} that {were} held out:"
         else:
             trained_on = "the image" if n == 1 else f"the {n} images"
-            judged = (
-                f"Measured on {trained_on} trained on (too few to hold one out), "
-                "so new images may do worse:"
-            )
+            judged = f"Measured on {trained_on} trained on, so new images may do worse:"
         self.heading.setText(judged)
         self.table.clear_rows()
         pairs = zip(finished.before.dice, finished.after.dice, strict=False)

@@ -14,6 +14,7 @@ from superqt import QCollapsible
 
 from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import runs_folder
+from napari_samsp.train.config import LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from napari_samsp.core.training_set import TrainingSet
 
 FULL = 1000
-LEAST_TO_HOLD_OUT = 3
 
 
 class FinetunePanel(QWidget):
@@ -138,13 +138,12 @@ class FinetunePanel(QWidget):
             text = "No corrections yet: keep at least one."
         elif n < LEAST_TO_HOLD_OUT:
             text = (
-                f"{n} correction{'s' if n > 1 else ''}. With fewer than three none can "
-                "be held out: figures will be of the training images themselves."
+                f"{n} correction{'s' if n > 1 else ''}: all train. Figures will be of "
+                f"these images themselves; from {LEAST_TO_HOLD_OUT} on, a fifth is "
+                "held out to judge by."
             )
         else:
-            text = (
-                f"{n} corrections; one in five, at least one, is held out to judge by."
-            )
+            text = f"{n} corrections; one in five is held out to judge by."
         self.count.setText(text)
         self.button.setEnabled(n > 0 and not self.process.running)
 
@@ -254,7 +253,15 @@ class FinetunePanel(QWidget):
             "early stop": "It got no better any more. ",
         }.get(finished.reason, "Done. ")
         if finished.better:
-            self._tell(f"{ended}{gain}: the new adapter is in use.")
+            self._tell(f"{ended}{gain}: better. The new adapter is in use.")
+            self.adapter_ready.emit(self._result)
+        elif finished.better is None:
+            of = "too few images" if finished.held_out else "the images trained on"
+            self._tell(
+                f"{ended}{gain}, by {of}, which cannot tell whether others gain. "
+                "The new adapter is in use: Segment another image and look. "
+                "What you had can be chosen in step 1."
+            )
             self.adapter_ready.emit(self._result)
         else:
             self._tell(f"{ended}{gain}: not better, so what you had stays in use.")

@@ -23,9 +23,9 @@ def samples(count: int, per_source: int = 1) -> list[Sample]:
 
 
 @pytest.mark.parametrize(
-    ("count", "held_out"), [(1, 0), (2, 0), (3, 1), (5, 1), (10, 2), (25, 5)]
+    ("count", "held_out"), [(1, 0), (2, 0), (5, 0), (19, 0), (20, 4), (25, 5)]
 )
-def test_a_fifth_is_held_out_of_three_or_more(count, held_out):
+def test_all_of_a_few_train_and_a_fifth_of_twenty_or_more_judges(count, held_out):
     fitting, judging = split(samples(count), None, 0)
     assert len(judging) == held_out
     assert len(fitting) == count - held_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_samsp.train.events import Figures
-from napari_samsp.train.judge import Judgement, is_kept
+from napari_samsp.train.judge import Judgement, is_better, is_kept
 
 
 def judged(*merits):
@@ -44,3 +44,19 @@ def test_images_that_agree_tell(drops, worse):
     now = judged(*(0.8 - drop for drop in drops))
     assert now.is_worse_than(best) is worse
     assert is_kept(now, best, judged(*(0.3 for _ in drops))) is not worse
+
+
+@pytest.mark.parametrize(
+    ("merits", "held_out", "better"),
+    [
+        ((0.6, 0.61, 0.59), True, True),
+        ((0.6, 0.61, 0.59), False, None),  # it trained on them
+        ((0.6,), True, None),
+        ((0.9, 0.45, 0.5), True, None),  # at odds
+        ((0.4, 0.5, 0.5), True, False),
+        ((0.5, 0.5, 0.5), False, False),
+    ],
+)
+def test_better_is_said_only_where_held_out_images_tell(merits, held_out, better):
+    before = judged(*(0.5 for _ in merits))
+    assert is_better(judged(*merits), before, held_out=held_out) is better

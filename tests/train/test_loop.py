@@ -58,7 +58,7 @@ def test_training_helps_on_held_out_images_and_its_adapter_works(stripes, tmp_pa
     assert finished.held_out
     assert finished.after.n == 1
     assert len(finished.after.dice) == 2
-    assert finished.better
+    assert finished.better is None  # one image cannot tell
     assert finished.after.dice[-1] > finished.before.dice[-1] + 0.1
 
     # What the report says is what the saved adapter does.
@@ -76,6 +76,7 @@ def test_training_helps_on_held_out_images_and_its_adapter_works(stripes, tmp_pa
     assert json.loads(lines[0]).keys() >= {"epoch", "loss", "dice", "seconds"}
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["before"].keys() >= {"dice", "iou", "n"}
+    assert (report["judged_by"], report["better"]) == ("validation set", None)
     settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert settings["rate"] == 3e-3
 
@@ -135,7 +136,7 @@ def test_stop_keeps_the_best_so_far(stripes, tmp_path):
     )  # fmt: skip
     assert finished.reason == "stopped"
     assert len(steps) == 1
-    assert read_card(tmp_path / "run" / "adapter").images == 3
+    assert read_card(tmp_path / "run" / "adapter").images == 4
 
 
 def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
@@ -145,7 +146,7 @@ def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
     events = []
     finished = train(stripes.folder, tmp_path / "run", config, report=events.append)
     assert finished.reason == "early stop"
-    assert not finished.better
+    assert finished.better is False
     kept = [e.best for e in events if isinstance(e, EpochEnded)]
     assert kept == [True, False, False]
 
@@ -158,7 +159,7 @@ def test_per_object_training_with_every_prompt(nuclei, tmp_path, prompt):
     config = replace(QUICK, epochs=1, objects=True, prompt=prompt, augment=True)
     finished = train(training_set.folder, tmp_path / "run", config)
     assert isinstance(finished, Finished)
-    assert not finished.held_out  # two images: none can be spared
+    assert finished.judged_by == "training images"
     assert finished.after.ap50 is not None
     card = read_card(tmp_path / "run" / "adapter")
     assert (card.objects, card.prompt) == (True, prompt)
@@ -224,7 +225,8 @@ def test_each_speed_makes_an_adapter_that_stock_peft_reads(
 ):
     config = replace(QUICK, speed=speed, epochs=6, views=8, augment=True)
     finished = train(stripes.folder, tmp_path / "run", config)
-    assert finished.better
+    assert finished.better is None  # of images that it saw
+    assert finished.after.dice[-1] > finished.before.dice[-1]
     folder = tmp_path / "run" / "adapter"
     assert read_card(folder).speed == speed
     trained = load_file(folder / "adapter_model.safetensors")

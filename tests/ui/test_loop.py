@@ -40,7 +40,7 @@ def test_segment_correct_finetune_segment(
 
     assert np.array_equal(read_labels(stored[0].prediction), predicted)
     assert stored[0].info["layer"] == "cells"
-    assert "fewer than three" in widget.finetuning.count.text().lower()
+    assert "all train" in widget.finetuning.count.text().lower()
 
     finetune(epochs=2)
     run = next(runs_folder().iterdir())
@@ -148,7 +148,9 @@ def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):
     panel = widget.finetuning
     ready = []
     panel.adapter_ready.connect(ready.append)
-    finished = Finished("epochs", str(tmp_path), before, after, True, better=False)
+    finished = Finished(
+        "epochs", str(tmp_path), before, after, "validation set", better=False
+    )
     panel.process.ended.emit(Ending(finished))
     assert not ready
     assert "not better" in panel.message.text()
@@ -159,10 +161,28 @@ def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):
     assert ready == [tmp_path]
 
 
+@pytest.mark.parametrize("judged_by", ["training images", "validation set"])
+def test_where_nothing_can_be_told_the_adapter_is_used_and_the_user_is_to_look(
+    widget, tmp_path, judged_by
+):
+    ready = []
+    widget.finetuning.adapter_ready.connect(ready.append)
+    before, after = Figures([0.5], [0.4], 1), Figures([0.8], [0.7], 1)
+    finished = Finished("minutes", str(tmp_path), before, after, judged_by, better=None)
+    widget.finetuning.process.ended.emit(Ending(finished))
+    assert ready == [tmp_path]
+    message = widget.finetuning.message.text()
+    assert "cannot tell" in message
+    assert "better." not in message
+    assert widget.finetuning.use_button.isHidden()
+
+
 def test_with_objects_the_result_tells_all_that_decided(widget, tmp_path):
     before = Figures([0.94], [0.9], 1, ap50=[0.6])
     after = Figures([0.93], [0.88], 1, ap50=[0.9])
-    finished = Finished("epochs", str(tmp_path), before, after, True, better=True)
+    finished = Finished(
+        "epochs", str(tmp_path), before, after, "validation set", better=True
+    )
     widget.finetuning.process.ended.emit(Ending(finished))
     message = widget.finetuning.message.text()
     assert "Dice 0.940 → 0.930, AP at 0.5 0.600 → 0.900" in message
@@ -174,7 +194,9 @@ def test_the_figures_of_a_run_come_into_sight(widget, tmp_path, qtbot):
     widget.show()
     qtbot.waitExposed(widget)
     figures = Figures([0.7, 0.8], [0.6, 0.7], 2)
-    finished = Finished("epochs", str(tmp_path), figures, figures, True, better=False)
+    finished = Finished(
+        "epochs", str(tmp_path), figures, figures, "validation set", better=False
+    )
     panel = widget.finetuning
     panel.process.ended.emit(Ending(finished))
     qtbot.waitUntil(lambda: not panel.use_button.visibleRegion().isEmpty())

@@ -33,7 +33,7 @@ from napari_samsp.core.images import to_rgb8
 from napari_samsp.core.metrics import average_precision, dice, iou
 from napari_samsp.train.data import Picture
 
-BUNDLED = "samsp_tiny"
+BUNDLED = "samsp_small"
 
 
 @dataclass(frozen=True)
