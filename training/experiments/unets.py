@@ -1,0 +1,123 @@
+"""U-Nets that learn from the same views: what a user could train instead."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from imagenet import imagenet_weights
+from job import labels_of
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from napari_samsp.core.conv_trunk import load_imagenet
+from napari_samsp.core.letterbox import logits_to_image, to_model_input
+from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
+from napari_samsp.train.augment import Augmentation, stack_views
+from napari_samsp.train.data import best_fields
+from napari_samsp.train.losses import segmentation_loss
+from napari_samsp.train.symmetry import symmetry_of
+
+if TYPE_CHECKING:
+    from job import Job, Predictor
+
+SIZE, PATCH = 256, 16
+"""Of samsp_small, so that the views are the same."""
+RATE, TRUNK_RATE = 1e-3, 3e-4
+WARM_UP = 10
+DECAY = 0.98
+"""Of the running mean of the weights, as our trainer's: over fifty steps."""
+
+
+class ImageNetUnet(nn.Module):
+    """segmentation_models_pytorch's U-Net on the trunk of ``samsp_small``.
+
+    The trunk begins with the same ImageNet weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        import segmentation_models_pytorch as smp
+
+        self.net = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None)
+        load_imagenet(self.net.encoder.model, imagenet_weights())
+        mean, std = (
+            torch.tensor(values)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD)
+        )
+        self.register_buffer("scale", std / 128)
+        self.register_buffer("shift", (mean - 127) / 128)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, 1, H, W)`` of SAM's normalised images ``(B, 3, H, W)``."""
+        return self.net(torch.addcmul(self.shift, images, self.scale))
+
+
+def scratch_unet(job: Job) -> Predictor:
+    """MONAI's BasicUNet (2.0 M parameters) from random weights."""
+    from monai.networks.nets import BasicUNet
+
+    torch.manual_seed(job.seed)
+    return _fit(job, BasicUNet(2, 3, 1, features=(24, 24, 48, 96, 192, 24)), None)
+
+
+def imagenet_unet(job: Job) -> Predictor:
+    """`ImageNetUnet`, all weights trained, the trunk's at a lower rate."""
+    torch.manual_seed(job.seed)
+    net = ImageNetUnet()
+    return _fit(job, net, net.net.encoder)
+
+
+def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
+    inside = {id(p) for p in trunk.parameters()} if trunk is not None else set()
+    groups = [
+        {
+            "params": [p for p in net.parameters() if id(p) in inside],
+            "peak": TRUNK_RATE,
+        },
+        {"params": [p for p in net.parameters() if id(p) not in inside], "peak": RATE},
+    ]
+    optimizer = torch.optim.AdamW(groups, RATE, weight_decay=0.01)
+    average = AveragedModel(
+        net, multi_avg_fn=get_ema_multi_avg_fn(DECAY), use_buffers=True
+    )
+    # A network without a look of its own sees all images at one scale.
+    field = round(np.median(best_fields(job.pictures, SIZE, PATCH)))
+    augment = Augmentation(SIZE, symmetry=symmetry_of([p.labels for p in job.pictures]))
+    rng = np.random.default_rng(job.seed)
+    begun, part, step = time.monotonic(), 0.0, 0
+    while part < 1:
+        step += 1
+        for group in optimizer.param_groups:
+            fall = min(1, max(0.02, 2 * (1 - part)))
+            group["lr"] = group["peak"] * min(1, step / WARM_UP) * fall
+        drawn = [job.pictures[i] for i in rng.integers(len(job.pictures), size=4)]
+        batch = stack_views([augment(p.image, p.labels, field) for p in drawn])
+        weight = torch.zeros_like(batch.labels, dtype=torch.float32)
+        for n, (height, width) in enumerate(batch.valid.tolist()):
+            weight[n, :height, :width] = 1
+        logits = net(batch.image)[:, 0]
+        loss = segmentation_loss(logits, (batch.labels > 0).float(), weight).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        average.update_parameters(net)
+        part = (time.monotonic() - begun) / (60 * job.minutes)
+    judged = average.module.eval()
+
+    def predict(image: np.ndarray) -> list[np.ndarray]:
+        shape = image.shape[:2]
+        # Fully convolutional: the whole image at the training views' scale.
+        size = -(-max(shape) * SIZE // field // 32) * 32
+        tensor, valid = to_model_input(image, size)
+        height, width = (-(-int(side) // 32) * 32 for side in valid)
+        with torch.inference_mode():
+            logits = judged(tensor[None, :, :height, :width])[:, 0]
+            logits = F.pad(logits, (0, size - width, 0, size - height))
+            full = logits_to_image(logits, size, tuple(valid.tolist()), shape)[0]
+        return [labels_of(full.numpy() > 0, job.objects)]
+
+    return predict
