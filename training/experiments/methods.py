@@ -133,6 +133,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "lora": trained(iterations=1),
     "lora+sp": trained(distill=0.0),
     "sam-sp": trained(),
+    "sam-sp, a fifth held out": trained(validation="0.2"),
     "sam-sp, luckiest epoch": trained(luckiest=True),
     "sam-sp, three iterations": trained(iterations=3),
     "components": components,
