@@ -27,7 +27,7 @@ from napari_samsp.export import main
 from napari_samsp.sample_data import nuclei as nuclei_sample
 
 
-def make_adapter(model: str, folder):
+def make_adapter(model: str, folder, trained_at: int | None = None):
     """An adapter whose every trainable tensor has moved."""
     loaded = load_sam(model)
     peft_model = add_lora(loaded.sam, 2, loaded.name)
@@ -37,7 +37,8 @@ def make_adapter(model: str, folder):
             if parameter.requires_grad:
                 parameter.add_(0.02 * torch.randn_like(parameter))
     size = loaded.sam.image_encoder.img_size
-    save_adapter(peft_model, folder, AdapterCard(loaded.name, loaded.sha256, size))
+    card = AdapterCard(loaded.name, loaded.sha256, trained_at or size)
+    save_adapter(peft_model, folder, card)
 
 
 @pytest.mark.slow
@@ -78,6 +79,17 @@ def test_the_small_model_is_exported_for_load_sam_and_says_so(tmp_path, nuclei, 
     adapted = Segmenter(adapter=tmp_path / "a").segment(nuclei[0], 2)
     for one, other in zip(merged, adapted, strict=True):
         assert abs(one.logits - other.logits).max() < 1e-4
+
+
+def test_an_adapter_of_another_input_size_is_exported_only_if_asked(tmp_path, capsys):
+    make_adapter("samsp_small", tmp_path / "a", trained_at=512)
+    out = tmp_path / "merged.pth"
+    with pytest.raises(InputError, match="trained at an input size of 512"):
+        main([str(tmp_path / "a"), "--output", str(out)])
+    assert not out.exists()
+    main([str(tmp_path / "a"), "--output", str(out), "--any-input-size"])
+    assert "trained at 512" in capsys.readouterr().out
+    assert out.exists()
 
 
 def test_another_ending_is_refused(tmp_path):

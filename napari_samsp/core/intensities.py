@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,46 @@ if TYPE_CHECKING:
 SAMPLE = 2**22
 """Values that percentiles are taken from where they cannot be counted."""
 COUNTED_AT_ONCE = 2**20
+EXACT = 2**53
+"""Whole numbers beyond are not all float64 numbers."""
+ORDINARY = 100
+"""Powers of two around 1 between which no difference or quotient of single or double
+precision overflows or loses digits."""
+
+
+def power(low: float, high: float) -> int:
+    """The power of two that brings values far from 1 near it, else 0.
+
+    Parameters
+    ----------
+    low, high : float
+        The extremes.
+
+    Returns
+    -------
+    int
+        For `numpy.ldexp`, which is exact.
+    """
+    found = -math.frexp(max(abs(low), abs(high)))[1]
+    return found if abs(found) > ORDINARY else 0
+
+
+def distances(values: np.ndarray, low: int) -> np.ndarray:
+    """How far 64-bit integers are above one of them, as float64.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        int64 or uint64.
+    low : int
+        Not above any of them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Exact before it becomes float64: uint64 is arithmetic modulo 2**64.
+    """
+    return (values.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.float64)
 
 
 class Intensities:
@@ -24,13 +65,15 @@ class Intensities:
     Attributes
     ----------
     low, high : float
-        The extremes of what is finite.
+        The extremes of what is finite; int where float64 would be another number.
     bad : int
         How many values are NaN or infinite.
     """
 
     def __init__(self, dtype: np.dtype, size: int) -> None:
-        self.low, self.high, self.bad = np.inf, -np.inf, 0
+        self.low: float = np.inf
+        self.high: float = -np.inf
+        self.bad = 0
         self._counts: np.ndarray | None = None
         self._first = 0
         if dtype.kind in "biu" and dtype.itemsize <= 2:
@@ -66,8 +109,8 @@ class Intensities:
             values = values[finite]
         if not values.size:
             return
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
+        self.low = min(self.low, _number(values.min()))
+        self.high = max(self.high, _number(values.max()))
         if self._counts is not None:
             for some in np.array_split(values, -(-values.size // COUNTED_AT_ONCE)):
                 places = some.astype(np.int64) - self._first
@@ -93,14 +136,33 @@ class Intensities:
         Returns
         -------
         tuple of float
-            One each.
+            One each; whole numbers where float64 would lose digits.
         """
         if self._counts is None:
-            found = np.percentile(np.concatenate(self._sample), percent)
-            return tuple(float(value) for value in found)
+            return self._of_sample(percent)
         below = self._counts.cumsum()
         rank = np.array(percent) / 100 * (below[-1] - 1)
         lower = np.searchsorted(below, np.floor(rank), side="right")
         upper = np.searchsorted(below, np.ceil(rank), side="right")
         found = self._first + lower + (upper - lower) * (rank - np.floor(rank))
         return tuple(float(value) for value in found)
+
+    def _of_sample(self, percent: tuple[float, ...]) -> tuple[float, ...]:
+        sample = np.concatenate(self._sample)
+        if isinstance(self.low, int) or isinstance(self.high, int):
+            low = int(self.low)
+            found = np.percentile(distances(sample, low), percent)
+            return tuple(low + round(value) for value in found)
+        by = power(self.low, self.high)
+        if by:
+            sample = np.ldexp(sample.astype(np.float64), by)
+        elif sample.dtype == np.float16:
+            sample = sample.astype(np.float32)  # in which differences do not overflow
+        found = np.percentile(sample, percent)
+        return tuple(float(value) for value in np.ldexp(found, -by))
+
+
+def _number(value: np.generic) -> float:
+    if value.dtype.kind in "iu" and abs(int(value)) > EXACT:
+        return int(value)
+    return float(value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.errors import ConstantImageError, InputError
-from napari_samsp.core.intensities import Intensities
+from napari_samsp.core.intensities import Intensities, distances, power
 from napari_samsp.core.prompt_kind import is_whole
 from napari_samsp.core.tiles import Tile
 
@@ -151,9 +152,20 @@ class Picture:
         if not self._scaled:
             return values.astype(np.uint8)
         low, high = self._limits
-        # In single precision where that holds every value.
-        exact = np.float32 if values.dtype.itemsize <= 2 else np.float64
-        scaled: np.ndarray[Any, np.dtype[np.floating]] = values.astype(exact)
+        scaled: np.ndarray[Any, np.dtype[np.floating]]
+        if values.dtype.itemsize <= 2:
+            # In single precision, which holds every value.
+            scaled = values.astype(np.float32)
+        elif isinstance(low, int) or isinstance(high, int):
+            # In whole numbers until they are small: double precision loses some.
+            low, high = int(low), int(high)
+            scaled = distances(np.clip(values, low, high), low)
+            low, high = 0, high - low
+        else:
+            by = power(low, high)
+            # Clipped before, so that nothing overflows.
+            scaled = np.ldexp(np.clip(values.astype(np.float64), low, high), by)
+            low, high = math.ldexp(low, by), math.ldexp(high, by)
         scaled -= low
         scaled *= 255.0 / (high - low)
         np.clip(scaled, 0, 255, out=scaled)

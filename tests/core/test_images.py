@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_samsp.core.common_limits import fixed
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 
@@ -30,6 +31,53 @@ def test_every_dtype_fills_the_range(dtype):
 def test_brightness_and_contrast_do_not_matter(gain, offset):
     one, other = to_rgb8(RAMP.astype(float)), to_rgb8(RAMP * gain + offset)
     assert np.abs(one.astype(int) - other).max() <= 1
+
+
+@pytest.mark.parametrize("scale", ["percentile", "limits"])
+@given(
+    st.sampled_from(["uint64", "int64", "uint32", "int16", "f2", "f4", "f8"]),
+    st.floats(0, 1),
+    st.booleans(),
+)
+def test_no_magnitude_loses_pixels(scale, dtype, where, around_zero):
+    """Whole numbers that float64 cannot hold, subnormal numbers, and the largest."""
+    pattern = np.arange(20 * 30).reshape(20, 30) // 3
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        info = np.finfo(kind)
+        low = float(np.log2(float(info.smallest_subnormal)))
+        span = float(np.log2(float(info.max))) - 1 - low - 9
+        step = 2.0 ** int(low + where * span)
+        image = ((pattern - 100 * around_zero) * step).astype(kind)
+    else:
+        least, most = int(np.iinfo(kind).min), int(np.iinfo(kind).max) - 200
+        start = least + int(where * 2**20) * (most - least) // 2**20
+        image = np.array(pattern.ravel().tolist(), object) + start
+        image = image.astype(kind).reshape(pattern.shape)
+    low, high = (int if kind.kind in "iu" else float)(image.min()), image.max()
+    scaling = (
+        Scaling("percentile", 0, 100)
+        if scale == "percentile"
+        else Scaling("limits", low, type(low)(high))
+    )
+    expected = to_rgb8(pattern, scaling=Scaling("percentile", 0, 100))
+    assert np.abs(to_rgb8(image, scaling=scaling).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_the_whole_range_of_a_dtype(dtype):
+    info = np.finfo(dtype) if dtype[0] == "f" else np.iinfo(dtype)
+    image = np.full((20, 30), info.min, dtype)
+    image[:, 10:20], image[:, 20:] = 0, info.max
+    assert to_rgb8(image)[0, ::10, 0].tolist() == [0, 128, 255]
+
+
+def test_a_stack_of_large_whole_numbers_has_its_limits():
+    stack = 2**63 + np.arange(2 * 20 * 30, dtype=np.uint64).reshape(2, 20, 30)
+    scaling = fixed(Scaling(), stack.__getitem__, range(2))
+    assert scaling.kind == "limits"
+    assert to_rgb8(stack[0], scaling=scaling).max() == 127
+    assert to_rgb8(stack[1], scaling=scaling).max() == 255
 
 
 def test_layouts():
