@@ -109,6 +109,7 @@ def _speak_plainly() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("default", FileNote)
     plain = warnings.formatwarning
 
     def formatted(

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_about: ContextVar[str] = ContextVar("_about", default="")
 
 
 class FileNote(UserWarning):
@@ -15,6 +24,25 @@ def tell(message: str) -> None:
     Parameters
     ----------
     message : str
-        A sentence that names the file.
+        A sentence; within `about` it need not name the file.
     """
+    name = _about.get()
+    if name and name not in message:
+        message = f"{name}: {message}"
     warnings.warn(message, FileNote, stacklevel=3)
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name a file in all that is told within the block.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    token = _about.set(str(path))
+    try:
+        yield
+    finally:
+        _about.reset(token)

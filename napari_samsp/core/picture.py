@@ -9,6 +9,7 @@ import numpy as np
 from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.errors import ConstantImageError, InputError
 from napari_samsp.core.intensities import Intensities
+from napari_samsp.core.notes import tell
 from napari_samsp.core.prompt_kind import is_whole
 from napari_samsp.core.tiles import Tile
 
@@ -51,7 +52,7 @@ class Picture:
     Raises
     ------
     InputError
-        If the image is empty, constant, not finite, not real, too narrow, or of other
+        If the image is empty, constant, not real, too narrow, or of other
         shape.
     """
 
@@ -97,9 +98,13 @@ class Picture:
             sides[0] * sides[1] * self._channels,
         )
         if found.bad:
-            raise InputError(
-                f"The image has {found.bad} NaN or infinite values; replace them "
-                "first, for instance with numpy.nan_to_num."
+            tell(
+                f"The image has {found.bad:,} values that are not a number (NaN or "
+                "infinite): they are no data and never foreground."
+            )
+        if found.low > found.high:
+            raise ConstantImageError(
+                "The image has no value that is a number: there is nothing to segment."
             )
         if found.low == found.high:
             value = found.low if self._dtype.kind == "f" else int(found.low)
@@ -154,6 +159,7 @@ class Picture:
         # In single precision where that holds every value.
         exact = np.float32 if values.dtype.itemsize <= 2 else np.float64
         scaled: np.ndarray[Any, np.dtype[np.floating]] = values.astype(exact)
+        np.copyto(scaled, low, where=~np.isfinite(scaled))  # no data
         scaled -= low
         scaled *= 255.0 / (high - low)
         np.clip(scaled, 0, 255, out=scaled)
