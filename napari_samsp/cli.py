@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_samsp.core.errors import (
@@ -14,6 +16,7 @@ from napari_samsp.core.errors import (
     is_out_of_memory,
     printable,
 )
+from napari_samsp.core.notes import FileNote
 from napari_samsp.core.torch_guard import wait_without_spinning
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
         memory); 130 on Ctrl-C.
     """
     wait_without_spinning()
+    _speak_plainly()
     try:
         code = main(None) or 0
         sys.stdout.flush()
@@ -95,6 +99,27 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
             raise
         code = _say(in_words(error), BAD_INPUT)
     sys.exit(code)
+
+
+def _speak_plainly() -> None:
+    """Notes on files are a line each, once, without the place in our code.
+
+    What a console's character set lacks is escaped: never an error after the work.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("default", FileNote)
+    plain = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], *rest: Any, **more: Any
+    ) -> str:
+        if issubclass(category, FileNote):
+            return printable(str(message)) + "\n"
+        return plain(message, category, *rest, **more)
+
+    warnings.formatwarning = formatted
 
 
 def _say(message: str, code: int) -> int:

@@ -18,6 +18,7 @@ from rich.text import Text
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError, printable, some
+from napari_samsp.core.file_names import by_stem
 from napari_samsp.core.image_files import as_labels, read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.core.stored_image import open_image
@@ -35,6 +36,8 @@ TITLES = {
     "aji": "AJI",
 }
 WORST = 5
+_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
+"""What other programs append to an image's name for its mask."""
 _ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
 
 
@@ -66,7 +69,8 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
         Holds ``NAME.tif`` or ``NAME.png``; ``NAME.iter0.tif`` and the like are of
         single iterations.
     masks : Path
-        Holds ``NAME.tif`` or ``NAME.png``.
+        Holds ``NAME.tif`` or ``NAME.png``, also ``NAME.ome.tif``, ``NAME_mask``,
+        ``NAME_seg``, ``NAME-labels`` and the like.
     iteration : int, optional
         Take the predictions of this iteration instead.
 
@@ -92,6 +96,7 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
             f"There are no predictions{of} in {predictions}; write them with "
             "python -m napari_samsp.predict."
         )
+    true = _renamed(true, found)
     return Pairing(
         {
             name: (found[name], true[name])
@@ -100,6 +105,22 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
         sorted(true.keys() - found.keys()),
         sorted(found.keys() - true.keys()),
     )
+
+
+def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
+    """Masks by the names of their predictions, such as NAME for NAME_mask."""
+    named: dict[str, Path] = {}
+    for stem, path in true.items():
+        short = _ENDING.sub("", stem)
+        # A prediction of the mask's own name wins.
+        name = short if stem not in found and short in found else stem
+        if name != stem and (other := named.get(name) or true.get(name)):
+            raise InputError(
+                f"{other.name} and {path.name} would both be the mask of {name}; keep "
+                "one of them."
+            )
+        named[name] = path
+    return named
 
 
 def evaluate(
@@ -233,6 +254,10 @@ def main(arguments: list[str] | None = None) -> int:
             f"No prediction in {options.predictions} has the name of a mask in "
             f"{options.masks}."
         )
+    if options.dry_run:
+        for name, (prediction, mask) in pairing.pairs.items():
+            print(printable(f"{name}: {prediction} and {mask}"))
+        return 0
     figures = evaluate(pairing.pairs, options.objects, options.boundary_tolerance)
     content = report(figures)
     if options.json is not None:
@@ -307,6 +332,11 @@ def _parser() -> Parser:
         help="leave out masks that have no prediction",
     )
     parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only list which prediction is compared with which mask",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", type=Path, help="also write the figures there"
     )
     return parser
@@ -316,15 +346,14 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in files:
+    for stem, path in by_stem(folder, SUFFIXES).items():
+        name = stem.removesuffix(".ome")  # as predict names what it writes
+        if name in files:
             raise InputError(
-                f"{files[path.stem].name} and {path.name} in {folder} have the same "
-                "name; keep one of them."
+                f"{files[name].name} and {path.name} in {folder} have the same name; "
+                "keep one of them."
             )
-        files[path.stem] = path
+        files[name] = path
     if not files:
         raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
     return files

@@ -175,3 +175,35 @@ def test_as_a_command(folders, tmp_path: Path) -> None:
     assert bad.returncode == 2
     assert " for short of " in bad.stderr
     assert bad.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "mask"),
+    [
+        ("a", "a.ome"),
+        ("a", "a_mask"),
+        ("a", "a_seg"),
+        ("a", "a-labels"),
+        ("z\u00e4hl", "za\u0308hl"),
+    ],
+)
+def test_usual_names_are_paired_and_listed(tmp_path, nuclei, capsys, prediction, mask):
+    for folder, name in {"predictions": prediction, "masks": mask}.items():
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / f"{name}.tif", nuclei[1])
+    folders = tmp_path / "predictions", tmp_path / "masks"
+    pairing = pair_files(*folders)
+    assert list(pairing.pairs) == [prediction]
+    assert not pairing.missing
+    run_main(folders, "--dry-run")
+    said = capsys.readouterr().out
+    assert f"{mask}.tif" in said
+    assert "Dice" not in said
+
+
+def test_two_masks_of_one_prediction_are_refused(tmp_path, nuclei):
+    for name in ("predictions/a", "masks/a_mask", "masks/a_seg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_labels(tmp_path / f"{name}.tif", nuclei[1])
+    with pytest.raises(InputError, match=r"a_mask\.tif and a_seg\.tif"):
+        pair_files(tmp_path / "predictions", tmp_path / "masks")

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from napari_samsp.core.errors import (
     ConstantImageError,
     InputError,
@@ -23,6 +25,8 @@ from napari_samsp.core.errors import (
 )
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.core.no_data import missing
+from napari_samsp.core.notes import about
 from napari_samsp.core.stored_image import is_large, open_image
 
 if TYPE_CHECKING:
@@ -145,7 +149,8 @@ def segment_file(
     with _one_at_a_time:
         segmenter = load(settings)
         try:
-            files = _segment(segmenter, job, settings, progress)
+            with about(job.image):
+                files = _segment(segmenter, job, settings, progress)
         except (InputError, OSError) as reason:
             if isinstance(reason, OSError) and (
                 reason.errno in _FOR_ALL or not is_disk_error(reason)
@@ -238,17 +243,17 @@ def _segment(
                 report = _part(progress, n, len(planes))
             plane, channel_axis = image.plane(index, settings.channels)
             outs = [
-                _Plane(arrays[t], index) if t in arrays else None
+                _Plane(arrays[t], index, plane) if t in arrays else None
                 for t in range(settings.iterations)
             ]
             # What is blank in a stack has no objects.
-            if large:
-                with suppress(*[ConstantImageError] if len(planes) > 1 else []):
+            with suppress(*[ConstantImageError] if len(planes) > 1 else []):
+                if large:
                     segmenter.segment_each_into(
                         plane, outs, settings.objects, channel_axis, settings.prompt,
                         settings.tile, report,
                     )  # fmt: skip
-            elif len(planes) == 1 or plane.min() < plane.max():
+                    continue
                 for found in segmenter.iterate(
                     plane, settings.iterations, settings.objects, channel_axis,
                     settings.prompt, settings.tile, report, follower.before(index),
@@ -264,10 +269,14 @@ def _segment(
 
 
 class _Plane:
-    """One plane of an array of labels, which takes and gives windows."""
+    """One plane of an array of labels, which takes and gives windows.
 
-    def __init__(self, array: Any, index: tuple[int, ...]) -> None:
+    Where the image has no data, what it takes becomes background.
+    """
+
+    def __init__(self, array: Any, index: tuple[int, ...], image: Any) -> None:
         self._array, self._index = array, index
+        self._image = image if image.dtype.kind == "f" else None
         self.shape = tuple(array.shape[-2:])
         self.dtype = array.dtype
         chunks = getattr(array, "chunks", None)
@@ -278,6 +287,9 @@ class _Plane:
         return self._array[self._at(window)]
 
     def __setitem__(self, window: Any, values: Any) -> None:
+        if self._image is not None:
+            nothing = missing(self._image[window])
+            values = values if nothing is None else np.where(nothing, 0, values)
         self._array[self._at(window)] = values
 
     def _at(self, window: Any) -> tuple[Any, ...]:

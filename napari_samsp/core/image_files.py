@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import tifffile
-from PIL import Image
 
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError, is_out_of_memory
+from napari_samsp.core.file_kinds import is_tiff, other_kind
 from napari_samsp.core.ome_files import check_parts
+from napari_samsp.core.pictures import read_picture
 from napari_samsp.core.size_limit import check_size
+from napari_samsp.core.tiff_images import as_shown, axes_of, main_series
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
-# Not whatever Pillow knows: for some kinds it starts other programs.
-_PICTURES = ("PNG", "JPEG", "MPO", "BMP", "WEBP")
-_pillow_limit = threading.Lock()
+IMAGE_SUFFIXES = (
+    *(".tif", ".tiff", ".png", ".jpg", ".jpeg"),
+    *(".bmp", ".webp", ".gif", ".jp2"),
+)
 
 
 def read_image(
@@ -30,14 +31,14 @@ def read_image(
     Parameters
     ----------
     path : Path
-        TIFF, PNG or JPEG.
+        Of any kind of `IMAGE_SUFFIXES`; the content counts, not which of them it is.
     palette : {"colours", "indices"}
         What the pixels of a file with a palette are.
 
     Returns
     -------
     numpy.ndarray
-        As stored; axes of length 1 before the image's are dropped.
+        As viewers show it, upright; axes of length 1 before the image's are dropped.
 
     Raises
     ------
@@ -52,10 +53,12 @@ def read_image(
             f"{path} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it first."
         )
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            array = _read_tiff(path)
+        if is_tiff(path):
+            array = _read_tiff(path, palette == "indices")
+        elif kind := other_kind(path):
+            raise InputError(f"{path} cannot be read as an image: it is {kind}.")
         else:
-            array = _read_picture(path, palette)
+            array = read_picture(path, palette == "indices")
     except InputError:
         raise
     except Exception as error:  # readers raise whatever their format library raises
@@ -92,32 +95,17 @@ def unreadable(
     return InputError(f"{path} cannot be read as {kind}: {error}")
 
 
-def _read_tiff(path: Path) -> np.ndarray:
+def _read_tiff(path: Path, mask: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         check_parts(path, file)
-        check_size(path, file.series[0].shape)
-        return file.asarray()
-
-
-def _open_picture(path: Path) -> Image.Image:
-    # Pillow's own limit is lower than ours, and is checked in `open` only.
-    with _pillow_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(path, formats=_PICTURES)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
-def _read_picture(path: Path, palette: str) -> np.ndarray:
-    with _open_picture(path) as picture:
-        check_size(path, picture.size[::-1])
-        if picture.mode == "LA":
-            return np.asarray(picture.convert("L"))
-        indices = picture.mode == "P" and palette == "indices"
-        if picture.mode in ("P", "PA", "CMYK", "YCbCr") and not indices:
-            return np.asarray(picture.convert("RGB"))
-        return np.asarray(picture)
+        series = main_series(path, file)
+        check_size(path, series.shape)
+        array, axes = as_shown(
+            path, series.asarray(), axes_of(series), file, series.keyframe, mask
+        )
+    if "S" in axes:
+        array = np.moveaxis(array, axes.index("S"), -1)
+    return np.asarray(array)
 
 
 def is_ome_zarr(path: Path) -> bool:

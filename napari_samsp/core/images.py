@@ -136,7 +136,7 @@ def to_rgb8(
     Raises
     ------
     InputError
-        If the image is empty, constant, not finite, not real, too narrow, or of other
+        If the image is empty, constant, not real, too narrow, or of other
         shape.
     """
     try:

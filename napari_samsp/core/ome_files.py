@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_parts(path: Path, file: tifffile.TiffFile) -> None:
-    """Refuse an OME-TIFF that continues in a file elsewhere.
+    """Refuse an OME-TIFF that continues in a file elsewhere, or in one that is gone.
 
-    tifffile opens whatever the XML names, also ``../x.tif`` and absolute paths.
+    Of a missing file tifffile makes blank planes; and it opens
+    whatever the XML names, also ``../x.tif`` and absolute paths.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def check_parts(path: Path, file: tifffile.TiffFile) -> None:
     Raises
     ------
     InputError
-        If its XML names a file that is not in its own folder.
+        If its XML names a file that is not in its own folder, or not there.
     """
     if not file.ome_metadata:
         return
@@ -37,6 +38,7 @@ def check_parts(path: Path, file: tifffile.TiffFile) -> None:
         root = ElementTree.fromstring(file.ome_metadata)
     except ElementTree.ParseError:
         return  # tifffile then reads the pages of this file alone
+    names = set()
     for element in root.iter():
         if not element.tag.endswith("UUID") or element.text == root.get("UUID"):
             continue
@@ -46,4 +48,13 @@ def check_parts(path: Path, file: tifffile.TiffFile) -> None:
                 f"{path} says that it continues in {name!r}, which is not in its own "
                 "folder: put the files of one image together and name them without "
                 "folders."
+            )
+        names.add(name)
+    if root.get("UUID") is None and len(names) == 1:
+        return  # this file's own, whatever it is called today
+    for name in sorted(names - {"", path.name}):
+        if not (path.parent / name).is_file():
+            raise InputError(
+                f"{path} is one file of several, and {name} is missing: put it beside "
+                "it."
             )

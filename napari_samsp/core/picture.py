@@ -10,6 +10,7 @@ import numpy as np
 from napari_samsp.core.blocks import blocks, chunk_sides
 from napari_samsp.core.errors import ConstantImageError, InputError
 from napari_samsp.core.intensities import Intensities, distances, power
+from napari_samsp.core.notes import tell
 from napari_samsp.core.prompt_kind import is_whole
 from napari_samsp.core.tiles import Tile
 
@@ -52,7 +53,7 @@ class Picture:
     Raises
     ------
     InputError
-        If the image is empty, constant, not finite, not real, too narrow, or of other
+        If the image is empty, constant, not real, too narrow, or of other
         shape.
     """
 
@@ -98,9 +99,13 @@ class Picture:
             sides[0] * sides[1] * self._channels,
         )
         if found.bad:
-            raise InputError(
-                f"The image has {found.bad} NaN or infinite values; replace them "
-                "first, for instance with numpy.nan_to_num."
+            tell(
+                f"The image has {found.bad:,} values that are not a number (NaN or "
+                "infinite): they are no data and never foreground."
+            )
+        if found.low > found.high:
+            raise ConstantImageError(
+                "The image has no value that is a number: there is nothing to segment."
             )
         if found.low == found.high:
             value = found.low if self._dtype.kind == "f" else int(found.low)
@@ -156,6 +161,7 @@ class Picture:
         if values.dtype.itemsize <= 2:
             # In single precision, which holds every value.
             scaled = values.astype(np.float32)
+            np.copyto(scaled, low, where=~np.isfinite(scaled))  # no data
         elif isinstance(low, int) or isinstance(high, int):
             # In whole numbers until they are small: double precision loses some.
             low, high = int(low), int(high)
@@ -163,8 +169,10 @@ class Picture:
             low, high = 0, high - low
         else:
             by = power(low, high)
+            scaled = values.astype(np.float64)
+            np.copyto(scaled, low, where=~np.isfinite(scaled))  # no data
             # Clipped before, so that nothing overflows.
-            scaled = np.ldexp(np.clip(values.astype(np.float64), low, high), by)
+            scaled = np.ldexp(np.clip(scaled, low, high), by)
             low, high = math.ldexp(low, by), math.ldexp(high, by)
         scaled -= low
         scaled *= 255.0 / (high - low)

@@ -13,6 +13,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
 from napari_samsp.core.inference import Iteration, embed_picture, iterate_picture
 from napari_samsp.core.large_image import Written, segment_picture_into
+from napari_samsp.core.no_data import cleared, missing
 from napari_samsp.core.picture import Picture
 from napari_samsp.core.progress import Progress
 from napari_samsp.core.prompt_kind import check_iterations, parse_kind
@@ -181,9 +182,10 @@ class Segmenter:
                 f"The slice before has shape {before.labels.shape}, not "
                 f"{picture.shape[:2]}."
             )
-        return iterate_picture(
+        steps = iterate_picture(
             model, picture, iterations, tile, progress, self._cache, before
         )
+        return cleared(steps, missing(image, channel_axis))
 
     def prompt(
         self,

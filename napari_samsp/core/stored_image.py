@@ -13,9 +13,11 @@ import numpy as np
 import tifffile
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.file_kinds import is_tiff
 from napari_samsp.core.image_files import is_ome_zarr, read_image, unreadable
 from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
+from napari_samsp.core.tiff_images import MOST_COLOURS, as_shown, axes_of, main_series
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
 from napari_samsp.core.zarr_codecs import check_codecs
 
@@ -28,7 +30,6 @@ LARGE_PIXELS = 2**25
 """A plane or a stack of more is never held as a whole."""
 MOST_BLOCKS = 10_000_000
 """Chunks of a lazy array: 30,000 x 30,000 in chunks of 64 are 220,000."""
-MOST_COLOURS = 4
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
     Parameters
     ----------
     path : Path
-        TIFF, PNG, JPEG or OME-Zarr.
+        OME-Zarr, or what `read_image` reads.
     axes : str, optional
         Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
         than 1.
@@ -153,7 +154,7 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
     """
     if is_ome_zarr(path):
         yield _open_zarr(path, axes)
-    elif path.suffix.lower() in (".tif", ".tiff") and path.is_file():
+    elif path.is_file() and is_tiff(path):
         try:
             file = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many kinds for a broken file
@@ -168,21 +169,19 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
 def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
     try:
         check_parts(path, file)
-        series = file.series[0]
-        shape, found = series.shape, series.axes.upper()
+        series = main_series(path, file)
+        shape, found = series.shape, axes_of(series)
         if is_large(shape):
             array = _lazy_tiff(path, series)
         else:
             check_size(path, shape)
             array = series.asarray()
+        array, found = as_shown(path, array, found, file, series.keyframe)
         voxels = of_tiff(file)
     except InputError:
         raise
     except Exception as error:  # as above
         raise unreadable(path, error) from error
-    if shape[-1] <= MOST_COLOURS and found[-2:] == "YX" and len(shape) > 2:
-        # Colours that were written as if they were columns.
-        found = found[:-3] + "YXS"
     return _image(path, array, _distinct(found), voxels, axes)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.errors import InputError, some
+from napari_samsp.core.file_names import by_stem, composed
 from napari_samsp.core.folder_changes import changing, unchanging
 from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
@@ -141,7 +141,7 @@ class TrainingSet:
         InputError
             If there is none, or not any more.
         """
-        found = next((s for s in self.samples() if s.name == name), None)
+        found = next((s for s in self.samples() if s.name == composed(name)), None)
         if found is None:
             raise InputError(f"There is no correction named {name} in {self.folder}.")
         return found
@@ -158,13 +158,13 @@ class TrainingSet:
         ------
         InputError
             If the folder is missing or empty, a mask has no image or an image no
-            mask.
+            mask, or two files have one name.
         """
         if not self.folder.is_dir():
             raise InputError(f"There is no training set at {self.folder}.")
         with unchanging(self.folder):
-            images = self._files("images", IMAGE_SUFFIXES)
-            masks = self._files("masks", MASK_SUFFIXES)
+            images = self._files("images", IMAGE_SUFFIXES, unique=True)
+            masks = self._files("masks", MASK_SUFFIXES, unique=True)
         if not images and not masks:
             raise InputError(
                 f"The training set {self.folder} is empty: put images into "
@@ -229,7 +229,7 @@ class TrainingSet:
                 f"{size_text(labels.shape)}."
             )
         replace = info.pop("replace", False)
-        wished = str(info.pop("name", "image"))
+        wished = composed(str(info.pop("name", "image")))
         # Encoded before anybody has to wait.
         files = {"images": tiff_bytes(image), "masks": tiff_bytes(labels)}
         if prediction is not None:
@@ -336,15 +336,10 @@ class TrainingSet:
     def _removed(self) -> TrainingSet:
         return TrainingSet(self.folder / REMOVED)
 
-    def _files(self, folder: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
-        place = self.folder / folder
-        if not place.is_dir():
-            return {}
-        return {
-            f.stem: f
-            for f in sorted(place.iterdir())
-            if f.suffix.lower() in suffixes and not f.name.startswith(".")
-        }
+    def _files(
+        self, folder: str, suffixes: tuple[str, ...], unique: bool = False
+    ) -> dict[str, Path]:
+        return by_stem(self.folder / folder, suffixes, unique)
 
     def _free_name(self, wished: str) -> str:
         # Some disks take a name in capitals for the same.
@@ -387,7 +382,7 @@ class TrainingSet:
 
 def _safe_name(wished: str) -> str:
     """A file's stem on any system, of at most 120 bytes."""
-    name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", wished)).strip("_")
+    name = re.sub(r"[^\w-]+", "_", composed(wished)).strip("_")
     name = name.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
     if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):
         name = f"{name}_image"  # Windows' own

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.core.common_limits import fixed
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.errors import ConstantImageError, InputError
 from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.core.notes import FileNote
 
 RAMP = np.arange(20 * 30).reshape(20, 30)
 
@@ -109,8 +110,6 @@ def test_limits_are_repeated():
 bad = {
     "empty": (np.zeros((0, 5)), "no pixels"),
     "constant": (np.full((4, 6), 7), "constant"),
-    "nan": (np.where(RAMP == 3, np.nan, RAMP), "1 NaN or infinite"),
-    "inf": (np.where(RAMP < 2, np.inf, RAMP), "2 NaN or infinite"),
     "one pixel": (np.ones((1, 1)), "single pixel"),
     "complex": (RAMP * 1j, "complex128"),
     "one axis": (RAMP[0], "1 axes"),
@@ -135,3 +134,21 @@ def test_scaling_refuses_nonsense():
         Scaling("limits", 5, 5)
     with pytest.raises(InputError, match="Unknown"):
         Scaling("log")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_a_number_is_left_out_of_scaling(value):
+    image = np.where(RAMP < 20, value, RAMP)
+    with pytest.warns(FileNote, match="20 values that are not a number"):
+        found = to_rgb8(image)
+    assert not found[RAMP < 20].any()
+    rest = to_rgb8(RAMP[RAMP >= 20].reshape(20, 29))
+    assert (found[RAMP >= 20] == rest.reshape(-1, 3)).all()
+
+
+def test_an_image_of_nothing_else_has_nothing_in_it():
+    with (
+        pytest.warns(FileNote, match="not a number"),
+        pytest.raises(ConstantImageError, match="no value that is a number"),
+    ):
+        to_rgb8(np.full((9, 12), np.nan))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skimage import io
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import write_image, write_labels
+from napari_samsp.core.image_files import tiff_bytes, write_image, write_labels
 from napari_samsp.core.training_set import TrainingSet
 
 
@@ -195,3 +195,21 @@ def test_names_that_differ_in_capitals_only_are_numbered(tmp_path):
         for wished in ("cells", "Cells", "細" * 100, "細" * 100)
     ]
     assert names == ["cells", "Cells-2", "細" * 40, "細" * 40 + "-2"]
+
+
+def test_two_files_of_one_name_are_refused_and_named(tmp_path):
+    pixels = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    for name in ("images/s0.png", "images/s0.TIFF", "masks/s0.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(tiff_bytes(pixels))
+    with pytest.raises(InputError, match=r"s0\.TIFF and s0\.png"):
+        TrainingSet(tmp_path).check()
+
+
+def test_names_are_compared_as_they_are_read(tmp_path):
+    pixels = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    for name in ("images/z\u00e4hl.tif", "masks/za\u0308hl.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(tiff_bytes(pixels))
+    (sample,) = TrainingSet(tmp_path).check()
+    assert np.array_equal(sample.read()[1], pixels)

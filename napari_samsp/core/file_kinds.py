@@ -1,0 +1,68 @@
+"""What a file is by its first bytes, whatever its name says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = 512
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHERS = {
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive or an Office document",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89HDF": "an HDF5 file",
+    b"ZISRAWFILE": "a CZI file",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself",
+    b"%!PS": "a PostScript file",
+    b"\xda\xce\xbe\x0a": "an ND2 file",
+    b"8BPS": "a Photoshop file",
+}
+_PAGES = (b"<!doctype html", b"<html")
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF does.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    bool
+        By its content.
+    """
+    return _head(path).startswith(_TIFF)
+
+
+def other_kind(path: Path) -> str:
+    """What a file is that is no image which we read.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    str
+        Such as ``an HTML page``; nothing if it is not known.
+    """
+    head = _head(path)
+    if not head:
+        return "an empty file"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(_PAGES) or (text.startswith(b"<?xml") and b"<html" in text):
+        return "an HTML page"
+    if head[128:132] == b"DICM":
+        return "a DICOM file"
+    return next((kind for start, kind in _OTHERS.items() if head.startswith(start)), "")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)

@@ -1,0 +1,67 @@
+"""Names of files, compared as a person reads them."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from napari_samsp.core.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def composed(name: str) -> str:
+    """One spelling of a name: macOS may store an umlaut as two characters.
+
+    Parameters
+    ----------
+    name : str
+        Any.
+
+    Returns
+    -------
+    str
+        In Unicode's form NFC.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def by_stem(
+    folder: Path, suffixes: tuple[str, ...], unique: bool = True
+) -> dict[str, Path]:
+    """The files of a folder by their composed stems.
+
+    Parameters
+    ----------
+    folder : Path
+        One that is not there holds nothing.
+    suffixes : tuple of str
+        In small letters; other files and hidden ones are left out.
+    unique : bool
+        Whether two files of one stem are refused; else the last by name counts.
+
+    Returns
+    -------
+    dict
+        In the files' order.
+
+    Raises
+    ------
+    InputError
+        If two files have one stem, which names both.
+    """
+    files: dict[str, Path] = {}
+    if not folder.is_dir():
+        return files
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        stem = composed(path.stem)
+        if unique and stem in files:
+            raise InputError(
+                f"{files[stem].name} and {path.name} in {folder} have the same name; "
+                "keep one of them."
+            )
+        files[stem] = path
+    return files

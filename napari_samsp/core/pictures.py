@@ -1,0 +1,82 @@
+"""PNG, JPEG and the other formats that hold one picture."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_samsp.core.notes import tell
+from napari_samsp.core.orientation import upright
+from napari_samsp.core.size_limit import check_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Not whatever Pillow knows: for some kinds it starts other programs.
+# MPO, of cameras, is opened as JPEG.
+_PICTURES = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000")
+_pillow_limit = threading.Lock()
+_ORIENTATION = 0x0112
+_DEPTH, _COLOURS = 24, 25
+"""Where a PNG's header has its bits and its kind of colours."""
+
+
+def read_picture(path: Path, mask: bool = False) -> np.ndarray:
+    """Read a picture as viewers show it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a format that Pillow reads without other programs.
+    mask : bool
+        Whether the pixels of a palette are labels, not colours.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Y, X)`` or ``(Y, X, C)``, upright; gray without its alpha.
+    """
+    with _open(path) as picture:
+        check_size(path, picture.size[::-1])
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and picture.format != "MPO":  # whose others are previews
+            tell(f"{path} holds {frames} pictures: only the first is read.")
+        value = int(picture.getexif().get(_ORIENTATION, 1))
+        array = _deep(path) if picture.format == "PNG" else None
+        if array is None:
+            array = _pixels(picture, mask)
+    return np.asarray(upright(path, array, value))
+
+
+def _open(path: Path) -> Image.Image:
+    # Pillow's own limit is lower than ours, and is checked in `open` only.
+    with _pillow_limit:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=_PICTURES)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _deep(path: Path) -> np.ndarray | None:
+    """A PNG of 16 bits with colours or alpha, of which Pillow reads the high byte."""
+    with path.open("rb") as file:
+        header = file.read(_COLOURS + 1)
+    if header[_DEPTH] != 16 or header[_COLOURS] == 0:
+        return None
+    from imagecodecs import png_decode
+
+    array = np.asarray(png_decode(path.read_bytes()))
+    return array[..., 0] if array.shape[-1] == 2 else array
+
+
+def _pixels(picture: Image.Image, mask: bool) -> np.ndarray:
+    if picture.mode == "LA":
+        return np.asarray(picture.convert("L"))
+    indices = picture.mode == "P" and mask
+    if picture.mode in ("P", "PA", "CMYK", "YCbCr") and not indices:
+        return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture)

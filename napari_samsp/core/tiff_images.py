@@ -1,0 +1,166 @@
+"""A TIFF's pages as they are meant to be seen."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_samsp.core.notes import tell
+from napari_samsp.core.orientation import upright
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+_ALPHA = (1, 2)
+"""Kinds of extra samples: associated and unassociated."""
+_ORIENTATION = 274
+MOST_COLOURS = 4
+
+
+def main_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """The image of a file that may hold several.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for the message.
+    file : tifffile.TiffFile
+        Opened.
+
+    Returns
+    -------
+    tifffile.TiffPageSeries
+        That of the largest planes; thumbnails count only if there is nothing else.
+    """
+    series = file.series
+    full = [n for n, one in enumerate(series) if not one.keyframe.is_reduced]
+    numbers = full or list(range(len(series)))
+    # By planes: many small pages are not worth more than a large one.
+    best = max(numbers, key=lambda n: (_plane(series[n]), math.prod(series[n].shape)))
+    if left := [n for n in numbers if n != best]:
+        others = ", ".join(f"the {_ordinal(n)} ({_sides(series[n])})" for n in left)
+        tell(
+            f"{path} holds {len(numbers)} images of different size: the "
+            f"{_ordinal(best)} ({_sides(series[best])}) is read, and left out is "
+            f"{others}."
+        )
+    return series[best]
+
+
+def axes_of(series: tifffile.TiffPageSeries) -> str:
+    """What the axes are; a guess only where the file does not say.
+
+    Parameters
+    ----------
+    series : tifffile.TiffPageSeries
+        Any.
+
+    Returns
+    -------
+    str
+        A capital letter an axis.
+    """
+    axes, shape = series.axes.upper(), series.shape
+    said = series.kind in ("imagej", "ome", "lsm") or axes[-3:-2] not in ("Q", "I")
+    if len(shape) > 2 and axes[-2:] == "YX" and shape[-1] <= MOST_COLOURS and not said:
+        # Colours that were written as if they were columns.
+        return axes[:-3] + "YXS"
+    return axes
+
+
+def as_shown(
+    path: Path,
+    array: Any,
+    axes: str,
+    file: tifffile.TiffFile,
+    page: tifffile.TiffPage,
+    mask: bool = False,
+) -> tuple[Any, str]:
+    """Pixels as viewers show them: upright, black is 0, colours, and no alpha.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    array : array_like
+        As stored, numpy or dask.
+    axes : str
+        A letter an axis.
+    file : tifffile.TiffFile
+        Opened.
+    page : tifffile.TiffPage
+        The key frame.
+    mask : bool
+        Whether the pixels are labels: the indices of a palette, and what ImageJ shows
+        inverted, are values then.
+
+    Returns
+    -------
+    tuple
+        The array and its axes.
+    """
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        if not (mask and file.is_imagej):
+            array = _inverted(array, page.bitspersample)
+        if mask:
+            how = "its values stay" if file.is_imagej else "it is read as it is shown"
+            tell(f"{path} is a mask that is shown inverted (white is zero): {how}.")
+    elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not mask:
+        if page.colormap is not None:
+            array, axes = _coloured(array, page.colormap), axes + "S"
+    elif (
+        page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        and "S" in axes
+        and page.samplesperpixel == 2
+        and page.extrasamples
+        and int(page.extrasamples[0]) in _ALPHA
+    ):
+        place = axes.index("S")
+        array, axes = array[(slice(None),) * place + (0,)], axes.replace("S", "")
+    tag = page.tags.get(_ORIENTATION)
+    if tag is not None and "Y" in axes and "X" in axes:
+        rows, columns = axes.index("Y"), axes.index("X")
+        array = upright(path, array, int(tag.value), rows, columns)
+    return array, axes
+
+
+def _inverted(array: Any, bits: int) -> Any:
+    if array.dtype == bool:
+        return ~array
+    if array.dtype.kind != "u":
+        return array  # of signed and floating numbers white is not known
+    return array.dtype.type(2**bits - 1) - array
+
+
+def _coloured(array: Any, colormap: np.ndarray) -> Any:
+    table = np.ascontiguousarray(colormap.T)
+    if table.max() < 256:
+        table = table.astype(np.uint8)  # some programs write bytes
+    elif not (table % 257).any() or not (table % 256).any():
+        table = (table >> 8).astype(np.uint8)
+    if isinstance(array, np.ndarray):
+        return table[array]
+    chunks = (*array.chunks, (3,))
+    return array.map_blocks(
+        lambda block: table[block],
+        dtype=table.dtype,
+        chunks=chunks,
+        new_axis=array.ndim,
+    )
+
+
+def _plane(series: tifffile.TiffPageSeries) -> int:
+    sides = dict(zip(series.axes.upper(), series.shape, strict=False))
+    return int(sides.get("Y", 1) * sides.get("X", 1))
+
+
+def _sides(series: tifffile.TiffPageSeries) -> str:
+    return " x ".join(map(str, series.shape))
+
+
+def _ordinal(number: int) -> str:
+    return _ORDINALS[number] if number < len(_ORDINALS) else f"{number + 1}th"
