@@ -14,8 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from napari_samsp.core.errors import (
     ConstantImageError,
     InputError,
@@ -25,7 +23,6 @@ from napari_samsp.core.errors import (
 )
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
-from napari_samsp.core.no_data import missing
 from napari_samsp.core.notes import about
 from napari_samsp.core.stored_image import is_large, open_image
 
@@ -243,7 +240,7 @@ def _segment(
                 report = _part(progress, n, len(planes))
             plane, channel_axis = image.plane(index, settings.channels)
             outs = [
-                _Plane(arrays[t], index, plane) if t in arrays else None
+                _Plane(arrays[t], index) if t in arrays else None
                 for t in range(settings.iterations)
             ]
             # What is blank in a stack has no objects.
@@ -269,14 +266,10 @@ def _segment(
 
 
 class _Plane:
-    """One plane of an array of labels, which takes and gives windows.
+    """One plane of an array of labels, which takes and gives windows."""
 
-    Where the image has no data, what it takes becomes background.
-    """
-
-    def __init__(self, array: Any, index: tuple[int, ...], image: Any) -> None:
+    def __init__(self, array: Any, index: tuple[int, ...]) -> None:
         self._array, self._index = array, index
-        self._image = image if image.dtype.kind == "f" else None
         self.shape = tuple(array.shape[-2:])
         self.dtype = array.dtype
         chunks = getattr(array, "chunks", None)
@@ -287,9 +280,6 @@ class _Plane:
         return self._array[self._at(window)]
 
     def __setitem__(self, window: Any, values: Any) -> None:
-        if self._image is not None:
-            nothing = missing(self._image[window])
-            values = values if nothing is None else np.where(nothing, 0, values)
         self._array[self._at(window)] = values
 
     def _at(self, window: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from napari_samsp.core.file_kinds import is_tiff, other_kind
 from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.pictures import read_picture
 from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.tiff_images import as_shown, axes_of, main_series
+from napari_samsp.core.tiff_images import MOST_COLOURS, as_shown, axes_of, main_series
 
 IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".png", ".jpg", ".jpeg"),
@@ -100,11 +100,13 @@ def _read_tiff(path: Path, mask: bool) -> np.ndarray:
         check_parts(path, file)
         series = main_series(path, file)
         check_size(path, series.shape)
-        array, axes = as_shown(
+        array, axes, alpha = as_shown(
             path, series.asarray(), axes_of(series), file, series.keyframe, mask
         )
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)
+        if array.shape[-1] == MOST_COLOURS and not alpha:
+            array = array[..., :3]  # what the fourth is the file does not say
     return np.asarray(array)
 
 

@@ -121,7 +121,7 @@ def to_rgb8(
     image : array_like
         ``(Y, X)``, or ``(Y, X, C)`` with one to four channels, or with
         ``channel_axis`` any order of three axes. Any real dtype. A fourth channel of
-        an image without ``channel_axis`` is alpha and is dropped.
+        an image without ``channel_axis`` is alpha: where it is 0 there is no data.
     channel_axis : int, optional
         Where the channels are; up to three.
     scaling : Scaling, optional
@@ -139,9 +139,32 @@ def to_rgb8(
         If the image is empty, constant, not real, too narrow, or of other
         shape.
     """
+    return as_picture(image, channel_axis, scaling)[:, :]
+
+
+def as_picture(
+    image: Any, channel_axis: int | None = None, scaling: Scaling | None = None
+) -> Picture:
+    """Read an image into memory, to be brought to 8-bit RGB.
+
+    Parameters
+    ----------
+    image, channel_axis, scaling
+        As for `to_rgb8`.
+
+    Returns
+    -------
+    Picture
+        ``[:, :]`` is what `to_rgb8` gives, and `Picture.missing` where there is no
+        data.
+
+    Raises
+    ------
+    InputError
+        As `to_rgb8`.
+    """
     try:
         array = np.asarray(image)
     except (ValueError, TypeError) as error:
         raise InputError(f"The image is no array of numbers: {error}.") from error
-    picture = Picture(array, channel_axis, scaling or Scaling())
-    return picture[:, :]
+    return Picture(array, channel_axis, scaling or Scaling())

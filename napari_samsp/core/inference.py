@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_samsp.core.embedding_cache import ModelCache
+    from napari_samsp.core.mosaic import Missing
     from napari_samsp.core.picture import Picture
     from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.core.tile_run import TileMaps
@@ -82,6 +83,7 @@ def iterate_picture(
     progress: Callable[[float], None] | None = None,
     cache: ModelCache | None = None,
     before: Iteration | None = None,
+    missing: Missing | None = None,
 ) -> Iterator[Iteration]:
     """Segment a picture in memory, iteration by iteration.
 
@@ -106,6 +108,8 @@ def iterate_picture(
     before : Iteration, optional
         The last of the slice before, whose prompts iteration 0 takes; without any
         foreground it changes nothing.
+    missing : callable, optional
+        `napari_samsp.core.picture.Picture.missing`, of what has no data.
 
     Yields
     ------
@@ -137,7 +141,7 @@ def iterate_picture(
     for maps in work:
         t = maps.iteration
         if t not in steps:
-            steps[t] = _Step(grid, model.objects)
+            steps[t] = _Step(grid, model.objects, missing)
         steps[t].add(maps)
         complete = maps.tile is tiles[-1]
         if complete:
@@ -197,10 +201,10 @@ def embed_picture(
 class _Step:
     """An iteration in the making."""
 
-    def __init__(self, grid: Grid, objects: bool) -> None:
+    def __init__(self, grid: Grid, objects: bool, missing: Missing | None) -> None:
         self.labels = np.zeros(grid.shape, np.int32)
         self.logits = np.empty(grid.shape, np.float32)
-        self.mosaic = Mosaic(grid, self.labels, objects, self.logits)
+        self.mosaic = Mosaic(grid, self.labels, objects, self.logits, missing)
         self.scores: list[float] = []
         self.seconds = 0.0
 

@@ -98,10 +98,17 @@ class Intensities:
         """
         found = cls(dtype, size)
         for part in parts:
-            found._add(part)
+            found.add(part)
         return found
 
-    def _add(self, values: np.ndarray) -> None:
+    def add(self, values: np.ndarray) -> None:
+        """Take the intensities of a part.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Any shape.
+        """
         values = values.ravel()
         if values.dtype.kind == "f":
             finite = np.isfinite(values)

@@ -18,6 +18,7 @@ from napari_samsp.core.closer_look import WORTH_IT
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.inference import field_of_view
 from napari_samsp.core.mosaic import Mosaic
+from napari_samsp.core.picture import Picture
 from napari_samsp.core.tile_run import Encoder, iterate_tiles
 from napari_samsp.core.tiles import Grid
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_samsp.core.inference import Tiling
-    from napari_samsp.core.picture import Picture
     from napari_samsp.core.progress import Progress
     from napari_samsp.core.self_prompting import SelfPrompting
 
@@ -118,7 +118,11 @@ def segment_picture_into(
         )
         size = LARGEST_TILE
     grid = Grid(shape, size)
-    mosaics = {t: Mosaic(grid, out, model.objects) for t, out in wanted.items()}
+    missing = picture.missing if isinstance(picture, Picture) else None
+    mosaics = {
+        t: Mosaic(grid, out, model.objects, missing=missing)
+        for t, out in wanted.items()
+    }
     scores: dict[int, list[float]] = {t: [] for t in wanted}
     for maps in iterate_tiles(
         model,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.tiles import Grid, Tile
 
+    Missing = Callable[[tuple[slice, slice]], np.ndarray | None]
+
 
 class Mosaic:
     """Blends logits and joins objects of tiles, and writes labels where they belong.
@@ -35,6 +37,9 @@ class Mosaic:
         Objects, numbered 1, 2, ...; else the labels are 0 and 1.
     logits : numpy.ndarray, optional
         ``(Y, X)`` float32 that receives the blended logits.
+    missing : callable, optional
+        Gives ``(h, w)`` bool of a window, or None: where there is no data, and never
+        foreground.
     """
 
     def __init__(
@@ -43,8 +48,10 @@ class Mosaic:
         labels: Any,
         instances: bool,
         logits: np.ndarray | None = None,
+        missing: Missing | None = None,
     ) -> None:
         self._grid, self._labels, self._logits = grid, labels, logits
+        self._missing = missing
         self._top = 0
         self._blend = np.zeros((grid.height, grid.shape[1]), np.float32)
         self._joiner = Joiner() if instances else None
@@ -115,6 +122,10 @@ class Mosaic:
     def _write(self, bottom: int) -> None:
         """Let go of the rows above ``bottom``: no other tile reaches them."""
         rows, count = slice(self._top, bottom), bottom - self._top
+        nothing = self._missing((rows, slice(None))) if self._missing else None
+        if nothing is not None:
+            blend = self._blend[:count]
+            np.copyto(blend, -np.abs(blend), where=nothing)
         if self._joiner is not None and self._numbers is None:
             labels = self._components(self._blend[:count] > 0, self._joiner)
             self._write_part(rows, slice(None), labels)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LONGEST = 500
 """Sides by which an image may be longer than wide; in tiles of a narrower one there is
 next to nothing to see, and there are thousands of them."""
+ALPHA = 3
+"""Where a pixel of four colours has its alpha."""
 
 
 class Picture:
@@ -37,7 +39,8 @@ class Picture:
         ``(Y, X)``, or ``(Y, X, C)`` with one to four channels, or with
         ``channel_axis`` any order of three axes. Any real dtype; numpy, dask, zarr or
         the like, of which a window at a time is read. A fourth channel of an image
-        without ``channel_axis`` is alpha and is dropped.
+        without ``channel_axis`` is alpha: where it is 0 there is no data, and
+        where it is 0 everywhere it is left out.
     channel_axis : int or None
         Where the channels are; up to three.
     scaling : Scaling
@@ -92,17 +95,8 @@ class Picture:
                 f"Unscaled input must be 8-bit, not {self._dtype}; choose a scaling."
             )
         self._tick = tick
-        whole = Tile(0, sides[0], 0, sides[1])
-        found = Intensities.of(
-            (self._read(window) for window in self.blocks(whole)),
-            self._dtype,
-            sides[0] * sides[1] * self._channels,
-        )
-        if found.bad:
-            tell(
-                f"The image has {found.bad:,} values that are not a number (NaN or "
-                "infinite): they are no data and never foreground."
-            )
+        self._has_alpha = self._channel_axis == 2 and shape[2] == ALPHA + 1
+        found = self._look(sides[0], sides[1])
         if found.low > found.high:
             raise ConstantImageError(
                 "The image has no value that is a number: there is nothing to segment."
@@ -115,6 +109,72 @@ class Picture:
             )
         self._scaled = scaling.kind != "none"
         self._limits = scaling.limits_from(found)
+
+    def _look(self, height: int, width: int) -> Intensities:
+        """Read it once: its intensities, and which blocks have pixels without data."""
+        self._gaps: list[tuple[slice, slice]] = []
+        found = Intensities(self._dtype, height * width * self._channels)
+        clear = 0
+        for window in self.blocks(Tile(0, height, 0, width)):
+            values, bad, seen = self._read(window), found.bad, None
+            if self._has_alpha:
+                seen = self._read(window, ALPHA)[..., 0] != 0
+                clear += seen.size - int(np.count_nonzero(seen))
+            found.add(values if seen is None else values[seen])
+            if found.bad > bad or not (seen is None or seen.all()):
+                self._gaps.append(window)
+        if clear == height * width:
+            self._has_alpha = False
+            return self._look(height, width)
+        if found.bad:
+            tell(
+                f"The image has {found.bad:,} values that are not a number (NaN or "
+                "infinite): they are no data and never foreground."
+            )
+        if clear:
+            tell(
+                f"The image has {clear:,} transparent pixels: they are no data and "
+                "never foreground."
+            )
+        return found
+
+    def missing(self, window: tuple[slice, slice]) -> np.ndarray | None:
+        """Where a window has no data.
+
+        Parameters
+        ----------
+        window : tuple of slice
+            Rows and columns, with steps of 1.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            ``(h, w)`` bool; None if every pixel has a value. Only blocks with such
+            pixels are read again.
+        """
+        ranges = [
+            range(*part.indices(side))
+            for part, side in zip(window, self.shape[:2], strict=True)
+        ]
+        nothing: np.ndarray | None = None
+        for gap in self._gaps:
+            rows, columns = (
+                slice(max(r.start, g.start), min(r.stop, g.stop))
+                for r, g in zip(ranges, gap, strict=True)
+            )
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            if nothing is None:
+                nothing = np.zeros([len(r) for r in ranges], bool)
+            top, left = (r.start for r in ranges)
+            part = nothing[
+                rows.start - top : rows.stop - top,
+                columns.start - left : columns.stop - left,
+            ]
+            part |= ~np.isfinite(self._read((rows, columns))).all(axis=-1)
+            if self._has_alpha:
+                part |= self._read((rows, columns), ALPHA)[..., 0] == 0
+        return nothing if nothing is not None and nothing.any() else None
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """``(h, w, 3)`` uint8 of ``(slice, slice)``, steps of 1."""
@@ -131,6 +191,8 @@ class Picture:
                 for r, p in zip(ranges, part, strict=True)
             )
             out[*part, :used] = self._to_8_bit(self._read((where[0], where[1])))
+        if self._has_alpha and (nothing := self.missing(window)) is not None:
+            out[nothing] = 0
         return out
 
     def blocks(self, place: Tile) -> list[tuple[slice, slice]]:
@@ -180,15 +242,15 @@ class Picture:
         scaled += 0.5
         return scaled.astype(np.uint8)
 
-    def _read(self, window: tuple[slice, slice]) -> np.ndarray:
-        """``(h, w, C)`` of the image's own dtype."""
+    def _read(self, window: tuple[slice, slice], first: int = 0) -> np.ndarray:
+        """``(h, w, C)`` of the image's own dtype: the colours, or from one on."""
         if self._tick is not None:
             self._tick()
         axis = self._channel_axis
         if axis is None:
             return np.asarray(self._image[window])[..., None]
         index: list[slice] = list(window)
-        index.insert(axis, slice(0, self._channels))
+        index.insert(axis, slice(first, first + self._channels))
         return np.moveaxis(np.asarray(self._image[tuple(index)]), axis, -1)
 
 

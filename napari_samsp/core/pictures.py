@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from napari_samsp.core.alpha import with_gaps
 from napari_samsp.core.notes import tell
 from napari_samsp.core.orientation import upright
 from napari_samsp.core.size_limit import check_size
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _PICTURES = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000")
 _pillow_limit = threading.Lock()
 _ORIENTATION = 0x0112
+_CLEAR = ("1", "L", "P", "RGB")
+"""Modes of which one colour may stand for no data."""
 _DEPTH, _COLOURS = 24, 25
 """Where a PNG's header has its bits and its kind of colours."""
 
@@ -37,7 +40,8 @@ def read_picture(path: Path, mask: bool = False) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        ``(Y, X)`` or ``(Y, X, C)``, upright; gray without its alpha.
+        ``(Y, X)`` or ``(Y, X, C)``, upright; four colours are RGBA, which gray is too
+        if some of it is transparent.
     """
     with _open(path) as picture:
         check_size(path, picture.size[::-1])
@@ -45,7 +49,7 @@ def read_picture(path: Path, mask: bool = False) -> np.ndarray:
         if frames > 1 and picture.format != "MPO":  # whose others are previews
             tell(f"{path} holds {frames} pictures: only the first is read.")
         value = int(picture.getexif().get(_ORIENTATION, 1))
-        array = _deep(path) if picture.format == "PNG" else None
+        array = _deep(path, mask) if picture.format == "PNG" else None
         if array is None:
             array = _pixels(picture, mask)
     return np.asarray(upright(path, array, value))
@@ -61,22 +65,37 @@ def _open(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _deep(path: Path) -> np.ndarray | None:
+def _deep(path: Path, mask: bool) -> np.ndarray | None:
     """A PNG of 16 bits with colours or alpha, of which Pillow reads the high byte."""
     with path.open("rb") as file:
         header = file.read(_COLOURS + 1)
-    if header[_DEPTH] != 16 or header[_COLOURS] == 0:
+    if len(header) <= _COLOURS or header[_DEPTH] != 16 or header[_COLOURS] == 0:
         return None
     from imagecodecs import png_decode
 
     array = np.asarray(png_decode(path.read_bytes()))
-    return array[..., 0] if array.shape[-1] == 2 else array
+    if array.shape[-1] != 2:
+        return array
+    return array[..., 0] if mask else _gray(array)
 
 
 def _pixels(picture: Image.Image, mask: bool) -> np.ndarray:
-    if picture.mode == "LA":
-        return np.asarray(picture.convert("L"))
-    indices = picture.mode == "P" and mask
-    if picture.mode in ("P", "PA", "CMYK", "YCbCr") and not indices:
+    mode = picture.mode
+    if mode == "P" and mask:
+        return np.asarray(picture)
+    if mode in _CLEAR and "transparency" in picture.info and not mask:
+        array = np.asarray(picture.convert("RGBA"))
+        if not array[..., 3].all():
+            return array
+    if mode == "LA":
+        array = np.asarray(picture)
+        return array[..., 0] if mask else _gray(array)
+    if mode == "PA" and not mask:
+        return np.asarray(picture.convert("RGBA"))
+    if mode in ("P", "PA", "CMYK", "YCbCr"):
         return np.asarray(picture.convert("RGB"))
     return np.asarray(picture)
+
+
+def _gray(array: np.ndarray) -> np.ndarray:
+    return np.asarray(with_gaps(array[..., 0], array[..., 1]))

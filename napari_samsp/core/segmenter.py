@@ -10,10 +10,9 @@ from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.core.images import Scaling, as_picture, to_rgb8
 from napari_samsp.core.inference import Iteration, embed_picture, iterate_picture
 from napari_samsp.core.large_image import Written, segment_picture_into
-from napari_samsp.core.no_data import cleared, missing
 from napari_samsp.core.picture import Picture
 from napari_samsp.core.progress import Progress
 from napari_samsp.core.prompt_kind import check_iterations, parse_kind
@@ -176,16 +175,16 @@ class Segmenter:
             As `segment`.
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
-        picture = to_rgb8(image, channel_axis, self.scaling)
+        picture = as_picture(image, channel_axis, self.scaling)
         if before is not None and before.labels.shape != picture.shape[:2]:
             raise InputError(
                 f"The slice before has shape {before.labels.shape}, not "
                 f"{picture.shape[:2]}."
             )
-        steps = iterate_picture(
-            model, picture, iterations, tile, progress, self._cache, before
-        )
-        return cleared(steps, missing(image, channel_axis))
+        return iterate_picture(
+            model, picture[:, :], iterations, tile, progress, self._cache, before,
+            picture.missing,
+        )  # fmt: skip
 
     def prompt(
         self,

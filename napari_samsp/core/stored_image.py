@@ -45,11 +45,14 @@ class StoredImage:
         T and others for stacks.
     voxels : VoxelSize
         As the file tells it.
+    alpha : bool
+        Whether the last of four colours is alpha.
     """
 
     array: Any
     axes: str
     voxels: VoxelSize = field(default_factory=VoxelSize)
+    alpha: bool = False
 
     @property
     def channel_axis(self) -> str:
@@ -92,7 +95,7 @@ class StoredImage:
         -------
         tuple
             ``(Y, X)`` or ``(Y, X, C)``, read when it is used if it is dask, and the
-            channel axis or None.
+            channel axis; None without channels and for RGBA.
 
         Raises
         ------
@@ -110,7 +113,9 @@ class StoredImage:
         count = part.shape[-1]
         if channels is None:
             if self.channel_axis == "S" and count == MOST_COLOURS:
-                count = 3  # the fourth is alpha
+                if self.alpha:
+                    return part, None
+                count = 3  # what the fourth is the file does not say
             if count > 3:
                 raise InputError(
                     f"The image has {count} channels: choose one with --channel N, or "
@@ -163,7 +168,8 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
             yield _open_tiff(path, file, axes)
     else:
         array = read_image(path)
-        yield _image(path, array, "YXS"[: array.ndim], VoxelSize(), axes)
+        alpha = array.ndim == 3 and array.shape[-1] == MOST_COLOURS
+        yield _image(path, array, "YXS"[: array.ndim], VoxelSize(), axes, alpha)
 
 
 def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
@@ -176,13 +182,13 @@ def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredI
         else:
             check_size(path, shape)
             array = series.asarray()
-        array, found = as_shown(path, array, found, file, series.keyframe)
+        array, found, alpha = as_shown(path, array, found, file, series.keyframe)
         voxels = of_tiff(file)
     except InputError:
         raise
     except Exception as error:  # as above
         raise unreadable(path, error) from error
-    return _image(path, array, _distinct(found), voxels, axes)
+    return _image(path, array, _distinct(found), voxels, axes, alpha)
 
 
 def _distinct(axes: str) -> str:
@@ -261,7 +267,12 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
 
 
 def _image(
-    path: Path, array: Any, found: str, voxels: VoxelSize, said: str | None
+    path: Path,
+    array: Any,
+    found: str,
+    voxels: VoxelSize,
+    said: str | None,
+    alpha: bool = False,
 ) -> StoredImage:
     """Drop axes of length 1 that are no plane's, and check what is left."""
     kept = [n for n, side in enumerate(array.shape) if side > 1 or found[n] in "YX"]
@@ -280,7 +291,7 @@ def _image(
             f"{path} has the axes {axes or 'none'}: say what they are with --axes, "
             "such as --axes TZYX."
         )
-    image = StoredImage(array, axes, voxels)
+    image = StoredImage(array, axes, voxels, alpha)
     check_size(path, image.labels_shape[-2:])
     return image
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tifffile
 
+from napari_samsp.core.alpha import straight, with_gaps
 from napari_samsp.core.notes import tell
 from napari_samsp.core.orientation import upright
 
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-_ALPHA = (1, 2)
-"""Kinds of extra samples: associated and unassociated."""
+_PREMULTIPLIED, _STRAIGHT = 1, 2
+"""Kinds of extra samples that are alpha."""
 _ORIENTATION = 274
 MOST_COLOURS = 4
+
+
+class Shown(NamedTuple):
+    """Pixels, a letter for each of their axes, and whether the last colour is alpha."""
+
+    array: Any
+    axes: str
+    alpha: bool
 
 
 def main_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -79,8 +88,8 @@ def as_shown(
     file: tifffile.TiffFile,
     page: tifffile.TiffPage,
     mask: bool = False,
-) -> tuple[Any, str]:
-    """Pixels as viewers show them: upright, black is 0, colours, and no alpha.
+) -> Shown:
+    """Pixels as viewers show them: upright, black is 0, and in colours.
 
     Parameters
     ----------
@@ -100,32 +109,53 @@ def as_shown(
 
     Returns
     -------
-    tuple
-        The array and its axes.
+    Shown
+        Alpha only where the file says so; of gray images only if some of it is 0.
     """
+    alpha = None
+    kinds = [int(kind) for kind in page.extrasamples or ()]
+    if "S" in axes and kinds in ([_PREMULTIPLIED], [_STRAIGHT]):
+        array, alpha = _split(array, axes.index("S"))
+        if kinds == [_PREMULTIPLIED]:
+            array = straight(array, alpha, axes.index("S"))
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         if not (mask and file.is_imagej):
             array = _inverted(array, page.bitspersample)
         if mask:
             how = "its values stay" if file.is_imagej else "it is read as it is shown"
             tell(f"{path} is a mask that is shown inverted (white is zero): {how}.")
-    elif page.photometric == tifffile.PHOTOMETRIC.PALETTE and not mask:
-        if page.colormap is not None:
-            array, axes = _coloured(array, page.colormap), axes + "S"
     elif (
-        page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
-        and "S" in axes
-        and page.samplesperpixel == 2
-        and page.extrasamples
-        and int(page.extrasamples[0]) in _ALPHA
+        page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        and page.colormap is not None
+        and not mask
     ):
-        place = axes.index("S")
-        array, axes = array[(slice(None),) * place + (0,)], axes.replace("S", "")
+        array, axes = _coloured(array, page.colormap), axes + "S"
+    if alpha is not None:
+        array, axes = _joined(array, None if mask else alpha, axes)
     tag = page.tags.get(_ORIENTATION)
     if tag is not None and "Y" in axes and "X" in axes:
         rows, columns = axes.index("Y"), axes.index("X")
         array = upright(path, array, int(tag.value), rows, columns)
-    return array, axes
+    colours = array.shape[axes.index("S")] if "S" in axes else 0
+    return Shown(array, axes, alpha is not None and colours == MOST_COLOURS)
+
+
+def _split(array: Any, place: int) -> tuple[Any, Any]:
+    """The colours and the alpha, which is the last of the samples at an axis."""
+    before = (slice(None),) * place
+    return array[(*before, slice(-1))], array[(*before, -1)]
+
+
+def _joined(array: Any, alpha: Any | None, axes: str) -> tuple[Any, str]:
+    place = axes.index("S")
+    if array.shape[place] > 1:
+        if alpha is not None:
+            array = np.concatenate([array, np.expand_dims(alpha, place)], axis=place)
+        return array, axes
+    array = array[(*(slice(None),) * place, 0)]
+    if alpha is not None:
+        array = with_gaps(array, alpha, place)
+    return array, axes if array.ndim == len(axes) else axes.replace("S", "")
 
 
 def _inverted(array: Any, bits: int) -> Any:

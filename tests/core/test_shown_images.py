@@ -104,6 +104,68 @@ def test_alpha_is_no_channel(tmp_path):
     assert np.array_equal(opened(path), RAMP)
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "deep.png"])
+def test_gray_with_gaps_is_rgba(tmp_path, lazy, name):
+    alpha = np.where(RAMP > 200, 0, 255).astype(np.uint8)
+    gray, path = RAMP, tmp_path / name
+    if name == "a.tif":
+        options = {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
+        tifffile.imwrite(path, np.stack([gray, alpha], -1), **options)
+    elif name == "a.png":
+        Image.fromarray(np.stack([gray, alpha], -1), "LA").save(path)
+    else:
+        gray = gray.astype(np.uint16) * 257
+        path.write_bytes(png_encode(np.stack([gray, alpha], -1).astype(np.uint16)))
+    want = np.stack([gray, gray, gray, alpha], -1)
+    assert np.array_equal(read_image(path), want)
+    with open_image(path) as image:
+        plane, axis = image.plane(())
+        assert axis is None
+        assert np.array_equal(np.asarray(plane), want)
+    assert np.array_equal(read_labels(path), gray)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_premultiplied_colours(tmp_path, lazy, dtype, planar):
+    rng = np.random.default_rng(0)
+    top = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    alpha = rng.uniform(0.5, 1, RAMP.shape)
+    alpha[:3] = 0
+    colours = COLOURS / 255
+    stored = np.concatenate([colours * alpha[..., None], alpha[..., None]], -1) * top
+    stored = stored.astype(dtype)
+    if planar == "separate":
+        stored = np.moveaxis(stored, -1, 0)
+    options = {"photometric": "rgb", "planarconfig": planar, "extrasamples": [1]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    for read in (read_image, opened):
+        found = read(tmp_path / "a.tif")
+        assert found.dtype == dtype
+        assert found.shape == (20, 30, 4)
+        assert not found[:3, :, 3].any()
+        off = np.abs(found[3:, :, :3] / top - colours[3:])
+        assert off.max() < (0.02 if dtype is np.uint8 else 1e-4)
+
+
+def test_a_fourth_colour_that_is_not_said_to_be_alpha_is_dropped(tmp_path, lazy):
+    stored = np.concatenate([COLOURS, 0 * COLOURS[..., :1]], -1)
+    options = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif"), COLOURS)
+    assert np.array_equal(opened(tmp_path / "a.tif"), COLOURS)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_colour_that_stands_for_no_data(tmp_path, mode):
+    picture = Image.fromarray(COLOURS if mode == "RGB" else RAMP).convert(mode)
+    clear = tuple(int(n) for n in COLOURS[3, 4]) if mode == "RGB" else int(RAMP[3, 4])
+    picture.save(tmp_path / "a.png", transparency=clear)
+    pixels = np.asarray(picture).reshape(20, 30, -1)
+    found = read_image(tmp_path / "a.png")
+    assert np.array_equal(found[..., 3] == 0, (pixels == pixels[3, 4]).all(-1))
+
+
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_a_deep_png_keeps_all_of_its_bits(tmp_path, channels):
     deep = np.stack([RAMP.astype(np.uint16) + n for n in range(channels)], -1)

@@ -117,7 +117,7 @@ def test_a_plain_tiff_says_as_much_as_it_can(tmp_path, shape, options, axes):
         else:
             plane, _ = image.plane(image.planes()[-1])
             assert plane.shape[:2] == (20, 30)
-            assert plane.ndim == 2 or plane.shape[2] == 3
+            assert plane.shape[2:] in ((), (3,), (4,) if shape[-1] == 4 else ())
 
 
 def test_the_user_knows_better_than_the_file(tmp_path):
