@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,22 @@ from rich.text import Text
 
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
+from napari_samsp.core.components import (
+    COMPONENTS,
+    connected_parts,
+    holds_one_value,
+    parts_note,
+)
 from napari_samsp.core.errors import InputError, printable, some
-from napari_samsp.core.file_names import by_stem
-from napari_samsp.core.image_files import as_labels, read_labels
+from napari_samsp.core.image_files import as_labels
+from napari_samsp.core.mask_pairs import Pairing, pair_files
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.core.notes import tell
+from napari_samsp.core.stored_image import StoredImage, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SUFFIXES = (".tif", ".tiff", ".png")
 TITLES = {
     "dice": "Dice",
     "iou": "IoU",
@@ -36,97 +40,14 @@ TITLES = {
     "aji": "AJI",
 }
 WORST = 5
-_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
-"""What other programs append to an image's name for its mask."""
-_ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Which prediction belongs to which mask.
-
-    Attributes
-    ----------
-    pairs : dict
-        Prediction's and mask's file by name.
-    missing : list of str
-        Masks without a prediction.
-    unmatched : list of str
-        Predictions without a mask.
-    """
-
-    pairs: dict[str, tuple[Path, Path]]
-    missing: list[str]
-    unmatched: list[str]
-
-
-def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> Pairing:
-    """Pair the files of two folders by stem.
-
-    Parameters
-    ----------
-    predictions : Path
-        Holds ``NAME.tif`` or ``NAME.png``; ``NAME.iter0.tif`` and the like are of
-        single iterations.
-    masks : Path
-        Holds ``NAME.tif`` or ``NAME.png``, also ``NAME.ome.tif``, ``NAME_mask``,
-        ``NAME_seg``, ``NAME-labels`` and the like.
-    iteration : int, optional
-        Take the predictions of this iteration instead.
-
-    Returns
-    -------
-    Pairing
-
-    Raises
-    ------
-    InputError
-        If a folder is missing or empty, or two of its files have the same stem.
-    """
-    true = _by_stem(masks)
-    found: dict[str, Path] = {}
-    for stem, path in _by_stem(predictions).items():
-        part = None if stem in true else _ITERATION.fullmatch(stem)
-        number = int(part["number"]) if part else None
-        if number == iteration:
-            found[part["name"] if part else stem] = path
-    if not found:
-        of = "" if iteration is None else f" of iteration {iteration}"
-        raise InputError(
-            f"There are no predictions{of} in {predictions}; write them with "
-            "python -m napari_samsp.predict."
-        )
-    true = _renamed(true, found)
-    return Pairing(
-        {
-            name: (found[name], true[name])
-            for name in sorted(found.keys() & true.keys())
-        },
-        sorted(true.keys() - found.keys()),
-        sorted(found.keys() - true.keys()),
-    )
-
-
-def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
-    """Masks by the names of their predictions, such as NAME for NAME_mask."""
-    named: dict[str, Path] = {}
-    for stem, path in true.items():
-        short = _ENDING.sub("", stem)
-        # A prediction of the mask's own name wins.
-        name = short if stem not in found and short in found else stem
-        if name != stem and (other := named.get(name) or true.get(name)):
-            raise InputError(
-                f"{other.name} and {path.name} would both be the mask of {name}; keep "
-                "one of them."
-            )
-        named[name] = path
-    return named
 
 
 def evaluate(
     pairs: dict[str, tuple[Path, Path]],
     objects: bool = False,
     tolerance: float = BOUNDARY_TOLERANCE,
+    components: str = "auto",
+    series: int | None = None,
 ) -> dict[str, dict[str, float]]:
     """Figures of every image.
 
@@ -138,6 +59,11 @@ def evaluate(
         Adds the figures of instances.
     tolerance : float
         Of the boundary in pixels.
+    components : {"auto", "yes", "no"}
+        Whether the connected parts of a label are the objects; ``auto``: in files of
+        one value only.
+    series : int, optional
+        Which image of a mask file that holds several, from 0; default: the largest.
 
     Returns
     -------
@@ -151,8 +77,9 @@ def evaluate(
         If a file cannot be read, or the sizes of two differ.
     """
     figures = {}
+    split: dict[Path, None] = {}
     console = Console(stderr=True)
-    for name, (prediction, mask) in track(
+    for name, paths in track(
         pairs.items(),
         "Comparing",
         console=console,
@@ -160,43 +87,69 @@ def evaluate(
         disable=not console.is_terminal,
     ):
         try:
-            for where, labels, truth in _slices(prediction, mask):
-                figures[name + where] = scores(labels, truth, objects, tolerance)
+            how = components if objects else "no"
+            for where, *both in _slices(*paths, how, split, series):
+                figures[name + where] = scores(*both, objects, tolerance)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
+    if split and components == "auto":
+        tell(parts_note([str(path) for path in split]))
     return figures
 
 
 def _slices(
-    prediction: Path, mask: Path
+    prediction: Path,
+    mask: Path,
+    components: str,
+    split: dict[Path, None],
+    series: int | None,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """The pairs of slices of two files, and where they are; of 2D files the one."""
     with ExitStack() as files:
-        stacks = []
-        for path in (prediction, mask):
-            image = files.enter_context(open_image(path))
-            stacks.append(image if image.plane_axes else None)
-        labels, truth = stacks
-        if labels is None or truth is None:
-            yield "", read_labels(prediction), read_labels(mask)
-            return
-        if labels.labels_shape != truth.labels_shape:
-            sides = (
-                " x ".join(map(str, stack.labels_shape)) for stack in (labels, truth)
+        labels, truth = (
+            _LabelFile(
+                path,
+                files.enter_context(open_image(path, mask=True, series=number)),
+                components,
             )
+            for path, number in ((prediction, None), (mask, series))
+        )
+        if labels.shape != truth.shape:
+            sides = (" x ".join(map(str, file.shape)) for file in (labels, truth))
             raise InputError(
                 "The prediction is {} but the mask is {}; sizes must be equal.".format(
                     *sides
                 )
             )
-        axes = truth.plane_axes.lower()
-        for index in truth.planes():
+        axes = truth.image.plane_axes.lower()
+        for index in truth.image.planes():
             where = "".join(f" {a}{n}" for a, n in zip(axes, index, strict=True))
-            ours, theirs = (
-                as_labels(np.asarray(stack.plane(index)[0]), str(path))
-                for stack, path in ((labels, prediction), (truth, mask))
-            )
-            yield where, ours, theirs
+            yield where, labels.plane(index), truth.plane(index)
+        split |= {file.path: None for file in (labels, truth) if file.parts > 1}
+
+
+class _LabelFile:
+    """A file of labels, slice by slice, and the most parts that one was split into."""
+
+    def __init__(self, path: Path, image: StoredImage, components: str) -> None:
+        self.path, self.image, self.shape = path, image, image.labels_shape
+        self.parts = 0
+        planes = (self._read(index) for index in image.planes())
+        self._split = components == "yes" or (
+            components == "auto" and holds_one_value(planes)
+        )
+
+    def plane(self, index: tuple[int, ...]) -> np.ndarray:
+        """``(Y, X)`` int32."""
+        labels = self._read(index)
+        if not self._split:
+            return labels
+        parts = connected_parts(labels)
+        self.parts = max(self.parts, int(parts.max(initial=0)))
+        return parts
+
+    def _read(self, index: tuple[int, ...]) -> np.ndarray:
+        return as_labels(np.asarray(self.image.plane(index)[0]), str(self.path))
 
 
 def report(figures: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -258,7 +211,13 @@ def main(arguments: list[str] | None = None) -> int:
         for name, (prediction, mask) in pairing.pairs.items():
             print(printable(f"{name}: {prediction} and {mask}"))
         return 0
-    figures = evaluate(pairing.pairs, options.objects, options.boundary_tolerance)
+    figures = evaluate(
+        pairing.pairs,
+        options.objects,
+        options.boundary_tolerance,
+        options.components,
+        options.series,
+    )
     content = report(figures)
     if options.json is not None:
         content |= {
@@ -314,6 +273,19 @@ def _parser() -> Parser:
         help="also judge single objects: AP at IoU 0.5 and 0.75, and AJI",
     )
     parser.add_argument(
+        "--components",
+        choices=COMPONENTS,
+        default="auto",
+        help="with --objects, whether the connected parts of a label are the objects; "
+        "auto: in files of one value only, such as 0 and 255 (auto)",
+    )
+    parser.add_argument(
+        "--series",
+        type=int,
+        metavar="N",
+        help="which image of a mask file that holds several, from 0 (the largest)",
+    )
+    parser.add_argument(
         "--boundary-tolerance",
         metavar="PIXELS",
         type=float,
@@ -340,23 +312,6 @@ def _parser() -> Parser:
         "--json", metavar="FILE", type=Path, help="also write the figures there"
     )
     return parser
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.")
-    files: dict[str, Path] = {}
-    for stem, path in by_stem(folder, SUFFIXES).items():
-        name = stem.removesuffix(".ome")  # as predict names what it writes
-        if name in files:
-            raise InputError(
-                f"{files[name].name} and {path.name} in {folder} have the same name; "
-                "keep one of them."
-            )
-        files[name] = path
-    if not files:
-        raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
-    return files
 
 
 if __name__ == "__main__":

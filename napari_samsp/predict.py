@@ -106,6 +106,12 @@ def parser() -> Parser:
         help="what the axes longer than 1 are, such as TZCYX, if the file is wrong",
     )
     made.add_argument(
+        "--series",
+        type=int,
+        metavar="N",
+        help="which image of a file that holds several, from 0 (the largest)",
+    )
+    made.add_argument(
         "--format",
         choices=("auto", "tif", "ome-zarr"),
         default="auto",
@@ -224,6 +230,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         follow_slices=args.follow_slices,
         channels=args.channel if args.channel is not None else args.channels,
         axes=args.axes.upper() if args.axes else None,
+        series=args.series,
         output_format=args.format,
     )
     fingerprint = asdict(settings)
@@ -233,6 +240,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
     fingerprint["adapter"] = (
         models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None
     )
+    if settings.series is None:
+        del fingerprint["series"]  # as before there was such an option
     if settings.channels is not None:
         fingerprint["channels"] = list(settings.channels)
     return settings, fingerprint

@@ -12,7 +12,9 @@ from PIL import Image
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import write_labels
-from napari_samsp.evaluate import main, pair_files
+from napari_samsp.core.mask_pairs import pair_files
+from napari_samsp.core.notes import FileNote
+from napari_samsp.evaluate import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,9 +135,7 @@ def test_stacks_are_judged_slice_by_slice(folders, nuclei, tmp_path) -> None:
     with pytest.raises(InputError, match=r"s: .*is 2 x 96 x 160 but .* 3 x 96 x 160"):
         run_main(folders)
     tifffile.imwrite(predictions / "s.tif", truth)
-    with pytest.raises(
-        InputError, match=r"s: The mask .*s\.tif has shape \(3, 96, 160"
-    ):
+    with pytest.raises(InputError, match=r"s: .*is 96 x 160 but .* is 3 x 96 x 160"):
         run_main(folders)
 
 
@@ -207,3 +207,70 @@ def test_two_masks_of_one_prediction_are_refused(tmp_path, nuclei):
         write_labels(tmp_path / f"{name}.tif", nuclei[1])
     with pytest.raises(InputError, match=r"a_mask\.tif and a_seg\.tif"):
         pair_files(tmp_path / "predictions", tmp_path / "masks")
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_connected_parts_of_one_value_are_the_objects(tmp_path, nuclei, stack):
+    """As other programs write masks: 0 and 255, or 0 and 1."""
+    truth = nuclei[1]
+    folders = tmp_path / "predictions", tmp_path / "masks"
+    options = {"imagej": True, "metadata": {"axes": "ZYX"}} if stack else {}
+
+    def write(folder, *planes):
+        pixels = np.stack(planes) if stack else planes[-1]
+        folder.mkdir(exist_ok=True)
+        tifffile.imwrite(folder / "a.tif", pixels.astype(np.uint8), **options)
+
+    for folder, value in zip(folders, (1, 255), strict=True):
+        write(folder, *[np.where(truth > 0, value, 0)] * 2)
+    target = tmp_path / "figures.json"
+
+    def precision(*options):
+        assert run_main(folders, "--objects", "--json", str(target), *options) == 0
+        return json.loads(target.read_text())["ap75"]["mean"]
+
+    with pytest.warns(FileNote, match=r"One value only is in .*predictions.*masks"):
+        assert precision() == 1
+    write(folders[0], truth, np.where(truth == 3, 0, truth))
+    with pytest.warns(FileNote, match=r"One value only is in [^ ]*masks"):
+        assert precision() == pytest.approx(11 / 12 if stack else 5 / 6)
+    assert precision("--components", "no") == 0
+    assert precision("--components", "yes") > 0.8
+
+
+def test_an_instance_in_two_pieces_is_one_object(tmp_path, nuclei):
+    labels = np.where(nuclei[1] == 6, 1, nuclei[1])
+    folders = tmp_path / "predictions", tmp_path / "masks"
+    for folder in folders:
+        folder.mkdir()
+        write_labels(folder / "a.tif", labels)
+    write_labels(folders[0] / "a.tif", np.where(labels == 2, 0, labels))
+    target = tmp_path / "figures.json"
+    run_main(folders, "--objects", "--json", str(target))
+    assert json.loads(target.read_text())["ap50"]["mean"] == pytest.approx(4 / 5)
+
+
+def test_a_stack_of_masks_with_a_palette(tmp_path, nuclei):
+    """Colours are how it is shown; the indices are the labels."""
+    table = np.random.default_rng(0).integers(0, 2**16, (3, 256)).astype(np.uint16)
+    folders = tmp_path / "predictions", tmp_path / "masks"
+    stack = np.stack([nuclei[1]] * 3).astype(np.uint8)
+    for folder in folders:
+        folder.mkdir()
+    tifffile.imwrite(folders[0] / "a.tif", stack, photometric="minisblack")
+    tifffile.imwrite(folders[1] / "a.tif", stack, photometric="palette", colormap=table)
+    target = tmp_path / "figures.json"
+    assert run_main(folders, "--objects", "--json", str(target)) == 0
+    assert json.loads(target.read_text())["ap75"] == {"mean": 1, "std": 0, "n": 3}
+
+
+def test_an_image_of_a_mask_file_can_be_picked(folders, nuclei, tmp_path):
+    with tifffile.TiffWriter(folders[1] / "short.tif") as file:
+        file.write(np.zeros((200, 300), np.uint8))
+        file.write(nuclei[1].astype(np.uint8))
+    (folders[1] / "short.png").unlink()
+    target = tmp_path / "figures.json"
+    assert run_main(folders, "--series", "1", "--json", str(target)) == 0
+    assert 0.8 < json.loads(target.read_text())["images"]["short"]["dice"] < 1
+    with pytest.raises(InputError, match="images 0 to 1, not 2"):
+        run_main(folders, "--series", "2")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from napari_samsp.core.adapter_card import AdapterCard
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
+from napari_samsp.core.notes import FileNote
 from napari_samsp.predict import main
 
 
@@ -258,6 +260,20 @@ def test_slices_of_a_series_follow_each_other_if_asked(tmp_path, nuclei):
         tifffile.imread(tmp_path / name / "b.tif") for name in ("alone", "after")
     )
     assert np.array_equal(plain, same)
+
+
+def test_one_of_a_files_images_can_be_picked(tmp_path, nuclei):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.tile(nuclei[0], (2, 2)))
+        file.write(nuclei[0])
+    command = [str(tmp_path / "a.tif"), "--output", str(tmp_path), "--iterations", "1"]
+    for extra, shape in (["--series", "1"], (96, 160)), ([], (192, 320)):
+        output = tmp_path / f"out{len(extra)}"
+        command[2] = str(output)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FileNote)
+            assert main([*command, *extra]) == 0
+        assert tifffile.imread(output / "a.tif").shape == shape
 
 
 def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):

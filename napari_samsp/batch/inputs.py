@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
+from napari_samsp.core.ome_files import without_parts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -36,7 +37,8 @@ def find_images(
     Returns
     -------
     dict
-        Output name, with the folders of a recursive search, to file, in order.
+        Output name, with the folders of a recursive search, to file, in order. Of an
+        OME-TIFF in several files the first one.
 
     Raises
     ------
@@ -51,7 +53,8 @@ def find_images(
                     f"{found[name]} and {path} would both become {name}.tif: use two "
                     "output folders."
                 )
-    return found
+    kept = set(without_parts(found.values()))
+    return {name: path for name, path in found.items() if path in kept}
 
 
 def _images_at(

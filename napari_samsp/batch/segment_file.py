@@ -56,6 +56,8 @@ class Settings:
         The channels that are red, green and blue, or one that is gray.
     axes : str or None
         Instead of what the files say.
+    series : int or None
+        Which image of a file that holds several; None: the largest.
     output_format : {"auto", "tif", "ome-zarr"}
         ``auto``: OME-Zarr for large OME-Zarr images, TIFF for all others.
     threads : int
@@ -74,6 +76,7 @@ class Settings:
     follow_slices: bool = False
     channels: tuple[int, ...] | None = None
     axes: str | None = None
+    series: int | None = None
     output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
     threads: int = 0
 
@@ -204,7 +207,10 @@ def _segment(
 ) -> tuple[Path, ...]:
     from napari_samsp.core.following import SliceFollower
 
-    with open_image(job.image, settings.axes) as image, ExitStack() as stack:
+    with (
+        open_image(job.image, settings.axes, series=settings.series) as image,
+        ExitStack() as stack,
+    ):
         shape = image.labels_shape
         large = is_large(shape[-2:])
         if large and settings.follow_slices:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -85,7 +89,7 @@ def in_words(error: InputError | OSError) -> str:
     return f"{where}{words}."
 
 
-def some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """The first three names, and how many more there are, for a message."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return printable(", ".join(names[:3])) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,26 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def stem_of(path: Path) -> str:
+    """The name that a file shares with those that belong to it.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    str
+        Composed, without its ending, and without ``.ome`` before that.
+    """
+    return composed(path.stem).removesuffix(".ome")
+
+
 def by_stem(
     folder: Path, suffixes: tuple[str, ...], unique: bool = True
 ) -> dict[str, Path]:
-    """The files of a folder by their composed stems.
+    """The files of a folder by `stem_of`.
 
     Parameters
     ----------
@@ -57,7 +74,7 @@ def by_stem(
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
-        stem = composed(path.stem)
+        stem = stem_of(path)
         if unique and stem in files:
             raise InputError(
                 f"{files[stem].name} and {path.name} in {folder} have the same name; "
@@ -65,3 +82,23 @@ def by_stem(
             )
         files[stem] = path
     return files
+
+
+def safe_name(wished: str) -> str:
+    """Make a file's stem of a name.
+
+    Parameters
+    ----------
+    wished : str
+        Any.
+
+    Returns
+    -------
+    str
+        Good on any system, of at most 120 bytes.
+    """
+    name = re.sub(r"[^\w-]+", "_", composed(wished)).strip("_")
+    name = name.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
+    if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):
+        name = f"{name}_image"  # Windows' own
+    return name or "image"

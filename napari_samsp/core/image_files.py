@@ -13,9 +13,15 @@ from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.file_kinds import is_tiff, other_kind
 from napari_samsp.core.ome_files import check_parts
-from napari_samsp.core.pictures import read_picture
+from napari_samsp.core.pictures import picture_orientation, read_picture
 from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.tiff_images import MOST_COLOURS, as_shown, axes_of, main_series
+from napari_samsp.core.tiff_images import (
+    MOST_COLOURS,
+    as_shown,
+    axes_of,
+    main_series,
+    tiff_orientation,
+)
 
 IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".png", ".jpg", ".jpeg"),
@@ -24,7 +30,9 @@ IMAGE_SUFFIXES = (
 
 
 def read_image(
-    path: Path, palette: Literal["colours", "indices"] = "colours"
+    path: Path,
+    palette: Literal["colours", "indices"] = "colours",
+    series: int | None = None,
 ) -> np.ndarray:
     """Read an image file.
 
@@ -34,6 +42,8 @@ def read_image(
         Of any kind of `IMAGE_SUFFIXES`; the content counts, not which of them it is.
     palette : {"colours", "indices"}
         What the pixels of a file with a palette are.
+    series : int, optional
+        Which image of a file that holds several, from 0; default: the largest.
 
     Returns
     -------
@@ -54,7 +64,7 @@ def read_image(
         )
     try:
         if is_tiff(path):
-            array = _read_tiff(path, palette == "indices")
+            array = _read_tiff(path, palette == "indices", series)
         elif kind := other_kind(path):
             raise InputError(f"{path} cannot be read as an image: it is {kind}.")
         else:
@@ -66,6 +76,27 @@ def read_image(
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     return array
+
+
+def orientation(path: Path, series: int | None = None) -> int:
+    """How the pixels of a file that was read are turned in it.
+
+    Parameters
+    ----------
+    path : Path
+        An image file.
+    series : int, optional
+        As for `read_image`.
+
+    Returns
+    -------
+    int
+        1 to 8, as EXIF has it; 1 if the file does not say.
+    """
+    if not is_tiff(path):
+        return picture_orientation(path)
+    with tifffile.TiffFile(path) as file:
+        return tiff_orientation(main_series(path, file, series).keyframe)
 
 
 def unreadable(
@@ -95,10 +126,10 @@ def unreadable(
     return InputError(f"{path} cannot be read as {kind}: {error}")
 
 
-def _read_tiff(path: Path, mask: bool) -> np.ndarray:
+def _read_tiff(path: Path, mask: bool, number: int | None) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         check_parts(path, file)
-        series = main_series(path, file)
+        series = main_series(path, file, number)
         check_size(path, series.shape)
         array, axes, alpha = as_shown(
             path, series.asarray(), axes_of(series), file, series.keyframe, mask

@@ -45,6 +45,14 @@ def upright(path: Path, array: Any, value: int, rows: int = 0, columns: int = 1)
     if value not in _TURNS:
         return array
     tell(f"{path} is stored turned (orientation {value}): it is read upright.")
+    array = turned(array, value, rows, columns)
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+
+
+def turned(array: Any, value: int, rows: int = 0, columns: int = 1) -> Any:
+    """As `upright`, without a word, and a view of numpy arrays."""
+    if value not in _TURNS:
+        return array
     swap, up, left = _TURNS[value]
     if swap:
         order = list(range(array.ndim))
@@ -53,5 +61,4 @@ def upright(path: Path, array: Any, value: int, rows: int = 0, columns: int = 1)
     steps = [slice(None)] * array.ndim
     steps[rows] = slice(None, None, -1 if up else None)
     steps[columns] = slice(None, None, -1 if left else None)
-    array = array[tuple(steps)]
-    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+    return array[tuple(steps)]

@@ -48,11 +48,21 @@ def read_picture(path: Path, mask: bool = False) -> np.ndarray:
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # whose others are previews
             tell(f"{path} holds {frames} pictures: only the first is read.")
-        value = int(picture.getexif().get(_ORIENTATION, 1))
+        value = _turn(picture)
         array = _deep(path, mask) if picture.format == "PNG" else None
         if array is None:
             array = _pixels(picture, mask)
     return np.asarray(upright(path, array, value))
+
+
+def picture_orientation(path: Path) -> int:
+    """How a picture is turned, 1 to 8; 1 if it does not say."""
+    with _open(path) as picture:
+        return _turn(picture)
+
+
+def _turn(picture: Image.Image) -> int:
+    return int(picture.getexif().get(_ORIENTATION, 1))
 
 
 def _open(path: Path) -> Image.Image:

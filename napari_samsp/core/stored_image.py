@@ -17,7 +17,13 @@ from napari_samsp.core.file_kinds import is_tiff
 from napari_samsp.core.image_files import is_ome_zarr, read_image, unreadable
 from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.tiff_images import MOST_COLOURS, as_shown, axes_of, main_series
+from napari_samsp.core.tiff_images import (
+    MOST_COLOURS,
+    as_shown,
+    axes_of,
+    check_series,
+    main_series,
+)
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
 from napari_samsp.core.zarr_codecs import check_codecs
 
@@ -136,7 +142,12 @@ class StoredImage:
 
 
 @contextmanager
-def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
+def open_image(
+    path: Path,
+    axes: str | None = None,
+    mask: bool = False,
+    series: int | None = None,
+) -> Iterator[StoredImage]:
     """Open an image file; a large one is read only where it is asked for.
 
     Parameters
@@ -146,6 +157,11 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
     axes : str, optional
         Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
         than 1.
+    mask : bool
+        Whether the pixels are labels: the indices of a palette are values then.
+    series : int, optional
+        Which image of a file that holds several, from 0; default: the largest of a
+        TIFF, the first of an OME-Zarr.
 
     Yields
     ------
@@ -158,31 +174,37 @@ def open_image(path: Path, axes: str | None = None) -> Iterator[StoredImage]:
         If the file is missing or broken, or the axes do not fit.
     """
     if is_ome_zarr(path):
-        yield _open_zarr(path, axes)
+        yield _open_zarr(path, axes, series)
     elif path.is_file() and is_tiff(path):
         try:
             file = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many kinds for a broken file
             raise unreadable(path, error) from error
         with file:
-            yield _open_tiff(path, file, axes)
+            yield _open_tiff(path, file, axes, mask, series)
     else:
-        array = read_image(path)
+        array = read_image(path, "indices" if mask else "colours")
         alpha = array.ndim == 3 and array.shape[-1] == MOST_COLOURS
         yield _image(path, array, "YXS"[: array.ndim], VoxelSize(), axes, alpha)
 
 
-def _open_tiff(path: Path, file: tifffile.TiffFile, axes: str | None) -> StoredImage:
+def _open_tiff(
+    path: Path,
+    file: tifffile.TiffFile,
+    axes: str | None,
+    mask: bool,
+    number: int | None,
+) -> StoredImage:
     try:
         check_parts(path, file)
-        series = main_series(path, file)
+        series = main_series(path, file, number)
         shape, found = series.shape, axes_of(series)
         if is_large(shape):
             array = _lazy_tiff(path, series)
         else:
             check_size(path, shape)
             array = series.asarray()
-        array, found, alpha = as_shown(path, array, found, file, series.keyframe)
+        array, found, alpha = as_shown(path, array, found, file, series.keyframe, mask)
         voxels = of_tiff(file)
     except InputError:
         raise
@@ -230,7 +252,7 @@ def _in_blocks(path: Path, stored: zarr.Array) -> Any:
     return dask.array.from_array(stored, chunks=stored.chunks)
 
 
-def _open_zarr(path: Path, axes: str | None) -> StoredImage:
+def _open_zarr(path: Path, axes: str | None, number: int | None) -> StoredImage:
     import zarr
 
     try:
@@ -239,7 +261,10 @@ def _open_zarr(path: Path, axes: str | None) -> StoredImage:
         attributes: dict[str, Any] = dict(group.attrs)
         attributes = attributes.get("ome", attributes)
         if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
-            return _open_zarr(path / "0", axes)  # the first of a file's images
+            images = [name for name in group.group_keys() if name.isdigit()]
+            check_series(path, len(images), number)
+            first = number if number is not None and len(images) > 1 else 0
+            return _open_zarr(path / str(first), axes, None)
         scales = attributes["multiscales"][0]
         known = [
             axis if isinstance(axis, dict) else {"name": axis}

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from napari_samsp.core.alpha import straight, with_gaps
+from napari_samsp.core.errors import InputError
 from napari_samsp.core.notes import tell
 from napari_samsp.core.orientation import upright
 
@@ -30,7 +31,15 @@ class Shown(NamedTuple):
     alpha: bool
 
 
-def main_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+def check_series(path: Path, count: int, number: int | None) -> None:
+    """Raise `InputError` if a file of several images does not have one of a number."""
+    if number is not None and count > 1 and not 0 <= number < count:
+        raise InputError(f"{path} has the images 0 to {count - 1}, not {number}.")
+
+
+def main_series(
+    path: Path, file: tifffile.TiffFile, number: int | None = None
+) -> tifffile.TiffPageSeries:
     """The image of a file that may hold several.
 
     Parameters
@@ -39,13 +48,24 @@ def main_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
         Of the file, for the message.
     file : tifffile.TiffFile
         Opened.
+    number : int, optional
+        Which of several, from 0. Default: that of the largest planes; thumbnails count
+        only if there is nothing else.
 
     Returns
     -------
     tifffile.TiffPageSeries
-        That of the largest planes; thumbnails count only if there is nothing else.
+        The image.
+
+    Raises
+    ------
+    InputError
+        If there are several, and fewer than that.
     """
     series = file.series
+    check_series(path, len(series), number)
+    if number is not None and len(series) > 1:
+        return series[number]
     full = [n for n, one in enumerate(series) if not one.keyframe.is_reduced]
     numbers = full or list(range(len(series)))
     # By planes: many small pages are not worth more than a large one.
@@ -53,9 +73,9 @@ def main_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     if left := [n for n in numbers if n != best]:
         others = ", ".join(f"the {_ordinal(n)} ({_sides(series[n])})" for n in left)
         tell(
-            f"{path} holds {len(numbers)} images of different size: the "
-            f"{_ordinal(best)} ({_sides(series[best])}) is read, and left out is "
-            f"{others}."
+            f"{path} holds {len(numbers)} images: the {_ordinal(best)} "
+            f"({_sides(series[best])}) is read, and left out is {others}; --series "
+            f"{left[0]} reads the {_ordinal(left[0])}."
         )
     return series[best]
 
@@ -132,12 +152,17 @@ def as_shown(
         array, axes = _coloured(array, page.colormap), axes + "S"
     if alpha is not None:
         array, axes = _joined(array, None if mask else alpha, axes)
-    tag = page.tags.get(_ORIENTATION)
-    if tag is not None and "Y" in axes and "X" in axes:
+    if "Y" in axes and "X" in axes:
         rows, columns = axes.index("Y"), axes.index("X")
-        array = upright(path, array, int(tag.value), rows, columns)
+        array = upright(path, array, tiff_orientation(page), rows, columns)
     colours = array.shape[axes.index("S")] if "S" in axes else 0
     return Shown(array, axes, alpha is not None and colours == MOST_COLOURS)
+
+
+def tiff_orientation(page: tifffile.TiffPage) -> int:
+    """How a page is turned, 1 to 8; 1 if it does not say."""
+    tag = page.tags.get(_ORIENTATION)
+    return 1 if tag is None else int(tag.value)
 
 
 def _split(array: Any, place: int) -> tuple[Any, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,78 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.file_names import by_stem, composed
+from napari_samsp.core.file_names import by_stem, composed, safe_name
 from napari_samsp.core.folder_changes import changing, unchanging
 from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
     as_labels,
     read_image,
-    read_labels,
     tiff_bytes,
 )
+from napari_samsp.core.sample import Sample, size_text
 from napari_samsp.core.sample_list import changed_list, read_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_samsp.core.folder_changes import Change
 
 MASK_SUFFIXES = (".tif", ".tiff", ".png")
 FOLDERS = ("images", "masks", "predictions")
 LIST = "samples.jsonl"
 REMOVED = "removed"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with its mask.
-
-    Attributes
-    ----------
-    name : str
-        The files' stem.
-    image, mask : Path
-        ``images/NAME.*`` and ``masks/NAME.*``.
-    prediction : Path or None
-        What the model had said before the correction.
-    info : dict
-        The sample's line of ``samples.jsonl``; empty for a set made by hand.
-    """
-
-    name: str
-    image: Path
-    mask: Path
-    prediction: Path | None = None
-    info: dict[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The paths that there are, by attribute."""
-        paths = {"image": self.image, "mask": self.mask, "prediction": self.prediction}
-        return {kind: path for kind, path in paths.items() if path is not None}
-
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read both files.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            The image as stored, ``(Y, X)`` or ``(Y, X, C)``, and ``(Y, X)`` int32
-            labels.
-
-        Raises
-        ------
-        InputError
-            If one is broken, or their sizes differ.
-        """
-        with unchanging(self.image.parent.parent):
-            image, labels = read_image(self.image), read_labels(self.mask)
-        if image.ndim not in (2, 3) or image.shape[:2] != labels.shape:
-            raise InputError(
-                f"{self.name}: the image is {size_text(image.shape)} but its mask is "
-                f"{size_text(labels.shape)}; they must have the same height and width."
-            )
-        return image, labels
 
 
 class TrainingSet:
@@ -235,7 +179,7 @@ class TrainingSet:
         if prediction is not None:
             files["predictions"] = tiff_bytes(np.asarray(prediction).astype(np.int32))
         with changing(self.folder) as change:
-            name = _safe_name(wished)
+            name = safe_name(wished)
             if replace and wished in self._files("images", IMAGE_SUFFIXES):
                 name = wished  # a file's name, perhaps a person's own
             if replace:
@@ -378,17 +322,3 @@ class TrainingSet:
             return old is not None and np.array_equal(read_image(old), image)
         except InputError:
             return False
-
-
-def _safe_name(wished: str) -> str:
-    """A file's stem on any system, of at most 120 bytes."""
-    name = re.sub(r"[^\w-]+", "_", composed(wished)).strip("_")
-    name = name.encode("utf-8", "ignore")[:120].decode("utf-8", "ignore")
-    if re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):
-        name = f"{name}_image"  # Windows' own
-    return name or "image"
-
-
-def size_text(shape: Sequence[int]) -> str:
-    """The first two sides of an image as a message gives them, such as "480 x 640"."""
-    return " x ".join(str(n) for n in shape[:2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from napari_samsp.core.components import check_components
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.prompt_kind import MOST_ITERATIONS, parse_kind
@@ -51,6 +52,11 @@ class TrainConfig:
         f"default: none, or a fifth of {LEAST_TO_HOLD_OUT} images or more",
     )
     objects: bool = _option(False, "one prompt per object instead of one per image")
+    components: str = _option(
+        "auto",
+        "with objects, whether the connected parts of a label are the objects: auto "
+        "(in masks of one value only, such as 0 and 255), yes or no",
+    )
     prompt: str = _option("box+mask", "what an iteration hands to the next")
     iterations: int = _option(2, "iterations trained, the prompt-free one included")
     epochs: int = _option(
@@ -87,6 +93,9 @@ class TrainConfig:
         "how intensities become 8-bit: percentile:LOW:HIGH, limits:LOW:HIGH or none; "
         "default: the adapter's, or percentile:0.5:99.8",
     )
+    series: int = _option(
+        -1, "which image of a file that holds several, from 0; -1: the largest"
+    )
     views: int = _option(20, "augmented views an epoch, at least")
     distill: float = _option(1.0, "weight of self-distillation; 0 turns it off")
     temperature: float = _option(2.0, "temperature of self-distillation")
@@ -105,6 +114,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_kind(self.prompt)
+        check_components(self.components)
         if self.speed not in ("auto", *SPEEDS):
             raise InputError(f"speed must be auto, {', '.join(SPEEDS)}.")
         if self.scaling:
@@ -115,6 +125,7 @@ class TrainConfig:
             "rank": 1,
             "batch": 1,
             "views": 1,
+            "series": -1,
             "minutes": 0,
             "input_size": 0,
             "field_of_view": 0,
@@ -131,6 +142,7 @@ class TrainConfig:
             "rank": 1024,
             "batch": 4096,
             "views": 1_000_000,
+            "series": 1_000_000,
             "minutes": 1_000_000,
             "input_size": 8192,
             "field_of_view": 1_000_000,

@@ -6,18 +6,23 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from napari_samsp.core.closer_look import field_for, typical_width
+from napari_samsp.core.components import connected_parts, holds_one_value
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.training_set import Sample, TrainingSet
+from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import Augmentation, View, stack_views
 from napari_samsp.train.config import LEAST_TO_HOLD_OUT
 from napari_samsp.train.symmetry import symmetry_of
+
+if TYPE_CHECKING:
+    from napari_samsp.core.sample import Sample
 
 HELD_OUT_FRACTION = 0.2
 
@@ -34,11 +39,14 @@ class Picture:
         ``(Y, X, 3)`` uint8.
     labels : numpy.ndarray
         ``(Y, X)`` int32.
+    split : bool
+        Whether the labels are the connected parts of fewer.
     """
 
     name: str
     image: np.ndarray
     labels: np.ndarray
+    split: bool = False
 
 
 def split(
@@ -110,7 +118,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
+def read_pictures(
+    samples: list[Sample],
+    scaling: Scaling,
+    components: str = "no",
+    series: int | None = None,
+) -> list[Picture]:
     """Read and scale samples.
 
     Parameters
@@ -119,6 +132,11 @@ def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
         Whose files are readable.
     scaling : Scaling
         Stored with the adapter.
+    components : {"auto", "yes", "no"}
+        Whether the connected parts of a label are the objects; ``auto``: in masks of
+        one value only.
+    series : int, optional
+        Which image of a file that holds several, from 0; default: the largest.
 
     Returns
     -------
@@ -132,10 +150,17 @@ def read_pictures(samples: list[Sample], scaling: Scaling) -> list[Picture]:
     """
     pictures = []
     for sample in samples:
-        image, labels = sample.read()
+        image, labels = sample.read(series)
+        split = components == "yes" or (
+            components == "auto" and holds_one_value([labels])
+        )
+        if split:
+            labels = connected_parts(labels)
+            split = int(labels.max()) > 1
         try:
             seen = sample_scaling(sample, scaling)
-            pictures.append(Picture(sample.name, to_rgb8(image, None, seen), labels))
+            rgb = to_rgb8(image, None, seen)
+            pictures.append(Picture(sample.name, rgb, labels, split))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
     return pictures

@@ -22,6 +22,7 @@ from napari_samsp.train.events import (
     Event,
     Figures,
     Finished,
+    Noted,
     Started,
     Stepped,
 )
@@ -134,6 +135,8 @@ class _Run:
                 before=progress.before.figures,
             )
         )
+        if self.parts.note:
+            self.report(Noted(self.parts.note))
         reason = "epochs"
         while progress.epoch < config.most_epochs or progress.kept is None:
             begun = clock.elapsed()

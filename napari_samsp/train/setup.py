@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from napari_samsp.core.adapter import add_lora, freeze_blocks, load_adapter
 from napari_samsp.core.adapter_card import AdapterCard, read_card
 from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.components import parts_note
 from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling
@@ -89,6 +90,8 @@ class Parts:
         What a step minimises, how it is taken, and the running mean of the weights.
     card : AdapterCard
         Of the adapter, without its figures.
+    note : str
+        How the masks were read, if not as they are.
     """
 
     config: TrainConfig
@@ -109,6 +112,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     average: RunningMean
     card: AdapterCard
+    note: str = ""
 
 
 def set_up(
@@ -179,9 +183,13 @@ def set_up(
     else:
         peft = add_lora(loaded.sam, config.rank, loaded.name, frozen)
     freeze_blocks(peft, frozen)
-    pictures = read_pictures(fitting, scaling)
+    components = config.components if config.objects else "no"
+    series = config.series if config.series >= 0 else None
+    pictures = read_pictures(fitting, scaling, components, series)
     check_labelled(pictures)
-    judged_by = read_pictures(held_out, scaling) or pictures
+    held_pictures = read_pictures(held_out, scaling, components, series)
+    judged_by = held_pictures or pictures
+    split_masks = [one.name for one in (*pictures, *held_pictures) if one.split]
     # Only now is all input known to be good: nothing was written before.
     fingerprint = source.fingerprint()
     if processes.main:
@@ -250,6 +258,7 @@ def set_up(
             held_out=bool(held_out),
             versions={name: version(name) for name in LIBRARIES},
         ),
+        note=parts_note(split_masks) if split_masks and components == "auto" else "",
     )
 
 

@@ -28,7 +28,7 @@ from superqt import QElidingLabel
 from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import corrections_folder
 from napari_samsp.core.image_files import read_labels
-from napari_samsp.core.training_set import Sample, TrainingSet
+from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.plain_text import plain, show_error
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     import napari
     from napari.layers import Image
+
+    from napari_samsp.core.sample import Sample
 
 LIST_HEIGHT = 110
 MOST_CHANNELS = 4

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
-from napari_samsp.core.training_set import size_text
+from napari_samsp.core.sample import size_text
 from napari_samsp.ui.large_plane import LazyPlane
 from napari_samsp.ui.planes import (
     Channels,
@@ -23,7 +23,8 @@ from napari_samsp.ui.result_layers import RESULT_KEY, source_of
 if TYPE_CHECKING:
     from napari.components import Dims
 
-    from napari_samsp.core.training_set import Sample, TrainingSet
+    from napari_samsp.core.sample import Sample
+    from napari_samsp.core.training_set import TrainingSet
 
 ORIGIN = ("layer", "file", "source", "slice", "region")
 """Keys of a correction's info that tell where its pixels come from."""

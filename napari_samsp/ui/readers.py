@@ -23,7 +23,7 @@ from napari_samsp.ui.result_layers import SAMPLE_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.training_set import Sample
+    from napari_samsp.core.sample import Sample
 
 NO_LAYERS: list[tuple[None]] = [(None,)]
 """What tells napari that a reader did its work without a layer."""

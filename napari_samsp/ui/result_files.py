@@ -66,13 +66,18 @@ def _layers(folder: Path, line: dict[str, Any], visible: bool) -> list[LayerData
     axes = settings.get("axes") if isinstance(settings, dict) else None
     image = Path(str(line.get("image")))
     files = _files(folder, line)
-    pixels, options = _read(image, axes if isinstance(axes, str) else None)
+    series = settings.get("series") if isinstance(settings, dict) else None
+    pixels, options = _read(
+        image,
+        axes if isinstance(axes, str) else None,
+        series if isinstance(series, int) else None,
+    )
     layers: list[LayerData] = [
         (pixels, {**options, "name": image.name, "visible": visible}, "image")
     ]
     # Those of the last iteration by its own name lie on top.
     for file in (*files[1:], files[0]):
-        labels, options = _read(file, None)
+        labels, options = _read(file)
         name = file.name.removesuffix(".ome.zarr").removesuffix(".tif")
         layers.append((labels, {**options, "name": name, "visible": False}, "labels"))
     layers[-1][1]["visible"] = visible
@@ -92,9 +97,11 @@ def _files(folder: Path, line: dict[str, Any]) -> list[Path]:
     return found
 
 
-def _read(path: Path, axes: str | None) -> tuple[Any, dict[str, Any]]:
+def _read(
+    path: Path, axes: str | None = None, series: int | None = None
+) -> tuple[Any, dict[str, Any]]:
     """An image file's pixels, and where they lie."""
-    with open_image(path, axes) as stored:
+    with open_image(path, axes, series=series) as stored:
         if is_large(stored.array.shape) and not is_ome_zarr(path):
             raise InputError(f"{path} is too large to be read as a whole: open it.")
         order = [stored.axes.index(axis) for axis in stored.labels_axes]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_samsp.batch.inputs import find_images
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.notes import FileNote
 
 links = pytest.mark.skipif(os.name == "nt", reason="links need a permission")
 
@@ -31,6 +34,23 @@ def found(*inputs, output="out", recursive=True, labels=()):
 ALL = {
     "a": "in/a.png", "deep/b": "in/deep/b.png", "deep/er/c": "in/deep/er/c.png",
 }  # fmt: skip
+
+
+def test_an_ome_tiff_in_several_files_is_found_once(folder):
+    space = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    for z in range(2):
+        parts = "".join(
+            f'<TiffData FirstZ="{n}"><UUID FileName="p{n}.ome.tif">urn:uuid:{n}</UUID>'
+            "</TiffData>"
+            for n in range(2)
+        )
+        xml = f'<?xml version="1.0"?><OME UUID="urn:uuid:{z}" {space}>{parts}</OME>'
+        path = Path(f"in/p{z}.ome.tif")
+        tifffile.imwrite(path, np.zeros((4, 5)), description=xml, metadata=None)
+    for inputs in (["in"], ["in/p0.ome.tif", "in/p1.ome.tif"], ["in/*.tif"]):
+        with pytest.warns(FileNote, match=r"p1\.ome\.tif and .*p0\.ome\.tif are one"):
+            images = found(*inputs, recursive=False)
+        assert [name for name in images if name.startswith("p")] == ["p0"]
 
 
 @links

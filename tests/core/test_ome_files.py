@@ -8,6 +8,8 @@ import tifffile
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
+from napari_samsp.core.notes import FileNote
+from napari_samsp.core.ome_files import without_parts
 from napari_samsp.core.stored_image import open_image
 
 OWN, OTHER = "urn:uuid:own", "urn:uuid:other"
@@ -63,3 +65,43 @@ def test_where_the_file_itself_was_before_does_not_matter(tmp_path):
     content = path.read_bytes().replace(OTHER.encode(), OWN.encode() + b"  ")
     path.write_bytes(content.replace(b"own  </UUID>", b"own</UUID>  "))
     assert planes(path).shape == (2, 40, 56)
+
+
+def write_set(folder, full=(True, True, True)):
+    """Three planes in three files; what is not full leaves the XML to the first."""
+    names = [f"p{z}.ome.tif" for z in range(3)]
+    space = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    parts = "".join(
+        f'<TiffData IFD="0" PlaneCount="1" FirstZ="{z}"><UUID FileName="{name}">'
+        f"urn:uuid:{z}</UUID></TiffData>"
+        for z, name in enumerate(names)
+    )
+    folder.mkdir(exist_ok=True)
+    whole = names[full.index(True)]
+    for z, name in enumerate(names):
+        inside = (
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+            'Type="uint8" SizeX="56" SizeY="40" SizeZ="3" SizeC="1" SizeT="1">'
+            f'<Channel ID="Channel:0" SamplesPerPixel="1"/>{parts}</Pixels></Image>'
+            if full[z]
+            else f'<BinaryOnly MetadataFile="{whole}" UUID="urn:uuid:x"/>'
+        )
+        xml = f'<?xml version="1.0"?><OME UUID="urn:uuid:{z}" {space}>{inside}</OME>'
+        pixels = np.full((40, 56), z, np.uint8)
+        tifffile.imwrite(folder / name, pixels, description=xml, metadata=None)
+    return [folder / name for name in names]
+
+
+@pytest.mark.parametrize("full", [(1, 1, 1), (1, 0, 0), (0, 0, 1)])
+def test_a_set_is_one_image(tmp_path, full):
+    paths = write_set(tmp_path / "set", [bool(n) for n in full])
+    other = write(tmp_path / "set" / "alone.ome.tif", "alone.ome.tif")
+    plain = tmp_path / "set" / "plain.tif"
+    tifffile.imwrite(plain, SECRET)
+    (tmp_path / "set" / "broken.tif").write_bytes(b"II*\0broken")
+    everything = [*paths, other, plain, tmp_path / "set" / "broken.tif"]
+    first = paths[full.index(1)]
+    with pytest.warns(FileNote, match=rf"p\d.ome.tif, p\d.ome.tif and {first} are one"):
+        kept = without_parts(everything)
+    assert kept == [first, *everything[3:]]
+    assert planes(first).shape == (3, 40, 56)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from imagecodecs import png_encode
 from PIL import Image, ImageOps
 
@@ -93,6 +94,36 @@ def test_of_several_images_the_largest_is_read_and_the_others_are_named(tmp_path
     for read in (read_image, opened):
         with pytest.warns(FileNote, match=r"left out is the first \(40 x 7 x 7\)"):
             assert np.array_equal(read(path), RAMP)
+
+
+def test_another_image_can_be_picked(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for side in (7, 20, 9):
+            file.write(RAMP[:side, :side])
+
+    def picked(path, series):
+        with open_image(path, series=series) as image:
+            return np.asarray(image.plane(())[0])
+
+    for read in (lambda path, series: read_image(path, series=series), picked):
+        for number, side in enumerate((7, 20, 9)):
+            assert read(path, number).shape == (side, side)
+        with pytest.raises(InputError, match="has the images 0 to 2, not 3"):
+            read(path, 3)
+    tifffile.imwrite(path, RAMP)
+    assert np.array_equal(read_image(path, series=3), RAMP), "there is only one"
+    group = zarr.open_group(str(tmp_path / "b.zarr"), mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    for n, side in enumerate((7, 9)):
+        image = group.create_group(str(n))
+        image.create_array("0", data=RAMP[:side, :side])
+        axes = [{"name": name} for name in "yx"]
+        image.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    assert picked(tmp_path / "b.zarr", None).shape == (7, 7)
+    assert picked(tmp_path / "b.zarr", 1).shape == (9, 9)
+    with pytest.raises(InputError, match="has the images 0 to 1, not 2"):
+        picked(tmp_path / "b.zarr", 2)
 
 
 def test_alpha_is_no_channel(tmp_path):

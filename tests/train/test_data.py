@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 from skimage.draw import disk
 
 from napari_samsp.core.closer_look import typical_width
 from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import write_labels
 from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.training_set import Sample, TrainingSet
-from napari_samsp.train.data import Picture, Views, best_fields, read_pictures, split
+from napari_samsp.core.notes import FileNote
+from napari_samsp.core.orientation import turned
+from napari_samsp.core.sample import Sample
+from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.train.data import (
+    Picture,
+    Views,
+    best_fields,
+    read_pictures,
+    split,
+)
 
 
 def samples(count: int, per_source: int = 1) -> list[Sample]:
@@ -77,6 +90,63 @@ def test_a_correction_is_scaled_as_the_model_saw_it(tmp_path, nuclei):
     for run in (Scaling("percentile", 2, 98), Scaling("limits", 0, 99)):
         (first, *_) = read_pictures(corrections.samples(), run)
         assert np.array_equal(first.image, to_rgb8(image[:40, :50], None, run))
+
+
+def test_connected_parts_of_a_mask_of_one_value_are_the_objects(tmp_path, nuclei):
+    image, labels = nuclei
+    corrections = TrainingSet(tmp_path)
+    two = np.where(labels > 3, 9, np.where(labels > 0, 4, 0))
+    corrections.add(image, 255 * (labels > 0), name="binary")
+    corrections.add(image, np.where(labels == 1, 255, 0), name="one")
+    corrections.add(image, two, name="two")
+    samples = corrections.samples()
+    for how, counts in {"auto": [6, 1, 2], "yes": [6, 1, 6], "no": [1, 1, 2]}.items():
+        pictures = read_pictures(samples, Scaling(), how)
+        found = [len(np.unique(picture.labels)) - 1 for picture in pictures]
+        assert found == counts
+        assert pictures[0].split is (how != "no")
+        assert pictures[1].split is False
+
+
+def test_an_image_of_a_file_can_be_picked(tmp_path, nuclei):
+    image, labels = nuclei
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    with tifffile.TiffWriter(tmp_path / "images" / "a.tif") as file:
+        file.write(np.tile(image, (2, 2)))
+        file.write(image)
+    write_labels(tmp_path / "masks" / "a.tif", labels)
+    (sample,) = TrainingSet(tmp_path).check()
+    (picture,) = read_pictures([sample], Scaling(), series=1)
+    assert np.array_equal(picture.image, to_rgb8(image))
+    with (
+        pytest.raises(InputError, match="same height and width"),
+        pytest.warns(FileNote, match="--series 1 reads the second"),
+    ):
+        read_pictures([sample], Scaling())
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_a_mask_may_fit_either_orientation(tmp_path, nuclei, value):
+    """Programs differ in whether they turn a picture before one draws on it."""
+    image, labels = nuclei
+    exif = Image.Exif()
+    exif[0x0112] = value
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(image).save(tmp_path / "images" / "a.png", exif=exif)
+    upright = turned(labels, value)
+    for drawn in (labels, upright):
+        write_labels(tmp_path / "masks" / "a.tif", np.ascontiguousarray(drawn))
+        (sample,) = TrainingSet(tmp_path).check()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            pixels, mask = sample.read()
+        assert np.array_equal(pixels, turned(image, value))
+        other = drawn.shape != pixels.shape
+        if drawn is upright or other:
+            assert np.array_equal(mask, upright)
+        assert other is any("a.tif fits a.png only as" in str(w.message) for w in said)
 
 
 def discs(name: str, shape: tuple[int, int], radius: int) -> Picture:

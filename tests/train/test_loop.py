@@ -12,14 +12,14 @@ import yaml
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from napari_samsp.core import training_set as core_training_set
+from napari_samsp.core import sample as core_sample
 from napari_samsp.core.adapter_card import read_card
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.segmenter import Segmenter
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.events import EpochEnded, Finished, Started, Stepped
+from napari_samsp.train.events import EpochEnded, Finished, Noted, Started, Stepped
 from napari_samsp.train.loop import train
 
 QUICK = TrainConfig(epochs=2, views=4, batch=2, threads=2, augment=False)
@@ -127,6 +127,16 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(stripes, tmp
         train(stripes.folder, run, config, resume=True)
 
 
+def test_it_says_that_connected_parts_are_the_objects(stripes, tmp_path):
+    heard = []
+    for objects in (False, True):
+        config = replace(QUICK, epochs=1, objects=objects)
+        train(stripes.folder, tmp_path / f"run{objects}", config, report=heard.append)
+    notes = [event.message for event in heard if isinstance(event, Noted)]
+    assert [note for note in notes if "connected parts" in note] == notes
+    assert len(notes) == 1
+
+
 def test_stop_keeps_the_best_so_far(stripes, tmp_path):
     steps = []
     finished = train(
@@ -208,13 +218,13 @@ def test_a_set_without_a_labelled_pixel_is_refused_and_nothing_is_written(
 def test_every_file_of_the_set_is_decoded_once(stripes, tmp_path, monkeypatch):
     read = []
     for reader in ("read_image", "read_labels"):
-        real = getattr(core_training_set, reader)
+        real = getattr(core_sample, reader)
 
-        def noting(path, real=real):
+        def noting(path, real=real, **options):
             read.append(path)
-            return real(path)
+            return real(path, **options)
 
-        monkeypatch.setattr(core_training_set, reader, noting)
+        monkeypatch.setattr(core_sample, reader, noting)
     train(stripes.folder, tmp_path / "run", replace(QUICK, epochs=1))
     assert len(read) == len(set(read)) == 8
 
