@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.text import Text
 from napari_samsp.cli import Parser, run
 from napari_samsp.core.atomic_files import write_atomically
 from napari_samsp.core.errors import InputError, printable, some
-from napari_samsp.core.file_names import by_stem
+from napari_samsp.core.file_names import ITERATION, by_stem, image_stem
 from napari_samsp.core.image_files import as_labels, read_labels
 from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.core.stored_image import open_image
@@ -36,9 +35,6 @@ TITLES = {
     "aji": "AJI",
 }
 WORST = 5
-_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
-"""What other programs append to an image's name for its mask."""
-_ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
     true = _by_stem(masks)
     found: dict[str, Path] = {}
     for stem, path in _by_stem(predictions).items():
-        part = None if stem in true else _ITERATION.fullmatch(stem)
+        part = None if stem in true else ITERATION.fullmatch(stem)
         number = int(part["number"]) if part else None
         if number == iteration:
             found[part["name"] if part else stem] = path
@@ -111,7 +107,7 @@ def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
     """Masks by the names of their predictions, such as NAME for NAME_mask."""
     named: dict[str, Path] = {}
     for stem, path in true.items():
-        short = _ENDING.sub("", stem)
+        short = image_stem(stem)
         # A prediction of the mask's own name wins.
         name = short if stem not in found and short in found else stem
         if name != stem and (other := named.get(name) or true.get(name)):

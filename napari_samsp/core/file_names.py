@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,11 @@ from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
+"""Stems of what `predict` writes of single iterations."""
+_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
+"""What other programs append to an image's name for its mask."""
 
 
 def composed(name: str) -> str:
@@ -25,6 +31,11 @@ def composed(name: str) -> str:
         In Unicode's form NFC.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def image_stem(stem: str) -> str:
+    """What an image is called whose mask has this stem, such as NAME for NAME_mask."""
+    return _ENDING.sub("", stem)
 
 
 def by_stem(
