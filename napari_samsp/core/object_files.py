@@ -79,7 +79,7 @@ def _of_stored(
     if image is not None and image.labels_shape != labels.labels_shape:
         ours, theirs = (" x ".join(map(str, a.labels_shape)) for a in (labels, image))
         raise InputError(f"The labels {path} are {ours} but the image is {theirs}.")
-    depth = _depth_axis(axes)
+    depth = depth_axis(axes)
     if volumes and not depth:
         raise InputError(f"{path} has no slices: measure it without --volumes.")
     size = PixelSize.of(voxels, "ZYX" if volumes else "YX")
@@ -125,12 +125,13 @@ def slice_names(axes: Sequence[str]) -> list[str]:
     axes : sequence of str
         Letters, such as ``"TZ"``. Without a Z, the last that is not T is the slice.
     """
-    depth = _depth_axis(axes)
+    depth = depth_axis(axes)
     known = {"T": "time", depth: "slice"}
     return [known.get(axis, f"axis_{axis.lower()}") for axis in axes]
 
 
-def _depth_axis(axes: Sequence[str]) -> str:
+def depth_axis(axes: Sequence[str]) -> str:
+    """The axis that volumes lie along: Z, else the last that is not T; or nothing."""
     if "Z" in axes:
         return "Z"
     return next((axis for axis in reversed(axes) if axis != "T"), "")

@@ -13,7 +13,7 @@ from napari_samsp.core.atomic_files import written_beside
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -154,7 +154,7 @@ def table_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def write_table(path: Path, image: str, columns: Columns) -> None:
+def write_table(path: Path, image: str, tables: Iterable[Columns]) -> None:
     """Write a table that is in memory; replaces what is there.
 
     Parameters
@@ -163,8 +163,8 @@ def write_table(path: Path, image: str, columns: Columns) -> None:
         As for `TableFile`.
     image : str
         Whose objects they are.
-    columns : dict
-        Arrays of one length by column name.
+    tables : iterable of dict
+        Arrays of one length by column name, such as a table a slice.
 
     Raises
     ------
@@ -172,7 +172,8 @@ def write_table(path: Path, image: str, columns: Columns) -> None:
         As `TableFile`.
     """
     with TableFile(path, overwrite=True) as table:
-        table.add(image, columns)
+        for columns in tables:
+            table.add(image, columns)
         table.write()
 
 

@@ -24,7 +24,9 @@ def columns(**values) -> dict[str, np.ndarray]:
 
 def test_all_digits_are_kept(tmp_path) -> None:
     third = 1 / 3
-    write_table(tmp_path / "a.csv", "one", columns(label=[4], area=[third], x=[np.nan]))
+    write_table(
+        tmp_path / "a.csv", "one", [columns(label=[4], area=[third], x=[np.nan])]
+    )
     (row,) = rows(tmp_path / "a.csv")
     assert row == {"image": "one", "label": "4", "area": repr(third), "x": ""}
 
@@ -50,7 +52,7 @@ def test_a_table_is_continued(tmp_path, ending) -> None:
         pytest.importorskip("pyarrow")
     path = tmp_path / f"a.{ending}"
     labels = np.kron(np.arange(6).reshape(2, 3), np.ones((4, 4), int))
-    write_table(path, "001", measure(labels))
+    write_table(path, "001", [measure(labels)])
     with TableFile(path) as table:
         table.add("002", measure(labels))
         assert table.keep({"other"}) == 0
@@ -77,7 +79,7 @@ def test_other_files_are_not_replaced(tmp_path) -> None:
     with pytest.raises(InputError, match="is no table of objects"):
         TableFile(path)
     check_table(path, overwrite=True)
-    write_table(path, "one", columns(label=[1]))
+    write_table(path, "one", [columns(label=[1])])
     check_table(path)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="is no table"):
@@ -103,5 +105,5 @@ def test_parquet_without_pyarrow_names_it(tmp_path, monkeypatch) -> None:
 
 def test_a_name_that_is_no_text(tmp_path) -> None:
     path = tmp_path / "a.csv"
-    write_table(path, "caf\udce9", columns(label=[1]))
+    write_table(path, "caf\udce9", [columns(label=[1])])
     assert rows(path)[0]["image"] == "caf\\udce9"
