@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.inputs import find_images
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
+from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.segment_file import Settings
 from napari_samsp.cli import Parser, run
@@ -29,6 +30,7 @@ EXAMPLES = """
 python -m napari_samsp.predict images --output masks
 python -m napari_samsp.predict a.tif b.png --output masks --objects --all-iterations
 python -m napari_samsp.predict images --output masks --adapter run/adapter
+python -m napari_samsp.predict images --output masks --objects --table objects.csv
 python -m napari_samsp.predict "plate/**/*_dapi.tif" --output masks --workers 8
 python -m napari_samsp.predict plate --recursive --output masks --channel 0
 python -m napari_samsp.predict images --output masks --scheduler tcp://node1:8786
@@ -119,6 +121,12 @@ def parser() -> Parser:
         "million pixels a plane, and tif for all others (auto)",
     )
     made.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="also measure the objects: a row for each in this .csv or .parquet file",
+    )
+    made.add_argument(
         "--overwrite",
         action="store_true",
         help="segment again what is done already, and replace label files that are "
@@ -178,20 +186,36 @@ def main(argv: list[str] | None = None) -> int:
     )
     failed: list[str] = []
     states = {name: _state(path) for name, path in todo.items()}
-    if jobs:
-        manifest.begin(files)
-    whole = False
-    try:
-        for outcome in _watched(jobs, settings, args):
-            name = outcome.job.labels.relative_to(output).as_posix()
-            manifest.add(name, outcome, states[name])
-            if outcome.error:
-                failed.append(outcome.error)
-        whole = True
-    finally:
-        _remove_leftovers(jobs, [output / file for file in files])
-        if whole or not args.scheduler:  # a cluster may go on with what it has begun
-            manifest.end()
+    with ExitStack() as stack:
+        table = None
+        if args.table:
+            done = {
+                name: (manifest.labels(name), path)
+                for name, path in images.items()
+                if name not in todo
+            }
+            table = stack.enter_context(
+                objects_table(
+                    args.table, todo, done, settings.axes, args.overwrite, failed
+                )
+            )
+        if jobs:
+            manifest.begin(files)
+        whole = False
+        try:
+            for outcome in _watched(jobs, settings, args):
+                name = outcome.job.labels.relative_to(output).as_posix()
+                manifest.add(name, outcome, states[name])
+                if outcome.error:
+                    failed.append(outcome.error)
+                elif table is not None:
+                    for columns in outcome.objects:
+                        table.add(name, columns)
+            whole = True
+        finally:
+            _remove_leftovers(jobs, [output / file for file in files])
+            if whole or not args.scheduler:  # a cluster may go on with what it began
+                manifest.end()
     if failed:
         done = len(images) - len(failed)
         rest = f" ({done} of {len(images)} images are done)" if len(images) > 1 else ""
@@ -232,9 +256,10 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         axes=args.axes.upper() if args.axes else None,
         series=args.series,
         output_format=args.format,
+        measure=args.table is not None,
     )
     fingerprint = asdict(settings)
-    for name in ("device", "threads", "model", "adapter"):
+    for name in ("device", "threads", "model", "adapter", "measure"):
         del fingerprint[name]
     fingerprint["model"] = models.file_sha256(file)
     fingerprint["adapter"] = (

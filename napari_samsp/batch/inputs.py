@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def find_images(
     inputs: list[str],
-    output: Path,
+    output: Path | None = None,
     recursive: bool = False,
     labels: Collection[Path] = (),
 ) -> dict[str, Path]:
@@ -27,7 +27,7 @@ def find_images(
     ----------
     inputs : list of str
         Files, folders, and patterns as `glob.glob` takes them.
-    output : Path
+    output : Path, optional
         The output folder; what is in it is no input.
     recursive : bool
         Look into folders in folders.
@@ -49,16 +49,19 @@ def find_images(
     for place in map(Path, inputs):
         for path, name in _images_at(place, output, recursive, labels):
             if found.setdefault(name, path) != path:
+                both = f"{found[name]} and {path}"
                 raise InputError(
-                    f"{found[name]} and {path} would both become {name}.tif: use two "
-                    "output folders."
+                    f"{both} have one name: keep one of them, or choose by a pattern "
+                    "such as 'folder/*.png'."
+                    if output is None
+                    else f"{both} would both become {name}.tif: use two output folders."
                 )
     kept = set(without_parts(found.values()))
     return {name: path for name, path in found.items() if path in kept}
 
 
 def _images_at(
-    place: Path, output: Path, recursive: bool, labels: Collection[Path]
+    place: Path, output: Path | None, recursive: bool, labels: Collection[Path]
 ) -> list[tuple[Path, str]]:
     def is_image(path: Path) -> bool:
         if not (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
@@ -68,7 +71,7 @@ def _images_at(
     if place.is_file() or is_ome_zarr(place):
         return [(place, _name(place.name))]
     if place.is_dir():
-        real, top = place.resolve(), output.resolve()
+        real, top = place.resolve(), (output or place).resolve()
         within = top != real and top.is_relative_to(real)
         paths = sorted(
             path

@@ -118,6 +118,10 @@ class Manifest:
             and all(_has_content(self._folder / file) for file in files)
         )
 
+    def labels(self, name: str) -> Path:
+        """The labels of an image that `is_done`: those of its last iteration."""
+        return self._folder / _labels(self._lines[name])[0]
+
     def may_replace(self, file: str) -> bool:
         """Whether a file in the output folder is this command's own, or not there.
 

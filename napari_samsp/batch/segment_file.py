@@ -24,11 +24,13 @@ from napari_samsp.core.errors import (
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.core.notes import about
+from napari_samsp.core.object_files import measure_file
 from napari_samsp.core.stored_image import is_large, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.core.object_table import Columns
     from napari_samsp.core.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
@@ -60,6 +62,8 @@ class Settings:
         Which image of a file that holds several; None: the largest.
     output_format : {"auto", "tif", "ome-zarr"}
         ``auto``: OME-Zarr for large OME-Zarr images, TIFF for all others.
+    measure : bool
+        Whether the objects are measured too.
     threads : int
         Of torch; 0 leaves them as they are.
     """
@@ -78,6 +82,7 @@ class Settings:
     axes: str | None = None
     series: int | None = None
     output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
+    measure: bool = False
     threads: int = 0
 
 
@@ -114,12 +119,15 @@ class Outcome:
         It took so long.
     error : str
         One sentence if it could not be segmented, else empty.
+    objects : tuple of dict
+        What was measured, a table a slice.
     """
 
     job: Job
     files: tuple[Path, ...]
     seconds: float
     error: str = ""
+    objects: tuple[Columns, ...] = ()
 
 
 def segment_file(
@@ -145,12 +153,17 @@ def segment_file(
     """
     start = time.perf_counter()
     files: tuple[Path, ...] = ()
+    objects: tuple[Columns, ...] = ()
     error = ""
     with _one_at_a_time:
         segmenter = load(settings)
         try:
             with about(job.image):
                 files = _segment(segmenter, job, settings, progress)
+                if settings.measure:
+                    objects = tuple(
+                        measure_file(files[0], job.image, axes=settings.axes)
+                    )
         except (InputError, OSError) as reason:
             if isinstance(reason, OSError) and (
                 reason.errno in _FOR_ALL or not is_disk_error(reason)
@@ -166,7 +179,7 @@ def segment_file(
                 f"{job.image} needs more memory than there is; use fewer --workers, "
                 "or a smaller --tile."
             )
-    return Outcome(job, files, time.perf_counter() - start, error)
+    return Outcome(job, files, time.perf_counter() - start, error, objects)
 
 
 def load(settings: Settings) -> Segmenter:

@@ -11,6 +11,11 @@ from napari_samsp.core.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
+"""Stems of what `predict` writes of single iterations."""
+_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
+"""What other programs append to an image's name for its mask."""
+
 
 def composed(name: str) -> str:
     """One spelling of a name: macOS may store an umlaut as two characters.
@@ -42,6 +47,11 @@ def stem_of(path: Path) -> str:
         Composed, without its ending, and without ``.ome`` before that.
     """
     return composed(path.stem).removesuffix(".ome")
+
+
+def image_stem(stem: str) -> str:
+    """What an image is called whose mask has this stem, such as NAME for NAME_mask."""
+    return _ENDING.sub("", stem)
 
 
 def by_stem(

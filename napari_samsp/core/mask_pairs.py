@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.file_names import by_stem
+from napari_samsp.core.file_names import ITERATION, by_stem, image_stem
 
 SUFFIXES = (".tif", ".tiff", ".png")
-_ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
-"""What other programs append to an image's name for its mask."""
-_ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def pair_files(predictions: Path, masks: Path, iteration: int | None = None) -> 
     true = _by_stem(masks)
     found: dict[str, Path] = {}
     for stem, path in _by_stem(predictions).items():
-        part = None if stem in true else _ITERATION.fullmatch(stem)
+        part = None if stem in true else ITERATION.fullmatch(stem)
         number = int(part["number"]) if part else None
         if number == iteration:
             found[part["name"] if part else stem] = path
@@ -85,7 +81,7 @@ def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
     """Masks by the names of their predictions, such as NAME for NAME_mask."""
     named: dict[str, Path] = {}
     for stem, path in true.items():
-        short = _ENDING.sub("", stem)
+        short = image_stem(stem)
         # A prediction of the mask's own name wins.
         name = short if stem not in found and short in found else stem
         if name != stem and (other := named.get(name) or true.get(name)):

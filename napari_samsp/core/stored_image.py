@@ -66,6 +66,14 @@ class StoredImage:
         return next((axis for axis in "CS" if axis in self.axes), "")
 
     @property
+    def channel_count(self) -> int:
+        """How many channels there are, without alpha; 1 if there is no such axis."""
+        if not self.channel_axis:
+            return 1
+        count = self._side(self.channel_axis)
+        return 3 if self.channel_axis == "S" and count == MOST_COLOURS else count
+
+    @property
     def plane_axes(self) -> str:
         """The axes of a stack, in order."""
         left_out = "YX" + self.channel_axis
@@ -116,12 +124,14 @@ class StoredImage:
             if channels is not None and any(channels):
                 raise InputError("The image has no channels to choose from.")
             return part, None
-        count = part.shape[-1]
         if channels is None:
-            if self.channel_axis == "S" and count == MOST_COLOURS:
-                if self.alpha:
-                    return part, None
-                count = 3  # what the fourth is the file does not say
+            if (
+                self.channel_axis == "S"
+                and self.alpha
+                and part.shape[-1] == MOST_COLOURS
+            ):
+                return part, None
+            count = self.channel_count
             if count > 3:
                 raise InputError(
                     f"The image has {count} channels: choose one with --channel N, or "

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_samsp.core.errors import InputError
 from napari_samsp.ui.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune_panel import FinetunePanel
+from napari_samsp.ui.measure_panel import MeasurePanel
 from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.plain_text import make_plain
@@ -59,6 +60,11 @@ class SamSpWidget(QWidget):
             adapter=self._adapter_folder,
             scaling=lambda: self.segmenting.scaling.scaling,
         )
+        self.measuring = MeasurePanel(
+            viewer,
+            lambda: self.segmenting.image.layer,
+            lambda: self.segmenting.channels.channels,
+        )
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
         self.status.setWordWrap(True)
@@ -72,6 +78,7 @@ class SamSpWidget(QWidget):
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
         self.segmenting.labelled.connect(self.correcting.labels.choose)
+        self.segmenting.labelled.connect(self.measuring.labels.choose)
         self.segmenting.adapter.changed.connect(self._show_status)
         self.segmenting.objects.toggled.connect(
             self.finetuning.settings.objects.setChecked
@@ -103,6 +110,7 @@ class SamSpWidget(QWidget):
         self.segmenting.refresh_axes()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
+        self.measuring.refresh()
 
     def stop(self) -> None:
         """Stop what runs: segmenting, or else training."""
@@ -161,6 +169,7 @@ class SamSpWidget(QWidget):
         if isinstance(active, Image):
             self.segmenting.image.choose(active)
         self.correcting.follow_selection()
+        self.measuring.labels.choose(active)
 
     def _adapter_folder(self) -> Path | None:
         adapter = self.segmenting.adapter.adapter
@@ -214,6 +223,7 @@ class SamSpWidget(QWidget):
             ("1  Segment", self.segmenting),
             ("2  Correct", self.correcting),
             ("3  Fine-tune", self.finetuning),
+            ("Measure", self.measuring),
         ):
             box = QGroupBox(title)
             inner = QVBoxLayout(box)

@@ -1,0 +1,70 @@
+"""The table of objects that ``predict`` keeps beside its labels."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.object_files import measure_file
+from napari_samsp.core.table_files import TableFile, table_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+@contextmanager
+def objects_table(
+    path: Path,
+    todo: Iterable[str],
+    done: Mapping[str, tuple[Path, Path]],
+    axes: str | None,
+    overwrite: bool,
+    failed: list[str],
+) -> Iterator[TableFile]:
+    """Continue a table, or begin one; it is written when the block ends, however.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    todo : iterable of str
+        Images that are about to be segmented: the rows that they have are dropped.
+    done : mapping
+        Labels and image, by name, of those that were segmented before. Those without
+        a row are measured now: the table is new, or a crash took their rows.
+    axes : str or None
+        Of the images, instead of what their files say.
+    overwrite : bool
+        Whether a file that is no table may be replaced.
+    failed : list of str
+        Takes a sentence for each of them that cannot be measured.
+
+    Yields
+    ------
+    TableFile
+        To add to.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be written under this name.
+    """
+    with TableFile(path, overwrite) as table:
+        if table.keep({table_name(name) for name in todo}):
+            table.write()  # after a crash no row tells of labels that are replaced
+        try:
+            for name, (labels, image) in done.items():
+                if table_name(name) in table.images:
+                    continue
+                try:
+                    found = list(measure_file(labels, image, axes=axes))
+                except InputError as error:
+                    failed.append(f"{labels} cannot be measured: {error}")
+                    continue
+                for columns in found:
+                    table.add(name, columns)
+            yield table
+        finally:
+            table.write()

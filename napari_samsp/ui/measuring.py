@@ -1,0 +1,323 @@
+"""What is measured of a Labels layer, and how the layer gets to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import as_labels
+from napari_samsp.core.object_files import depth_axis, slice_names
+from napari_samsp.core.object_table import PIXELS, PixelSize, measure
+from napari_samsp.core.stored_image import is_large
+from napari_samsp.core.training_set import size_text
+from napari_samsp.ui.planes import (
+    Channels,
+    PlaneIndex,
+    PlaneReader,
+    first_scale,
+    plane_axes,
+    shown_plane,
+)
+from napari_samsp.ui.result_layers import source_of
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from napari.components import Dims
+
+    from napari_samsp.core.object_table import Columns
+
+SPARE = "IRHVWKJMNO"
+"""Letters for axes of a stack whose labels tell nothing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A slice, or the slices of a volume, and where they are.
+
+    Attributes
+    ----------
+    where : dict
+        Values of the columns ``time``, ``slice`` and the like.
+    labels, image : tuple of PlaneIndex
+        Planes of the layers; ``image`` is empty without one.
+    """
+
+    where: dict[str, int]
+    labels: tuple[PlaneIndex, ...]
+    image: tuple[PlaneIndex, ...]
+
+
+@dataclass(frozen=True)
+class MeasureRequest:
+    """All that a worker needs to measure a layer; it holds no layer.
+
+    Attributes
+    ----------
+    name : str
+        What the table's column ``image`` says.
+    labels : PlaneReader
+        Of the labels.
+    image : PlaneReader or None
+        Of the image, for intensities.
+    colours : int
+        How many of an RGB image's values are colours; 0 for other images.
+    parts : tuple of Part
+        One a slice, or a volume.
+    size : PixelSize
+        Along the axes that are measured.
+    volumes : bool
+        Whether each part is one volume.
+    """
+
+    name: str
+    labels: PlaneReader
+    image: PlaneReader | None
+    colours: int
+    parts: tuple[Part, ...]
+    size: PixelSize
+    volumes: bool
+
+
+def request_of(
+    labels: Labels,
+    image: Image | None,
+    dims: Dims,
+    volumes: bool = False,
+    channels: Channels | None = None,
+) -> MeasureRequest:
+    """Say what is to be measured; reads no pixels.
+
+    Parameters
+    ----------
+    labels : Labels
+        Whose objects; all its slices.
+    image : Image or None
+        What they belong to; left out if it is of another size and the labels do not
+        tell that they belong to it.
+    dims : Dims
+        The viewer's: which axes are a plane's.
+    volumes : bool
+        Measure in three dimensions.
+    channels : Channels, optional
+        Of the image, for labels that are not ours: a result knows its own.
+
+    Returns
+    -------
+    MeasureRequest
+        For `measure_parts`.
+
+    Raises
+    ------
+    InputError
+        If the layers do not fit, or are too large to be measured here.
+    """
+    shape = first_scale(labels).shape
+    plane = plane_axes(labels, dims)
+    along = [n for n in range(labels.ndim) if n not in plane and shape[n] > 1]
+    letters = _letters([labels.axis_labels[n] for n in along])
+    deep = depth_axis(letters)
+    depth = along[letters.index(deep)] if volumes and deep else None
+    if volumes and depth is None:
+        raise InputError(f"{labels.name} has no slices: it has no volumes.")
+    pixels = [shape[n] for n in plane]
+    if is_large([*pixels, shape[depth]] if depth is not None else pixels):
+        raise InputError(
+            f"{labels.name} is {size_text(pixels)} pixels, too many to be measured "
+            "here: save it and use python -m napari_samsp.measure."
+        )
+    source = source_of(labels)
+    if image is not None and source is None:
+        axes = plane_axes(image, dims, channels.axis if channels else None)
+        fits = [first_scale(image).shape[n] for n in axes] == pixels
+        image = image if fits else None
+    if image is not None and source is not None:
+        channels = source.channels
+        if source.is_outdated(image):
+            raise InputError(
+                f"{image.name} got other pixels after {labels.name} was made of it: "
+                "segment it again."
+            )
+    names = dict(zip(along, slice_names(letters), strict=True))
+    groups: dict[tuple[int, ...], list[PlaneIndex]] = {}
+    outer = [n for n in along if n != depth]
+    for place in product(*(range(shape[n]) for n in along)):
+        at = dict(zip(along, place, strict=True))
+        index = tuple(None if n in plane else at.get(n, 0) for n in range(labels.ndim))
+        groups.setdefault(tuple(at[n] for n in outer), []).append(index)
+    reader = None
+    if image is not None:
+        if channels is not None:
+            count = first_scale(image).shape[channels.axis]
+            channels = Channels(channels.axis, tuple(range(count)))
+        reader = PlaneReader.of(image, channels)
+    fixed = source.plane if source is not None else None
+    parts = tuple(
+        Part(
+            dict(zip((names[n] for n in outer), place, strict=True)),
+            tuple(indices),
+            tuple(
+                _plane_of_image(image, labels, index, fixed, dims, channels)
+                for index in indices
+            )
+            if image is not None
+            else (),
+        )
+        for place, indices in groups.items()
+    )
+    measured = ([depth] if depth is not None else []) + list(plane)
+    return MeasureRequest(
+        image.name if image is not None else labels.name,
+        PlaneReader.of(labels),
+        reader,
+        3 if image is not None and image.rgb else 0,
+        parts,
+        _pixel_size(labels, measured),
+        depth is not None,
+    )
+
+
+def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Columns]:
+    """Measure in a worker's thread.
+
+    Parameters
+    ----------
+    request : MeasureRequest
+        What.
+    stop : threading.Event
+        Ends it between two parts.
+
+    Returns
+    -------
+    list of dict
+        A table a part, as `napari_samsp.core.object_table.measure` gives it, after
+        the columns that say where.
+
+    Raises
+    ------
+    InputError
+        If a slice of the image is of another size than that of the labels.
+    """
+    tables = []
+    for part in request.parts:
+        if stop.is_set():
+            break
+        labels = [as_labels(request.labels(n), request.name) for n in part.labels]
+        image = None
+        if request.image is not None:
+            planes = [request.image(index) for index in part.image]
+            if request.colours:
+                planes = [plane[..., : request.colours] for plane in planes]
+            image = np.stack(planes) if request.volumes else planes[0]
+        found = measure(
+            np.stack(labels) if request.volumes else labels[0], image, request.size
+        )
+        count = len(found["label"])
+        tables.append({k: np.full(count, n) for k, n in part.where.items()} | found)
+    return tables
+
+
+# Which columns of a layer's features are ours, and may be replaced.
+_ours: WeakKeyDictionary[Labels, frozenset[str]] = WeakKeyDictionary()
+
+
+def show_features(labels: Labels, tables: Sequence[Columns], where: int = 0) -> None:
+    """Let a layer know its objects: napari shows them in tooltips and in its table.
+
+    Parameters
+    ----------
+    labels : Labels
+        Its features get a column ``index`` of the label; columns of others stay.
+    tables : sequence of dict
+        From `measure_parts`, at least one.
+    where : int
+        Which of them counts for a label that is in several.
+    """
+    import pandas as pd
+
+    frames = [pd.DataFrame(table) for table in (tables[where], *tables)]
+    found = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+    found = found.drop_duplicates("label").rename(columns={"label": "index"})
+    names = frozenset(found.columns) - {"index"}
+    others = _others(labels.features, names | _ours.get(labels, frozenset()))
+    if others is not None:
+        found = found.merge(others, on="index", how="outer")
+    labels.features = found.sort_values("index").reset_index(drop=True)
+    _ours[labels] = names
+
+
+def _others(features: pd.DataFrame, ours: frozenset[str]) -> pd.DataFrame | None:
+    """The columns of others with their labels, None if there are none."""
+    kept = [n for n in features.columns if n not in ours and n != "index"]
+    if not kept:
+        return None
+    others = features[kept].copy()
+    said = others.notna().any(axis=1)
+    # As napari takes it: without an index, the rows are those of the labels from 0.
+    others["index"] = features["index"] if "index" in features else range(len(others))
+    return others[said].drop_duplicates("index")
+
+
+def _letters(labels: Sequence[str]) -> str:
+    """A letter for each axis of a stack, by the axis labels that people use."""
+    spare = iter(SPARE)
+    found = ""
+    for label in labels:
+        first = {"time": "T", "t": "T", "z": "Z", "depth": "Z"}.get(label.lower(), "")
+        found += first if first and first not in found else next(spare)
+    return found
+
+
+def _pixel_size(labels: Labels, axes: Sequence[int]) -> PixelSize:
+    sides = tuple(abs(float(labels.scale[n])) for n in axes)
+    units = {str(labels.units[n]) for n in axes}
+    if len(units) > 1:
+        return PixelSize((1.0,) * len(axes))
+    unit = units.pop()
+    if unit == PIXELS and set(sides) != {1.0}:
+        unit = ""  # what a person typed in without a unit
+    return PixelSize(sides, unit)
+
+
+def _plane_of_image(
+    image: Image,
+    labels: Labels,
+    index: PlaneIndex,
+    fixed: PlaneIndex | None,
+    dims: Dims,
+    channels: Channels | None,
+) -> PlaneIndex:
+    """The plane of the image that a plane of its labels lies on.
+
+    Parameters
+    ----------
+    image, labels : layers
+        Whose planes.
+    index : PlaneIndex
+        Of the labels.
+    fixed : PlaneIndex or None
+        The image's, if the labels are those of a single plane.
+    dims : Dims
+        The viewer's: where the layers do not tell, the plane that is shown.
+    channels : Channels or None
+        Of the image.
+    """
+    if fixed is not None:
+        return fixed
+    sides, of_labels = first_scale(image).shape, first_scale(labels).shape
+    # Axes are counted from the last, as napari places layers of fewer axes.
+    extra = image.ndim - labels.ndim
+    found = list(shown_plane(image, dims, channels))
+    for axis in range(max(0, extra), image.ndim):
+        ours = axis - extra
+        if found[axis] is not None and of_labels[ours] == sides[axis]:
+            found[axis] = index[ours]
+    return tuple(found)
