@@ -25,6 +25,7 @@ from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.plain_text import make_plain
 from napari_samsp.ui.segment_panel import SegmentPanel
+from napari_samsp.ui.wheel import WheelGuard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,7 @@ class SamSpWidget(QWidget):
         self._activity_line = ""
         self._lay_out()
         make_plain(self)
+        WheelGuard(self)
 
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
