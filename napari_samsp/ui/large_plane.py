@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.core.plausibility import separate_parts
 from napari_samsp.ui.stack_result import StackResult, lazy_disagreement, on_disk
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ class LargeResult(StackResult):
     def disagreement(self) -> Any:
         """As `StackResult.disagreement`, a list of levels."""
         return [lazy_disagreement(level) for level in zip(*self.labels, strict=True)]
+
+    def parts(self, iteration: int, plane: PlaneIndex) -> int:
+        """Count separate parts, as the coarsest level shows them."""
+        return separate_parts(self._plane(iteration, plane, -1))
 
     def _seen(self, plane: PlaneIndex) -> list[Any]:
         return [self._plane(t, plane, -1) for t in range(self.iterations)]
