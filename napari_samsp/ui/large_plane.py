@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.plausibility import separate_parts
+from napari_samsp.ui.plane_sizes import checked
 from napari_samsp.ui.stack_result import StackResult, lazy_disagreement, on_disk
 
 if TYPE_CHECKING:
@@ -64,14 +65,20 @@ class LazyPlane:
         parts += [slice(None)] * (3 - len(parts))
         inside = iter(parts[:2])
         index: list[Any] = [next(inside) if at is None else at for at in self.plane]
+        asked = [
+            len(range(*part.indices(side)))
+            for part, side in zip(parts, self.shape[:2], strict=False)
+        ]
         channels = self._read.channels
         if channels is None:
             found = np.asarray(self._read.data[tuple(index)])
+            checked(found, self.plane, asked, self.shape)
             return found[..., parts[2]] if found.ndim == 3 else found
         planes = []
         for channel in channels.picked:
             index[channels.axis] = channel
-            planes.append(np.asarray(self._read.data[tuple(index)]))
+            found = np.asarray(self._read.data[tuple(index)])
+            planes.append(checked(found, self.plane, asked, self.shape))
         one = len(planes) == 1
         return planes[0] if one else np.stack(planes, axis=-1)[..., parts[2]]
 

@@ -88,6 +88,16 @@ class ModelChooser(QWidget):
         """Whether it must be downloaded first."""
         return self.model in models.names() and not models.is_available(self.model)
 
+    @property
+    def how_to_get(self) -> str:
+        """What to do about the chosen one, if it is missing."""
+        if self.download.name == self.model:
+            return f"{self.model} is on its way: press Segment when it is here."
+        return (
+            f"{self.model} is not on this computer: press "
+            f"{self.download_button.text()}, or choose another model."
+        )
+
     def refresh(self) -> None:
         """Look again which models are there; the choice stays."""
         blocked = self.combo.blockSignals(True)

@@ -13,8 +13,12 @@ from napari_samsp.ui.plain_text import show_info
 from napari_samsp.ui.result_layers import add_disagreement
 
 if TYPE_CHECKING:
-    import napari
+    from collections.abc import Callable
 
+    import napari
+    from napari.layers import Image
+
+    from napari_samsp.ui.planes import PlaneIndex
     from napari_samsp.ui.run_results import RunResults
     from napari_samsp.ui.summary import Summary
 
@@ -51,6 +55,11 @@ class ResultPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Where the layers are.
+
+    Attributes
+    ----------
+    kept_slices : callable
+        Gives the slices of an image that need no correction any more.
     """
 
     status = Signal(str)
@@ -60,6 +69,7 @@ class ResultPanel(QWidget):
         super().__init__()
         self._viewer = viewer
         self.results: RunResults | None = None
+        self.kept_slices: Callable[[Image], set[PlaneIndex]] = lambda _: set()
         self.table = IterationTable()
         self.advice = QLabel()
         self.advice.setObjectName("samsp_advice")
@@ -161,7 +171,8 @@ class ResultPanel(QWidget):
     def show_next_slice(self) -> None:
         """Go to the slice that is to be corrected next."""
         if self.results is not None:
-            self.status.emit(self.results.go_to_next_slice())
+            kept = self.kept_slices(self.results.image)
+            self.status.emit(self.results.go_to_next_slice(kept))
 
     def update_state(self) -> None:
         """Show and enable what can be used now."""

@@ -150,7 +150,7 @@ class SegmentPanel(QWidget):
             self.update_state()
             return
         if self.model.is_missing:
-            self.status.emit(self._how_to_get_model())
+            self.status.emit(self.model.how_to_get)
             return
         try:
             along, request = self.slices.along, self._request(image)
@@ -160,7 +160,7 @@ class SegmentPanel(QWidget):
             return
         results = RunResults(self._viewer, image, request, along)
         self._report = RunReport(results)
-        self._hide_results()
+        self._show_only(image)
         self.result.begin(results)
         self.status.emit("Loading the model…")
         ahead = self.ahead.give_way(request)
@@ -263,6 +263,8 @@ class SegmentPanel(QWidget):
         self.update_state()
         self.busy.emit(False)
         self._look_ahead()
+        if self.results is not None and self.results.image not in self._viewer.layers:
+            self.result.begin(None)
 
     def _look_ahead(self) -> None:
         results, segmenter = self.results, self.run.segmenter
@@ -305,24 +307,27 @@ class SegmentPanel(QWidget):
             self.adapter.choose(None)
         self.status.emit("")
 
-    def _how_to_get_model(self) -> str:
-        if self.model.download.name == self.model_name:
-            return f"{self.model_name} is on its way: press Segment when it is here."
-        return (
-            f"{self.model_name} is not on this computer: press "
-            f"{self.model.download_button.text()}, or choose another model."
-        )
-
     def _note_hash(self, model: str, segmenter: Segmenter) -> None:
         """By its hash, a file is found again as the base of an adapter."""
         if model in (file.path for file in known_files()):
             with suppress(OSError):
                 remember(model, segmenter.model_sha256)
 
-    def _hide_results(self) -> None:
+    def forget_removed(self) -> None:
+        """Show no more of a run whose image was removed."""
+        results = self.results
+        if results is None or self.run.running:
+            return
+        if results.image not in self._viewer.layers:
+            self.result.begin(None)
+            self.status.emit("")
+
+    def _show_only(self, image: Image) -> None:
+        """The result is not to be drawn over another image, or over older results."""
         for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and source_of(layer) is not None:
-                layer.visible = False
+            ours = isinstance(layer, Labels) and source_of(layer) is not None
+            if ours or isinstance(layer, Image):
+                layer.visible = layer is image
 
     def _lay_out(self) -> None:
         form = self._form = QFormLayout()

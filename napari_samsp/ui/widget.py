@@ -78,6 +78,8 @@ class SamSpWidget(QWidget):
         self.segmenting.objects.toggled.connect(
             self.finetuning.settings.objects.setChecked
         )
+        self.segmenting.image.changed.connect(self.correcting.update_keep)
+        self.segmenting.result.kept_slices = self.correcting.kept_slices
         self.correcting.changed.connect(self.finetuning.refresh)
         self.finetuning.status.connect(self._on_status)
         self.finetuning.busy.connect(self._on_busy)
@@ -99,12 +101,16 @@ class SamSpWidget(QWidget):
         Parameters
         ----------
         event : napari.utils.events.Event, optional
-            Of no interest.
+            What happened to it.
         """
         self.segmenting.image.refresh()
         self.segmenting.refresh_axes()
+        self.segmenting.forget_removed()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
+        self.correcting.update_keep()
+        if getattr(event, "type", "") == "removed":
+            self.correcting.message.hide()
 
     def stop(self) -> None:
         """Stop what runs: segmenting, or else training."""

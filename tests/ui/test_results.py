@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel, QPushButton
@@ -107,3 +109,76 @@ def test_a_mean_over_planes_sums_what_is_counted():
         "iteration", "iterations", "prompt", "score", "iou_to_previous",
         "area_fraction", "object_count",
     }  # fmt: skip
+
+
+def test_the_result_is_not_drawn_over_another_image(viewer, widget, segment, nuclei):
+    cells = viewer.add_image(nuclei[0], name="cells", visible=False)
+    other = viewer.add_image(nuclei[0][::-1], name="other")
+    points = viewer.add_points([[3, 4]])
+    own = viewer.add_labels(nuclei[1], name="mine")
+    widget.segmenting.image.choose(cells)
+    widget.segmenting.iterations.setValue(1)
+    segment()
+    assert cells.visible
+    assert not other.visible
+    assert points.visible
+    assert own.visible
+
+
+def test_nothing_stays_of_an_image_that_was_removed(
+    viewer, widget, segment, click, nuclei
+):
+    viewer.add_image(nuclei[0], name="cells")
+    widget.segmenting.iterations.setValue(2)
+    segment()
+    result = results(viewer)[-1]
+    result.data[:] = 0
+    click("samsp_keep")
+    assert "Nothing is labelled" in widget.correcting.message.text()
+    viewer.layers.remove("cells")
+    assert widget.segmenting.results is None
+    assert not widget.segmenting.table.isVisibleTo(widget)
+    assert widget.segmenting.table.rowCount() == 0
+    assert not widget.correcting.message.isVisibleTo(widget)
+    for name in ("segment", "disagreement", "separate", "keep"):
+        button = widget.findChild(QPushButton, f"samsp_{name}")
+        assert not (button.isEnabled() and button.isVisibleTo(widget)), name
+
+
+def test_keep_is_enabled_when_there_is_something_to_keep(viewer, widget, nuclei):
+    keep = widget.findChild(QPushButton, "samsp_keep")
+    assert not keep.isEnabled()
+    viewer.add_labels(nuclei[1])
+    assert not keep.isEnabled()
+    viewer.add_image(nuclei[0])
+    assert keep.isEnabled()
+    viewer.layers.clear()
+    assert not keep.isEnabled()
+
+
+def test_a_slice_that_is_not_seen_is_not_kept(viewer, widget, click, nuclei):
+    viewer.add_image(np.stack([nuclei[0]] * 2), name="stack")
+    viewer.add_labels(np.stack([nuclei[1]] * 2))
+    viewer.dims.ndisplay = 3
+    click("samsp_keep")
+    assert "switch to the 2D view" in widget.correcting.message.text()
+    assert not widget.correcting.training_set.samples()
+    viewer.dims.ndisplay = 2
+    click("samsp_keep")
+    assert len(widget.correcting.training_set.samples()) == 1
+
+
+def test_kept_items_are_listed_by_origin_newest_first(widget, nuclei):
+    kept = widget.correcting.training_set
+    image, labels = nuclei
+    kept.add(image, labels, name="a", layer="a")
+    kept.add(image + 1, labels, name="b", file="/x/b.tif", slice=[7, None, None])
+    kept.add(image + 2, labels, name="c", layer="c")
+    notes = kept.folder / "samples.jsonl"
+    lines = [json.loads(line) for line in notes.read_text().splitlines()]
+    for line, year in zip(lines, (2021, 2023, 2022), strict=True):
+        line["time"] = f"{year}-01-01T00:00:00+00:00"
+    notes.write_text("\n".join(map(json.dumps, lines)))
+    widget.correcting.refresh()
+    items = [widget.correcting.list.topLevelItem(n) for n in range(3)]
+    assert [item.text(1) for item in items] == ["b.tif, slice 7", "c", "a"]
