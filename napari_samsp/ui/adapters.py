@@ -45,7 +45,7 @@ class Adapter:
     def details(self) -> str:
         """Several lines for a tooltip."""
         card = self.card
-        mode = "one prompt per object" if card.objects else "one prompt per image"
+        mode = "separate objects" if card.objects else "one region"
         judged = "held out" if card.held_out else "training images"
         lines = [f"base: {card.base}", f"{mode}, {card.prompt}"]
         lines.append(f"trained on {card.images} image{'s' if card.images != 1 else ''}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +29,7 @@ from napari_samsp.core.folders import corrections_folder
 from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
+from napari_samsp.ui.kept import kept_planes, local_time, newest_first, origin
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.plain_text import plain, show_error
 from napari_samsp.ui.planes import Channels, PlaneIndex
@@ -120,6 +120,7 @@ class CorrectPanel(QWidget):
         }
         self._lay_out()
         self.keep_button.clicked.connect(self.keep)
+        self.labels.changed.connect(self.update_keep)
         self.list.itemSelectionChanged.connect(self._update_buttons)
         self.list.itemDoubleClicked.connect(self.open_selected)
         self.refresh()
@@ -140,6 +141,7 @@ class CorrectPanel(QWidget):
         """
         try:
             labels = self.labels.layer
+            self._check_sight(labels)
             correction = collect(
                 labels if labels in self._viewer.layers else None,
                 self._image_of(labels),
@@ -271,10 +273,10 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             samples = []
             self._tell(in_words(error))
-        for sample in samples:
-            item = QTreeWidgetItem(
-                [sample.name, str(sample.info.get("layer", "")), local_time(sample)]
-            )
+        for sample in newest_first(samples):
+            texts = [sample.name, origin(sample), local_time(sample)]
+            item = QTreeWidgetItem(texts)
+            item.setToolTip(1, plain(texts[1]))
             item.setToolTip(0, plain(str(sample.mask)))
             self.list.addTopLevelItem(item)
             if sample.name == select:
@@ -282,6 +284,7 @@ class CorrectPanel(QWidget):
         self.folder_label.setText(str(self.training_set.folder))
         self.folder_label.setToolTip(plain(str(self.training_set.folder)))
         self._update_buttons()
+        self.update_keep()
 
     def follow_selection(self) -> None:
         """Choose the viewer's active layer, if it is one of ours to choose."""
@@ -297,6 +300,29 @@ class CorrectPanel(QWidget):
             self.refresh(select=self.selected)
             self.changed.emit()
         return bool(super().event(event))
+
+    def kept_slices(self, image: Image) -> set[PlaneIndex]:
+        """The slices of an image that are in the set."""
+        try:
+            return kept_planes(self.training_set.samples(), image)
+        except (InputError, OSError):
+            return set()
+
+    def update_keep(self, *_: Any) -> None:
+        """Enable Keep if there are labels, and the image that they belong to."""
+        labels = self.labels.layer
+        there = labels is not None and self._image_of(labels) is not None
+        self.keep_button.setEnabled(there)
+
+    def _check_sight(self, labels: Labels | None) -> None:
+        image = self._image_of(labels)
+        channels = self._chosen_channels()
+        flat = image is None or image.ndim - (channels is not None) == 2
+        if self._viewer.dims.ndisplay == 3 and not flat:
+            raise InputError(
+                "A correction is one slice, and the 3D view shows none: switch to the "
+                "2D view, look at the slice, and keep it."
+            )
 
     def _image_of(self, labels: Labels | None) -> Image | None:
         if labels is None or (
@@ -335,7 +361,7 @@ class CorrectPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.labels.native)
         form.addRow("Region", self.region.native)
-        self.list.setHeaderLabels(["Kept", "Image", "Time"])
+        self.list.setHeaderLabels(["Kept", "From", "Time"])
         self.list.setRootIsDecorated(False)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.list.setFixedHeight(LIST_HEIGHT)
@@ -363,12 +389,3 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(row)
         layout.addLayout(folder_row)
-
-
-def local_time(sample: Sample) -> str:
-    """When a sample was kept, for the list; empty if that is not known."""
-    try:
-        time = datetime.fromisoformat(sample.info["time"]).astimezone()
-        return f"{time:%b %d %H:%M}"
-    except (KeyError, ValueError, TypeError, OverflowError, OSError):
-        return ""

@@ -1,4 +1,4 @@
-"""The table of a run's iterations."""
+"""The table of a run's rounds, which the method calls iterations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from napari_samsp.ui.compact_table import CompactTable
 if TYPE_CHECKING:
     from napari_samsp.ui.summary import Summary
 
-COLUMNS = ("#", "Prompt", "Score", "IoU to #-1", "Area %")
-ROWS_SHOWN = 3
+COLUMNS = ("Round", "Objects", "Area", "Agreement", "Confidence")
 
 
 class IterationTable(CompactTable):
-    """A row an iteration; a click on a row emits ``chosen`` with its number.
+    """A row a round; a click on a row emits ``chosen`` with its number.
 
     Parameters
     ----------
@@ -28,18 +27,21 @@ class IterationTable(CompactTable):
     chosen = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(COLUMNS, ROWS_SHOWN, parent)
+        super().__init__(COLUMNS, parent=parent)
         self.setObjectName("samsp_iterations")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        for narrow in (0, 1):
-            fit = QHeaderView.ResizeMode.ResizeToContents
-            self.head.setSectionResizeMode(narrow, fit)
+        # Bold headings, as of a selected row, would be cut off.
+        self.head.setHighlightSections(False)
+        self.head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.head.setStretchLastSection(True)
         self.setToolTip(
-            "#: the iteration. Score: the quality that the model itself predicts.\n"
-            "IoU to #-1: how much it is like the iteration before.\n"
-            "Of several slices the mean.\n"
-            "Click a row to see that iteration alone."
+            "Click a row to see that round alone.\n"
+            "Objects: how many labels; of several slices their sum.\n"
+            "Area: the part of the image that is labelled.\n"
+            "Agreement: how much of the area is that of the round before.\n"
+            "Confidence: how good the model believes the outlines to be, 1 is best.\n"
+            "With separate objects it is their mean, and lower than of one region."
         )
         self.cellClicked.connect(self._on_cell)
         self.itemSelectionChanged.connect(self._on_selection)
@@ -57,16 +59,19 @@ class IterationTable(CompactTable):
         previous = summary.iou_to_previous
         texts = (
             str(summary.iteration),
-            summary.prompt,
-            f"{summary.score:.3f}",
-            "-" if previous is None else f"{previous:.3f}",
-            f"{100 * summary.area_fraction:.1f}",
+            str(summary.object_count),
+            f"{100 * summary.area_fraction:.1f} %",
+            "-" if previous is None else f"{100 * previous:.0f} %",
+            f"{summary.score:.2f}",
         )
         if row == self.rowCount():
             self.add_row(texts)
             self.mark(row)
         for column, text in enumerate(texts):
-            self.item(row, column).setText(text)
+            item = self.item(row, column)
+            item.setText(text)
+            # Of interest to few.
+            item.setToolTip(f"{self.toolTip()}\nPrompt of this round: {summary.prompt}")
 
     def mark(self, row: int) -> None:
         """Select a row without emitting ``chosen``.

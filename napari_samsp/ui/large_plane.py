@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.core.plausibility import separate_parts
+from napari_samsp.ui.plane_sizes import checked
 from napari_samsp.ui.stack_result import StackResult, lazy_disagreement, on_disk
 
 if TYPE_CHECKING:
@@ -63,14 +65,20 @@ class LazyPlane:
         parts += [slice(None)] * (3 - len(parts))
         inside = iter(parts[:2])
         index: list[Any] = [next(inside) if at is None else at for at in self.plane]
+        asked = [
+            len(range(*part.indices(side)))
+            for part, side in zip(parts, self.shape[:2], strict=False)
+        ]
         channels = self._read.channels
         if channels is None:
             found = np.asarray(self._read.data[tuple(index)])
+            checked(found, self.plane, asked, self.shape)
             return found[..., parts[2]] if found.ndim == 3 else found
         planes = []
         for channel in channels.picked:
             index[channels.axis] = channel
-            planes.append(np.asarray(self._read.data[tuple(index)]))
+            found = np.asarray(self._read.data[tuple(index)])
+            planes.append(checked(found, self.plane, asked, self.shape))
         one = len(planes) == 1
         return planes[0] if one else np.stack(planes, axis=-1)[..., parts[2]]
 
@@ -134,6 +142,10 @@ class LargeResult(StackResult):
     def disagreement(self) -> Any:
         """As `StackResult.disagreement`, a list of levels."""
         return [lazy_disagreement(level) for level in zip(*self.labels, strict=True)]
+
+    def parts(self, iteration: int, plane: PlaneIndex) -> int:
+        """Count separate parts, as the coarsest level shows them."""
+        return separate_parts(self._plane(iteration, plane, -1))
 
     def _seen(self, plane: PlaneIndex) -> list[Any]:
         return [self._plane(t, plane, -1) for t in range(self.iterations)]

@@ -22,8 +22,6 @@ from napari_samsp.ui.model_download import ModelDownload
 from napari_samsp.ui.plain_text import plain
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QWheelEvent
-
     from napari_samsp.core.adapter_card import AdapterCard
 
 OPEN_ENTRY = "Open a checkpoint…"
@@ -55,7 +53,7 @@ class ModelChooser(QWidget):
         self.download = ModelDownload(self)
         self.download.progressed.connect(self._on_progress)
         self.download.ended.connect(self._on_ended)
-        self.combo = _Combo()
+        self.combo = QComboBox()
         self.combo.setObjectName("samsp_model")
         self.combo.setMinimumContentsLength(12)
         self.combo.setSizeAdjustPolicy(
@@ -89,6 +87,16 @@ class ModelChooser(QWidget):
     def is_missing(self) -> bool:
         """Whether it must be downloaded first."""
         return self.model in models.names() and not models.is_available(self.model)
+
+    @property
+    def how_to_get(self) -> str:
+        """What to do about the chosen one, if it is missing."""
+        if self.download.name == self.model:
+            return f"{self.model} is on its way: press Segment when it is here."
+        return (
+            f"{self.model} is not on this computer: press "
+            f"{self.download_button.text()}, or choose another model."
+        )
 
     def refresh(self) -> None:
         """Look again which models are there; the choice stays."""
@@ -236,15 +244,6 @@ class ModelChooser(QWidget):
         layout.addWidget(self.combo)
         layout.addWidget(self.download_button)
         layout.addLayout(row)
-
-
-class _Combo(QComboBox):
-    """Leaves the wheel to the scroll area: its last entry opens a dialog."""
-
-    def wheelEvent(self, event: QWheelEvent | None) -> None:
-        """Not for us."""
-        if event is not None:
-            event.ignore()
 
 
 def _label(model: str) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 
+from napari_samsp.ui.plane_sizes import checked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -68,14 +70,23 @@ class PlaneReader:
         -------
         numpy.ndarray
             ``(Y, X)``, or ``(Y, X, C)`` of an RGB(A) layer or of several channels.
+
+        Raises
+        ------
+        InputError
+            If a lazy plane turns out to be of another size than the data say.
         """
+        shape = self.data.shape
+        sides = [shape[n] for n, index in enumerate(plane) if index is None]
         if self.channels is None:
-            return np.asarray(self.data[_cut(plane)])
+            found = np.asarray(self.data[_cut(plane)])
+            return checked(found, plane, sides, sides)
         planes = []
         for channel in self.channels.picked:
             index = list(plane)
             index[self.channels.axis] = channel
-            planes.append(np.asarray(self.data[_cut(tuple(index))]))
+            found = np.asarray(self.data[_cut(tuple(index))])
+            planes.append(checked(found, plane, sides, sides))
         return planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
 
 

@@ -62,7 +62,7 @@ class RunResults:
         self._ids: list[Any] = []
         self._scalings: dict[PlaneIndex, dict[str, Any]] = {}
         self._drawn = 0.0
-        self._rank = -1
+        self._went_to: PlaneIndex | None = None
         self.summaries: list[Summary] = []
         self.done = 0
         self.skipped: list[Refused] = []
@@ -142,8 +142,13 @@ class RunResults:
         self._viewer.layers.selection.active = layers[number]
         return True
 
-    def go_to_next_slice(self) -> str:
+    def go_to_next_slice(self, kept: set[PlaneIndex]) -> str:
         """Show the slice of which most is in dispute, or from it the next one.
+
+        Parameters
+        ----------
+        kept : set of PlaneIndex
+            Slices that were corrected, and are left out.
 
         Returns
         -------
@@ -151,13 +156,17 @@ class RunResults:
             What is shown, in a sentence.
         """
         stack, dims = self.request.stack, self._viewer.dims
-        ranking = stack.ranking() if stack is not None else []
-        if stack is None or not ranking or self.image not in self._viewer.layers:
+        ranked = stack.ranking() if stack is not None else []
+        if stack is None or not ranked or self.image not in self._viewer.layers:
             return "No slice is ranked yet."
+        ranking = [plane for plane in ranked if plane not in kept]
+        if not ranking:
+            return "Every slice is kept: fine-tune, and segment again."
         shown = shown_plane(self.image, dims, self.request.read.channels)
-        at_it = 0 <= self._rank < len(ranking) and ranking[self._rank] == shown
-        self._rank = (self._rank + 1) % len(ranking) if at_it else 0
-        plane = ranking[self._rank]
+        at = ranking.index(shown) if shown in ranking else -1
+        # Whoever looked elsewhere meanwhile starts again with the worst.
+        rank = (at + 1) % len(ranking) if self._went_to == shown else 0
+        plane = self._went_to = ranking[rank]
         extra = dims.ndim - self.image.ndim
         world = self.image.data_to_world([index or 0 for index in plane])
         for axis in self._along:
@@ -165,7 +174,7 @@ class RunResults:
         where = ", ".join(str(plane[axis]) for axis in self._along)
         return (
             f"Slice {where}: {100 * stack.disputed[plane]:.1f} % in dispute, number "
-            f"{self._rank + 1} of {len(ranking)}."
+            f"{rank + 1} of {len(ranking)}."
         )
 
     def redraw(self) -> None:

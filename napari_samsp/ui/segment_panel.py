@@ -10,7 +10,6 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSpinBox,
@@ -22,12 +21,11 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.known_files import known_files, remember
 from napari_samsp.ui.adapter_chooser import AdapterChooser
 from napari_samsp.ui.axis_choosers import ChannelChooser, SliceChooser
-from napari_samsp.ui.iteration_table import IterationTable
 from napari_samsp.ui.large_plane import LARGE, LargeResult, LazyPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.look_ahead import LookAhead
 from napari_samsp.ui.model_chooser import ModelChooser
-from napari_samsp.ui.plain_text import show_error, show_info
+from napari_samsp.ui.plain_text import show_error
 from napari_samsp.ui.planes import (
     PlaneReader,
     labels_shape,
@@ -35,7 +33,8 @@ from napari_samsp.ui.planes import (
     planes_along,
     shown_plane,
 )
-from napari_samsp.ui.result_layers import add_disagreement, source_of
+from napari_samsp.ui.result_layers import source_of
+from napari_samsp.ui.result_panel import ResultPanel
 from napari_samsp.ui.run_report import RunReport
 from napari_samsp.ui.run_results import RunResults
 from napari_samsp.ui.scaling_control import ScalingControl
@@ -53,6 +52,8 @@ DEFAULT_ITERATIONS = 3
 MOST_ITERATIONS = 6
 REPORT_MS = 500
 """Between two words about the time left."""
+SEPARATE = "Separate objects (cells, nuclei)"
+"""Otherwise one region."""
 NO_IMAGE = "Open an image first, such as File > Open Sample > SAM-SP."
 
 
@@ -75,7 +76,6 @@ class SegmentPanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.results: RunResults | None = None
         self._report: RunReport | None = None
         self._ticks = QTimer(self)
         self._ticks.setInterval(REPORT_MS)
@@ -103,29 +103,23 @@ class SegmentPanel(QWidget):
         self.iterations.setRange(1, MOST_ITERATIONS)
         self.iterations.setValue(DEFAULT_ITERATIONS)
         self.iterations.setToolTip(
-            "Iteration 0 has no prompt; each further one is prompted by the one before"
+            "Round 0 looks at the image alone; each further round also sees what the\n"
+            "one before found, and refines it"
         )
-        self.objects = QCheckBox("One prompt per object")
+        self.objects = QCheckBox(SEPARATE)
         self.objects.setObjectName("samsp_objects")
         self.objects.setToolTip(
-            "On: every object is refined by its own prompt and gets its own label,\n"
-            "also those that touch: for cells, nuclei, particles.\n"
-            "Off: one region an image, such as a lesion."
+            "On: every object gets its own label, also those that touch: for cells,\n"
+            "nuclei, particles.\n"
+            "Off: one region an image, with one label: for a lesion, a lining."
         )
         self.segment_button = QPushButton("Segment")
         self.segment_button.setObjectName("samsp_segment")
         self.segment_button.setToolTip("Needs no prompt")
-        self.table = IterationTable()
-        self.disagreement_button = QPushButton("Show disagreement")
-        self.disagreement_button.setObjectName("samsp_disagreement")
-        self.disagreement_button.setToolTip(
-            "A map of how many iterations differ from the last: look there first"
-        )
-        self.next_button = QPushButton("Slice to correct next")
-        self.next_button.setObjectName("samsp_next_slice")
-        self.next_button.setToolTip(
-            "Goes to the slice of which the iterations disagree most, then to the next"
-        )
+        self.result = ResultPanel(viewer)
+        self.table = self.result.table
+        self.disagreement_button = self.result.disagreement_button
+        self.next_button = self.result.next_button
         self._lay_out()
 
         self.image.changed.connect(self.refresh_axes)
@@ -135,15 +129,19 @@ class SegmentPanel(QWidget):
         self.model.status.connect(self.status)
         self.adapter.changed.connect(self._on_adapter)
         self.segment_button.clicked.connect(self.segment)
-        self.table.chosen.connect(self.show_iteration)
-        self.disagreement_button.clicked.connect(self.show_disagreement)
-        self.next_button.clicked.connect(self.show_next_slice)
+        self.result.status.connect(self.status)
+        self.result.separate.connect(self._separate)
         self.refresh_axes()
 
     @property
     def model_name(self) -> str:
         """The chosen base model, or its file's path."""
         return self.model.model
+
+    @property
+    def results(self) -> RunResults | None:
+        """Of the last run."""
+        return self.result.results
 
     def segment(self) -> None:
         """Start segmenting what the viewer shows of the chosen image, or all slices."""
@@ -152,7 +150,7 @@ class SegmentPanel(QWidget):
             self.update_state()
             return
         if self.model.is_missing:
-            self.status.emit(self._how_to_get_model())
+            self.status.emit(self.model.how_to_get)
             return
         try:
             along, request = self.slices.along, self._request(image)
@@ -160,38 +158,15 @@ class SegmentPanel(QWidget):
             self.status.emit(str(error))
             show_error(str(error))
             return
-        self.results = RunResults(self._viewer, image, request, along)
-        self._report = RunReport(self.results)
-        self._hide_results()
-        self.table.clear_rows()
+        results = RunResults(self._viewer, image, request, along)
+        self._report = RunReport(results)
+        self._show_only(image)
+        self.result.begin(results)
         self.status.emit("Loading the model…")
         ahead = self.ahead.give_way(request)
         self.run.start(request, f"SAM-SP: {image.name}", ahead)
         self.update_state()
         self.busy.emit(True)
-
-    def show_iteration(self, number: int) -> None:
-        """Show one iteration of the last run alone.
-
-        Parameters
-        ----------
-        number : int
-            From 0.
-        """
-        if self.results is None or not self.results.show_only(number):
-            show_info("That iteration's layer was deleted.")
-
-    def show_disagreement(self) -> None:
-        """Add a map of where the iterations of the last run disagree."""
-        layers = self.results.layers if self.results else []
-        found = [layer for layer in layers if layer is not None]
-        if add_disagreement(self._viewer, found) is None:
-            show_info("Segment with at least two iterations first.")
-
-    def show_next_slice(self) -> None:
-        """Go to the slice of the last run that is to be corrected next."""
-        if self.results is not None:
-            self.status.emit(self.results.go_to_next_slice())
 
     def refresh_axes(self, *_: Any) -> None:
         """Offer what the chosen image has: channels, slices, contrast limits."""
@@ -201,20 +176,14 @@ class SegmentPanel(QWidget):
 
     def update_state(self, *_: Any) -> None:
         """Enable what can be done now."""
-        image, results = self.image.layer, self.results
+        image = self.image.layer
         self.hint.setVisible(image is None)
         stacked = image is not None and image.ndim > 2
         self._form.setRowVisible(self.channels, stacked)
         self._form.setRowVisible(self.slices, self.slices.has_choice)
         self._form.setRowVisible(self.scaling, image is not None)
         self.segment_button.setEnabled(image is not None and not self.run.running)
-        several = results is not None and len(results.summaries) > 1
-        self.disagreement_button.setEnabled(several)
-        stack = results.request.stack if results else None
-        self.next_button.setVisible(
-            results is not None and len(results.request.planes) > 1
-        )
-        self.next_button.setEnabled(stack is not None and bool(stack.disputed))
+        self.result.separate_button.setEnabled(self.segment_button.isEnabled())
 
     def _request(self, image: Image) -> SegmentRequest:
         channels, dims = self.channels.channels, self._viewer.dims
@@ -273,11 +242,9 @@ class SegmentPanel(QWidget):
             self.run.stop()
             return
         layer = results.add(step, self.run.model_name, self.run.adapter_name)
-        t = step.summary.iteration
-        self.table.show_summary(t, results.summaries[t])
+        self.result.add(results.summaries[step.summary.iteration])
         if layer is not None:
             self.labelled.emit(layer)
-        self.update_state()
 
     def _on_skipped(self, refused: Refused) -> None:
         if self.results is not None:
@@ -291,10 +258,13 @@ class SegmentPanel(QWidget):
         self._ticks.stop()
         if self.results is not None and self._report is not None:
             self.results.redraw()
+            self.result.end()
             self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
         self._look_ahead()
+        if self.results is not None and self.results.image not in self._viewer.layers:
+            self.result.begin(None)
 
     def _look_ahead(self) -> None:
         results, segmenter = self.results, self.run.segmenter
@@ -323,6 +293,13 @@ class SegmentPanel(QWidget):
             self.scaling.show_adapter(None)
         self.status.emit(line)
 
+    def _separate(self) -> None:
+        """The result was one region of many parts, and the user said so."""
+        if self.results is not None:
+            self.image.choose(self.results.image)
+        self.objects.setChecked(True)
+        self.segment()
+
     def _on_model(self) -> None:
         adapter = self.adapter.adapter
         if adapter is not None and not self.model.is_base_of(adapter.card):
@@ -330,24 +307,27 @@ class SegmentPanel(QWidget):
             self.adapter.choose(None)
         self.status.emit("")
 
-    def _how_to_get_model(self) -> str:
-        if self.model.download.name == self.model_name:
-            return f"{self.model_name} is on its way: press Segment when it is here."
-        return (
-            f"{self.model_name} is not on this computer: press "
-            f"{self.model.download_button.text()}, or choose another model."
-        )
-
     def _note_hash(self, model: str, segmenter: Segmenter) -> None:
         """By its hash, a file is found again as the base of an adapter."""
         if model in (file.path for file in known_files()):
             with suppress(OSError):
                 remember(model, segmenter.model_sha256)
 
-    def _hide_results(self) -> None:
+    def forget_removed(self) -> None:
+        """Show no more of a run whose image was removed."""
+        results = self.results
+        if results is None or self.run.running:
+            return
+        if results.image not in self._viewer.layers:
+            self.result.begin(None)
+            self.status.emit("")
+
+    def _show_only(self, image: Image) -> None:
+        """The result is not to be drawn over another image, or over older results."""
         for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and source_of(layer) is not None:
-                layer.visible = False
+            ours = isinstance(layer, Labels) and source_of(layer) is not None
+            if ours or isinstance(layer, Image):
+                layer.visible = layer is image
 
     def _lay_out(self) -> None:
         form = self._form = QFormLayout()
@@ -360,14 +340,10 @@ class SegmentPanel(QWidget):
         form.addRow(self.scaling)
         form.addRow("Model", self.model)
         form.addRow("Adapter", self.adapter)
-        row = QHBoxLayout()
-        row.addWidget(self.iterations)
-        row.addWidget(self.objects, 1)
-        form.addRow("Iterations", row)
+        form.addRow(self.objects)
+        form.addRow("Rounds", self.iterations)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.segment_button)
-        layout.addWidget(self.table)
-        layout.addWidget(self.disagreement_button)
-        layout.addWidget(self.next_button)
+        layout.addWidget(self.result)

@@ -244,7 +244,8 @@ def _planes(
                 iteration = follower.take(plane, found)
                 if stack is not None:
                     stack.remember(iteration.iteration, plane, iteration.labels)
-                yield Segmented(plane, Summary.of(iteration), iteration.labels, seen)
+                summary = Summary.of(iteration, request.objects)
+                yield Segmented(plane, summary, iteration.labels, seen)
         except InputError as error:
             if not several:
                 raise
@@ -275,6 +276,8 @@ def _large(
             score=said.score,
             iou_to_previous=said.iou_to_previous,
             area_fraction=said.area_fraction,
+            object_count=said.objects,
+            parts=0 if request.objects else stack.parts(said.iteration, plane),
         )
         yield Segmented(plane, summary, labels, segmenter.scaling)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.core.plausibility import count_labels, separate_parts
+
 if TYPE_CHECKING:
     from napari_samsp.core.segmenter import Iteration
 
@@ -25,6 +27,10 @@ class Summary:
         IoU of its foreground with that of the iteration before.
     area_fraction : float
         Part of the plane that is foreground.
+    object_count : int
+        How many labels it has; of several planes the sum.
+    parts : int
+        Separate parts of one region, also summed; 0 if nobody counted them.
     """
 
     iteration: int
@@ -33,10 +39,27 @@ class Summary:
     score: float
     iou_to_previous: float | None
     area_fraction: float
+    object_count: int
+    parts: int = 0
 
     @classmethod
-    def of(cls, iteration: Iteration) -> Summary:
-        """Of one plane."""
+    def of(cls, iteration: Iteration, objects: bool) -> Summary:
+        """Of one plane.
+
+        Parameters
+        ----------
+        iteration : Iteration
+            As segmented.
+        objects : bool
+            Whether its labels are separate objects; the parts of one region are
+            counted in its last iteration.
+
+        Returns
+        -------
+        Summary
+            To be made in a worker: it looks at every pixel.
+        """
+        last = iteration.iteration == iteration.iterations - 1
         return cls(
             iteration.iteration,
             iteration.iterations,
@@ -44,6 +67,8 @@ class Summary:
             iteration.score,
             iteration.iou_to_previous,
             iteration.area_fraction,
+            count_labels(iteration.labels),
+            separate_parts(iteration.labels) if last and not objects else 0,
         )
 
     def with_another(self, other: Summary, count: int) -> Summary:
@@ -75,8 +100,12 @@ class Summary:
             mean(self.score, other.score),
             previous,
             mean(self.area_fraction, other.area_fraction),
+            self.object_count + other.object_count,
+            self.parts + other.parts,
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for a layer's metadata."""
-        return asdict(self)
+        """Plain values for a layer's metadata, whose keys others rely on."""
+        plain = asdict(self)
+        del plain["parts"]
+        return plain

@@ -65,7 +65,7 @@ class TrainingSettings(QWidget):
         self.speed_line.setWordWrap(True)
         self.speed.currentIndexChanged.connect(self._explain_speed)
         self._explain_speed()
-        self.objects = QCheckBox("One prompt per object")
+        self.objects = QCheckBox("Separate objects (cells, nuclei)")
         self.objects.setObjectName("samsp_train_objects")
         self.objects.setToolTip(option_help("objects") + "; follows step 1")
         self.continuing = QCheckBox("Continue from the selected adapter")

@@ -26,6 +26,7 @@ from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.plain_text import make_plain
 from napari_samsp.ui.segment_panel import SegmentPanel
+from napari_samsp.ui.wheel import WheelGuard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,7 @@ class SamSpWidget(QWidget):
         self._activity_line = ""
         self._lay_out()
         make_plain(self)
+        WheelGuard(self)
 
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
@@ -83,6 +85,8 @@ class SamSpWidget(QWidget):
         self.segmenting.objects.toggled.connect(
             self.finetuning.settings.objects.setChecked
         )
+        self.segmenting.image.changed.connect(self.correcting.update_keep)
+        self.segmenting.result.kept_slices = self.correcting.kept_slices
         self.correcting.changed.connect(self.finetuning.refresh)
         self.finetuning.status.connect(self._on_status)
         self.finetuning.busy.connect(self._on_busy)
@@ -104,13 +108,17 @@ class SamSpWidget(QWidget):
         Parameters
         ----------
         event : napari.utils.events.Event, optional
-            Of no interest.
+            What happened to it.
         """
         self.segmenting.image.refresh()
         self.segmenting.refresh_axes()
+        self.segmenting.forget_removed()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
         self.measuring.refresh()
+        self.correcting.update_keep()
+        if getattr(event, "type", "") == "removed":
+            self.correcting.message.hide()
 
     def stop(self) -> None:
         """Stop what runs: segmenting, or else training."""

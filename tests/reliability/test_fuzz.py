@@ -29,7 +29,7 @@ from napari_samsp.train.data import split
 from napari_samsp.train.events import EpochEnded, from_json
 from napari_samsp.train.run_folder import RunFolder
 from napari_samsp.ui.adapters import Adapter
-from napari_samsp.ui.correct_panel import local_time
+from napari_samsp.ui.kept import local_time, origin
 from napari_samsp.ui.memory import read_state
 
 EXAMPLES = 200
@@ -142,6 +142,7 @@ def test_notes_of_a_training_set(one_sample, lines, count):
     count()
     (sample,) = corrections.check()  # the images are never hidden
     local_time(sample)
+    origin(sample)
     split([sample], "0", 0)
 
 

@@ -20,7 +20,7 @@ from napari_samsp.ui.warm_up import without_collections
 
 KEYS = {
     "image", "iteration", "iterations", "model", "adapter", "prompt", "objects",
-    "score", "iou_to_previous", "area_fraction",
+    "score", "iou_to_previous", "area_fraction", "object_count",
 }  # fmt: skip
 
 

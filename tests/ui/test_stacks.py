@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -321,3 +322,35 @@ def test_many_labels_go_to_a_file_that_can_be_edited(monkeypatch):
 def test_labels_that_no_disk_holds_are_refused():
     with pytest.raises(InputError, match=r"make room there, or segment fewer slices"):
         StackResult((10**6, 10**5, 10**4), (1, 2), 1).allocate()
+
+
+def test_a_kept_slice_is_not_offered_again(
+    viewer, widget, segment, click, all_slices, stack
+):
+    viewer.add_image(stack, name="cells")
+    all_slices()
+    segment()
+    ranking = [p[0] for p in widget.segmenting.results.request.stack.ranking()]
+    seen = []
+    for _ in ranking:
+        click("samsp_next_slice")
+        seen.append(viewer.dims.current_step[0])
+        click("samsp_keep")
+    assert seen == ranking
+    click("samsp_next_slice")
+    assert "Every slice is kept" in widget.status.text()
+
+
+def test_images_of_mixed_sizes_are_refused_with_a_sentence(
+    viewer, widget, segment, all_slices, nuclei, qtbot
+):
+    image = nuclei[0]
+    lazy = [
+        da.from_delayed(dask.delayed(one), image.shape, image.dtype)
+        for one in (image, image[:80, :120])
+    ]
+    viewer.add_image(da.stack(lazy), name="folder", contrast_limits=(0, 255))
+    all_slices()
+    with qtbot.waitSignal(widget.segmenting.run.failed, timeout=WAIT_MS) as failed:
+        segment()
+    assert failed.args[0].startswith("Slice 1 is not 96 x 160 pixels as the first one")

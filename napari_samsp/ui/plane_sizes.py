@@ -1,0 +1,54 @@
+"""Lazy stacks whose files are of other sizes than the stack says.
+
+napari reads the first image of a folder and takes the others for alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.training_set import size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from napari_samsp.ui.planes import PlaneIndex
+
+
+def checked(
+    pixels: np.ndarray, plane: PlaneIndex, sides: Sequence[int], whole: Sequence[int]
+) -> np.ndarray:
+    """Give pixels that were read, if they are as many as were asked for.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``(y, x)`` or ``(y, x, C)``: a plane, or a window of one.
+    plane : PlaneIndex
+        Which plane.
+    sides : sequence of int
+        ``(y, x)`` that it should have.
+    whole : sequence of int
+        Height and width of a plane, for the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same.
+
+    Raises
+    ------
+    InputError
+        If it has another size.
+    """
+    if pixels.shape[:2] == tuple(sides):
+        return pixels
+    where = ", ".join(str(index) for index in plane if index is not None)
+    raise InputError(
+        f"Slice {where} is not {size_text(whole)} pixels as the first one is. Images "
+        "of different sizes are no stack: open them one by one, or segment the folder "
+        "with the command predict."
+    )

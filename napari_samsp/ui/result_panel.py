@@ -1,0 +1,187 @@
+"""What came of the last run: its rounds, what is odd about them, where to look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_samsp.core.plausibility import Oddity, find_oddity
+from napari_samsp.ui.iteration_table import IterationTable
+from napari_samsp.ui.plain_text import show_info
+from napari_samsp.ui.result_layers import add_disagreement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+    from napari.layers import Image
+
+    from napari_samsp.ui.planes import PlaneIndex
+    from napari_samsp.ui.run_results import RunResults
+    from napari_samsp.ui.summary import Summary
+
+ADVICE = {
+    Oddity.NOTHING: (
+        "Nothing was found. Try other Intensity limits, or another channel if there "
+        "is one; or label this image by hand, keep it and fine-tune."
+    ),
+    Oddity.EVERYTHING: (
+        "Nearly the whole image is labelled. Try other Intensity limits, or another "
+        "channel if there is one; or correct this image, keep it and fine-tune."
+    ),
+    Oddity.CONFETTI: (
+        "Many small pieces, and the model is unsure of them: images of this kind are "
+        "new to it. Correct two or three of them, keep them and fine-tune."
+    ),
+    Oddity.UNSURE: (
+        "The model is unsure of this result: images of this kind are new to it. "
+        "Correct two or three of them, keep them and fine-tune."
+    ),
+    Oddity.PARTS: "{parts} separate parts: give each its own label?",
+}
+"""See docs/troubleshooting.md, which says the same at more length."""
+OTHER_ADAPTER = " Or choose no adapter: this one may be for other images."
+
+
+class ResultPanel(QWidget):
+    """Hidden as long as there is no result.
+
+    Signals: ``status`` (a line for the widget's foot) and ``separate`` (segment again,
+    with separate objects).
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+
+    Attributes
+    ----------
+    kept_slices : callable
+        Gives the slices of an image that need no correction any more.
+    """
+
+    status = Signal(str)
+    separate = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.results: RunResults | None = None
+        self.kept_slices: Callable[[Image], set[PlaneIndex]] = lambda _: set()
+        self.table = IterationTable()
+        self.advice = QLabel()
+        self.advice.setObjectName("samsp_advice")
+        self.advice.setWordWrap(True)
+        self.separate_button = QPushButton("Separate the objects")
+        self.separate_button.setObjectName("samsp_separate")
+        self.separate_button.setToolTip(
+            "Ticks Separate objects above and segments again, which is quick"
+        )
+        self.disagreement_button = QPushButton("Show disagreement")
+        self.disagreement_button.setObjectName("samsp_disagreement")
+        self.disagreement_button.setToolTip(
+            "A map of how many rounds differ from the last: look there first"
+        )
+        self.next_button = QPushButton("Slice to correct next")
+        self.next_button.setObjectName("samsp_next_slice")
+        self.next_button.setToolTip(
+            "Goes to the slice of which the rounds disagree most, then to the next"
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (
+            self.table, self.advice, self.separate_button, self.disagreement_button,
+            self.next_button,
+        ):  # fmt: skip
+            layout.addWidget(part)
+        self.table.chosen.connect(self.show_iteration)
+        self.separate_button.clicked.connect(self.separate)
+        self.disagreement_button.clicked.connect(self.show_disagreement)
+        self.next_button.clicked.connect(self.show_next_slice)
+        self.begin(None)
+
+    def begin(self, results: RunResults | None) -> None:
+        """Show another run, or none.
+
+        Parameters
+        ----------
+        results : RunResults or None
+            Of a run that begins.
+        """
+        self.results = results
+        self.table.clear_rows()
+        self.advice.hide()
+        self.separate_button.hide()
+        self.update_state()
+
+    def add(self, summary: Summary) -> None:
+        """Write a round into the table.
+
+        Parameters
+        ----------
+        summary : Summary
+            Of one plane, or of those that are done.
+        """
+        self.table.show_summary(summary.iteration, summary)
+        self.update_state()
+
+    def end(self) -> None:
+        """Say what is odd about the result, if anything."""
+        results = self.results
+        if results is None or not results.done:
+            return
+        last, request = results.summaries[-1], results.request
+        parts = last.parts / results.done
+        odd = find_oddity(
+            last.area_fraction,
+            last.score,
+            last.object_count / results.done,
+            parts,
+            request.objects,
+        )
+        if odd is None:
+            return
+        text = ADVICE[odd].format(parts=round(parts))
+        if odd is not Oddity.PARTS and request.adapter is not None:
+            text += OTHER_ADAPTER
+        self.advice.setText(text)
+        self.advice.show()
+        self.separate_button.setVisible(odd is Oddity.PARTS)
+
+    def show_iteration(self, number: int) -> None:
+        """Show one round alone.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+        """
+        if self.results is None or not self.results.show_only(number):
+            show_info("That round's layer was deleted.")
+
+    def show_disagreement(self) -> None:
+        """Add a map of where the rounds disagree."""
+        layers = self.results.layers if self.results else []
+        found = [layer for layer in layers if layer is not None]
+        if add_disagreement(self._viewer, found) is None:
+            show_info("Segment with at least two rounds first.")
+
+    def show_next_slice(self) -> None:
+        """Go to the slice that is to be corrected next."""
+        if self.results is not None:
+            kept = self.kept_slices(self.results.image)
+            self.status.emit(self.results.go_to_next_slice(kept))
+
+    def update_state(self) -> None:
+        """Show and enable what can be used now."""
+        results = self.results
+        self.setVisible(results is not None and bool(results.summaries))
+        several = results is not None and len(results.summaries) > 1
+        self.disagreement_button.setEnabled(several)
+        stack = results.request.stack if results else None
+        self.next_button.setVisible(
+            results is not None and len(results.request.planes) > 1
+        )
+        self.next_button.setEnabled(stack is not None and bool(stack.disputed))
