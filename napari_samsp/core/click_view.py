@@ -38,6 +38,12 @@ EVENNESS = 0.005
 """Compactness of the watershed that splits an object. Of 0 to 0.03 the best compromise
 on touching objects of training images of dsb2018 and sediment_grains."""
 
+DISC = 0.35
+"""Radius of what a click changes in the mask that is shown to the model, by that of a
+disc as large as the object. Three clicks on each of the objects with an IoU of 0.30 to
+0.88 in training images took these on dsb2018 from 0.744 to 0.776 (without it 0.762), on
+isic2017 from 0.657 to 0.740 (0.723)."""
+
 
 class ClickView:
     """An image in memory, seen part by part.
@@ -117,12 +123,13 @@ class ClickView:
     def _see(self, view: Tile, clicks: Clicks, iterations: int) -> Cut:
         said = clicks.shifted(-view.top, -view.left)
         known = None if said.mask is None else said.mask.within(_whole(view.shape))
+        shown = None if known is None else _as_clicked(known, said)
         prompt = read_prompts(
             view.shape,
             points=[said.points] if said.points else None,
             point_labels=[said.inside] if said.points else None,
             boxes=None if said.box is None else [_clipped(said.box, view.shape)],
-            masks=None if known is None else known[None],
+            masks=None if shown is None else shown[None],
         )
         found, maps = self._decode(view, prompt, iterations)
         mask = maps[0] > 0
@@ -179,6 +186,20 @@ class ClickView:
             )
         )
         return Tile(*rows, *columns)
+
+
+def _as_clicked(mask: np.ndarray, clicks: Clicks) -> np.ndarray:
+    """A mask that holds the clicks inside and none of those outside.
+
+    A model that is shown a mask trusts it: against it, a click alone changes little.
+    """
+    radius = max(2.0, DISC * float(np.sqrt(np.count_nonzero(mask) / np.pi)))
+    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    out = mask.copy()
+    for (row, column), inside in zip(clicks.points, clicks.inside, strict=True):
+        if mask[int(row), int(column)] != inside:
+            out[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = inside
+    return out
 
 
 def _own(mask: np.ndarray, clicks: Clicks, known: np.ndarray | None) -> np.ndarray:
