@@ -132,16 +132,21 @@ class ClickTools(QObject):
         self._pending = self._first = None
 
     def take_back(self, *_: Any) -> None:
-        """Undo all that was done to the object that was clicked last."""
-        pending, self._pending = self._pending, None
+        """Take back the last click, and if called again those before it.
+
+        Until Enter, or the first click on the object that was clicked last.
+        """
+        pending = self._pending
         if self.work.drop() or self._first is not None:
             self._first = None
-            self._pending = pending
-            self.said.emit("Taken back.")
         elif pending is not None and pending.labels in self._viewer.layers:
-            for _ in range(pending.steps):
-                pending.labels.undo()
-            self.said.emit("Taken back.")
+            pending.labels.undo()
+            pending.steps -= 1
+            pending.told = None
+            self._pending = pending if pending.steps else None
+        else:
+            return
+        self.said.emit("Taken back.")
 
     def follow(self, *_: Any) -> None:
         """Look again which labels are chosen."""
