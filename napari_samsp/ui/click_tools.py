@@ -217,8 +217,8 @@ class ClickTools(QObject):
         pair = self._around.pair()
         if pair.labels.multiscale:
             raise InputError(
-                f"{pair.labels.name} is a pyramid, which cannot be edited: add a layer "
-                "with napari's New labels button, and correct a part in that."
+                f"{pair.labels.name} is a pyramid, which cannot be edited: keep what "
+                "is under a rectangle of a Shapes layer, press Open, and click there."
             )
         if self._viewer.dims.ndisplay != 2:
             raise InputError("Clicks need the 2D view: press Ctrl-Y, then click.")

@@ -329,7 +329,7 @@ def test_where_clicks_cannot_work_a_sentence_says_what_to_do(
     assert not widget.clicking.tools.work.running
     pyramid = viewer.add_labels([truth, truth[::2, ::2]], name="p", multiscale=True)
     mouse(pyramid, (20, 25))
-    assert "pyramid" in said()
+    assert "rectangle of a Shapes layer" in said()
 
 
 def test_while_segment_runs_the_model_is_not_shared(
