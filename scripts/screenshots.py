@@ -152,6 +152,20 @@ class Tour:
         viewer.layers.remove(disagreement)
 
         image, labels = viewer.layers["nuclei"], viewer.layers["SAM-SP 2 · nuclei"]
+        missed = labels.data == labels.data.max() // 2
+        labels.data_setitem(np.nonzero(missed), 0)
+        viewer.layers.selection.active = labels
+        tools = widget.clicking.tools
+        tools.work.idle.connect(self.go_on)
+        yield lambda: self.press("samsp_tool_add")
+        place = np.argwhere(missed).mean(axis=0)
+        yield lambda: tools.click(labels.data_to_world(place))
+        tools.work.idle.disconnect(self.go_on)
+        self.press("samsp_tool_fix")
+        yield self.settle
+        self.save("clicks")
+        self.press("samsp_tool_fix")
+
         mended = by_hand(image.data, labels.data)
         wrong = np.nonzero(mended != labels.data)
         labels.data_setitem(wrong, mended[wrong])

@@ -67,18 +67,16 @@ def segment_prompted(
     start = time.perf_counter()
     with inference(model.device):
         embeddings, valid = embed([Tile(0, shape[0], 0, shape[1])])
-        asked = _to_input(prompt, model, shape, valid[0])
-    index = torch.zeros(len(asked), dtype=torch.int64, device=model.device)
+        asked = to_input(prompt, model, shape, valid[0])
     sides = (int(valid[0, 0]), int(valid[0, 1]))
     previous: np.ndarray | None = None
-    now = asked
+    decodings = decode_prompted(model, embeddings, valid, asked, iterations)
     for t in range(iterations):
         with inference(model.device):
-            found = model.decode(embeddings, index, now)
+            found = next(decodings)
             logits, which = full_size(found.logits, embed.size, sides, shape)
-            if len(index) == 1:
+            if len(asked) == 1:
                 which = (logits > 0).int()
-            now = _next(model, asked, found, valid)
         labels = which.cpu().numpy().astype(np.int32)
         yield Iteration(
             labels=labels,
@@ -92,6 +90,39 @@ def segment_prompted(
         )
         previous = labels
         start = time.perf_counter()
+
+
+def decode_prompted(
+    model: SelfPrompting,
+    embeddings: Tensor,
+    valid: Tensor,
+    asked: Prompt,
+    iterations: int,
+) -> Iterator[Decoding]:
+    """Decode a user's prompts on one embedding, iteration by iteration.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    embeddings, valid : Tensor
+        ``(1, C, h, w)`` and ``(1, 2)``, from `Encoder`.
+    asked : Prompt
+        N prompts from `to_input`.
+    iterations : int
+        As for `segment_prompted`.
+
+    Yields
+    ------
+    Decoding
+        N maps an iteration.
+    """
+    index = torch.zeros(len(asked), dtype=torch.int64, device=model.device)
+    found = model.decode(embeddings, index, asked)
+    yield found
+    for _ in range(iterations - 1):
+        found = model.decode(embeddings, index, _next(model, asked, found, valid))
+        yield found
 
 
 def read_prompts(
@@ -208,10 +239,27 @@ def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _to_input(
+def to_input(
     prompt: Prompt, model: SelfPrompting, shape: tuple[int, int], valid: Tensor
 ) -> Prompt:
-    """From the image's pixels to the model's input, as stock SAM scales them."""
+    """From an image's pixels to the model's input, as stock SAM scales them.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        From `read_prompts`.
+    model : SelfPrompting
+        On its device.
+    shape : tuple of int
+        Height and width of what the model sees.
+    valid : Tensor
+        ``(2,)`` int, its height and width in the model's input.
+
+    Returns
+    -------
+    Prompt
+        On the model's device.
+    """
     device = model.device
     scale = valid.flip(0).float() / torch.tensor(shape, device=device).flip(0)
     masks = None

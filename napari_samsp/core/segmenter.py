@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samsp.core.adapter_card import adapter_name, read_card
 from napari_samsp.core.checkpoints import load_sam
+from napari_samsp.core.clicks import ClickedImage
 from napari_samsp.core.device import choose_device
 from napari_samsp.core.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.core.errors import InputError
@@ -244,6 +245,41 @@ class Segmenter:
         asked = read_prompts(picture.shape[:2], points, point_labels, boxes, masks)
         steps = segment_prompted(model, picture, asked, iterations, self._cache)
         return list(steps)
+
+    def clicked(
+        self,
+        image: Any,
+        objects: bool = True,
+        tile: Tiling = "auto",
+        scaling: Scaling | None = None,
+    ) -> ClickedImage:
+        """Open an image whose objects are then segmented from clicks, one by one.
+
+        Parameters
+        ----------
+        image : array_like
+            ``(Y, X)`` or ``(Y, X, C)``, any real dtype; numpy, dask, zarr or the like.
+            More than 16 million pixels are read in part.
+        objects, tile
+            As the image was segmented: then its embeddings are found in the cache.
+        scaling : Scaling, optional
+            Default: the segmenter's own.
+
+        Returns
+        -------
+        ClickedImage
+            Keeps the embedding of what was clicked last.
+
+        Examples
+        --------
+        >>> from skimage import data
+        >>> from napari_samsp.core.clicks import Clicks
+        >>> coins = Segmenter().clicked(data.coins())
+        >>> coins.segment(Clicks(((60, 56),), (True,))).mask.any()
+        True
+        """
+        model, tile = self._prepare(1, objects, None, tile)
+        return ClickedImage(model, image, scaling or self.scaling, tile, self._cache)
 
     def embed(
         self,

@@ -63,6 +63,11 @@ class Grid:
         """Of every tile."""
         return self._rows.size
 
+    def at(self, row: float, column: float) -> Tile:
+        """The tile whose core holds a place of the image, or is nearest to it."""
+        top, left = self._rows.at(row), self._columns.at(column)
+        return Tile(top, top + self._rows.size, left, left + self._columns.size)
+
     def weight(self, tile: Tile) -> np.ndarray:
         """How much each pixel of a tile counts, ``(Y, X)`` float32.
 
@@ -119,6 +124,18 @@ class _Axis:
             after = start + self.size - self.starts[n + 1] if n < last else 0
             self.covered[start] = before
             self.cores[start] = slice(before // 2, self.size - (after + 1) // 2)
+
+    def at(self, place: float) -> int:
+        """Where the tile starts whose core holds a place."""
+        ends = (start + self.cores[start].stop for start in self.starts)
+        return next(
+            (
+                start
+                for start, end in zip(self.starts, ends, strict=True)
+                if place < end
+            ),
+            self.starts[-1],
+        )
 
 
 def _starts(side: int, size: int) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
@@ -26,20 +25,14 @@ from superqt import QElidingLabel
 
 from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import corrections_folder
-from napari_samsp.core.image_files import read_labels
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
 from napari_samsp.ui.kept import kept_planes, local_time, newest_first, origin
+from napari_samsp.ui.labelled_plane import LabelledPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
+from napari_samsp.ui.open_sample import open_sample
 from napari_samsp.ui.plain_text import plain, show_error
-from napari_samsp.ui.planes import Channels, PlaneIndex
-from napari_samsp.ui.result_layers import (
-    SAMPLE_KEY,
-    Source,
-    image_of,
-    remember_source,
-    source_of,
-)
+from napari_samsp.ui.result_layers import SAMPLE_KEY, image_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +41,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samsp.core.sample import Sample
+    from napari_samsp.ui.planes import Channels, PlaneIndex
 
 LIST_HEIGHT = 110
-MOST_CHANNELS = 4
 
 
 class CorrectPanel(QWidget):
@@ -131,6 +124,29 @@ class CorrectPanel(QWidget):
         items = self.list.selectedItems()
         return items[0].text(0) if items else None
 
+    def add_tools(self, tools: QWidget) -> None:
+        """Place what changes the chosen labels above the button that keeps them."""
+        layout = cast("QVBoxLayout", self.layout())
+        layout.insertWidget(layout.indexOf(self.keep_button), tools)
+
+    def shown_pair(self) -> LabelledPlane:
+        """The chosen labels and their image, as far as the viewer shows them.
+
+        Raises
+        ------
+        InputError
+            If there are none, or they do not belong together.
+        """
+        labels = self.labels.layer
+        if labels is None or labels not in self._viewer.layers:
+            raise InputError(
+                "There are no labels to correct: press Segment, or add a layer with "
+                "napari's New labels button."
+            )
+        return LabelledPlane.shown(
+            labels, self._image_of(labels), self._viewer.dims, self._chosen_channels()
+        )
+
     def keep(self, *_: Any, name: str | None = None) -> None:
         """Store the chosen labels with their image.
 
@@ -177,39 +193,9 @@ class CorrectPanel(QWidget):
             return
         try:
             sample = self.training_set.sample(self.selected)
-            image, labels = sample.read()
-            prediction = read_labels(sample.prediction) if sample.prediction else None
+            self.labels.choose(open_sample(self._viewer, sample))
         except (InputError, OSError) as error:
             self._refuse(error)
-            return
-        count = image.shape[-1] if image.ndim == 3 else 0
-        if count > MOST_CHANNELS:
-            self._tell(f"{sample.name} has {count} channels.", failed=True)
-            return
-        if image.dtype.kind not in "biuf" or not image.size:
-            self._tell(
-                f"{sample.name} has {image.size} values of {image.dtype}, which cannot "
-                "be shown.",
-                failed=True,
-            )
-            return
-        options: dict[str, Any] = {"rgb": count in (3, 4)}
-        plane: PlaneIndex = (None, None)
-        channels = None
-        if count in (1, 2):
-            image, plane = np.moveaxis(image, -1, 0), (0, None, None)
-            channels = Channels(0, tuple(range(count)))
-            options["axis_labels"] = ("c", "y", "x")
-        image_layer = self._viewer.add_image(image, name=sample.name, **options)
-        seen: dict[str, Any] = {
-            k: sample.info[k] for k in ("scaling", "limits") if k in sample.info
-        }
-        source = Source(
-            image_layer.unique_id, plane, prediction, channels, {plane: seen}
-        )
-        layer = self._viewer.add_labels(labels, name=f"{sample.name} correction")
-        remember_source(layer, source)
-        self.labels.choose(layer)
 
     def replace_selected(self, *_: Any) -> None:
         """Store the chosen labels in place of the selected correction."""

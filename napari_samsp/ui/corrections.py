@@ -11,20 +11,15 @@ from napari.layers import Image, Labels, Shapes
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
 from napari_samsp.core.sample import size_text
-from napari_samsp.ui.large_plane import LazyPlane
-from napari_samsp.ui.planes import (
-    Channels,
-    PlaneReader,
-    plane_within,
-    shown_plane,
-)
-from napari_samsp.ui.result_layers import RESULT_KEY, source_of
+from napari_samsp.ui.labelled_plane import LabelledPlane
+from napari_samsp.ui.result_layers import RESULT_KEY
 
 if TYPE_CHECKING:
     from napari.components import Dims
 
     from napari_samsp.core.sample import Sample
     from napari_samsp.core.training_set import TrainingSet
+    from napari_samsp.ui.planes import Channels
 
 ORIGIN = ("layer", "file", "source", "slice", "region")
 """Keys of a correction's info that tell where its pixels come from."""
@@ -87,37 +82,10 @@ def collect(
         If a layer is missing, sizes differ, the image got other pixels since, or there
         is nothing labelled.
     """
-    if not isinstance(labels, Labels):
-        raise InputError("Choose the Labels layer that you corrected.")
-    if not isinstance(image, Image):
-        raise InputError(
-            f"The image that {labels.name} belongs to is not open: open it, and choose "
-            "it as the image above."
-        )
-    source = source_of(labels)
-    if source is not None:
-        channels = source.channels
-        if source.is_outdated(image):
-            raise InputError(
-                f"{image.name} got other pixels after {labels.name} was made of it: "
-                "segment it again."
-            )
-    plane = source.plane if source is not None else None
-    if plane is None:
-        plane = shown_plane(image, dims, channels)
-    if source is not None and labels.ndim == image.ndim:
-        of_labels = plane_within(plane, labels)
-    else:
-        alike = labels.ndim == image.ndim
-        of_labels = shown_plane(labels, dims, channels if alike else None)
-    in_image = LazyPlane(PlaneReader.of(image, channels), plane)
-    in_labels = LazyPlane(PlaneReader.of(labels), of_labels)
-    prediction = None if source is None else source.prediction_of(plane)
-    if in_image.shape[:2] != in_labels.shape:
-        raise InputError(
-            f"{labels.name} is {size_text(in_labels.shape)} pixels but {image.name} is "
-            f"{size_text(in_image.shape)}: they do not belong together."
-        )
+    found = LabelledPlane.shown(labels, image, dims, channels)
+    labels, image, plane = found.labels, found.image, found.plane
+    in_image, in_labels = found.pixels, found.numbers
+    prediction = None if found.source is None else found.source.prediction_of(plane)
     if shapes is None and in_image.is_large:
         raise InputError(
             f"{image.name} is {size_text(in_image.shape)} pixels, too many for "
@@ -131,12 +99,11 @@ def collect(
     info |= {"layer": image.name, "file": file, "source": str(file or image.name)}
     if image.ndim > 2:
         info["slice"] = list(plane)
-    if channels is not None:
-        info["channels"] = list(channels.picked)
-    if source is not None:
-        info |= source.scalings.get(plane, {})
+    if found.channels is not None:
+        info["channels"] = list(found.channels.picked)
+    info |= found.scaling
     if shapes is not None:
-        region = rectangle(shapes, labels, of_labels, in_labels.shape)
+        region = rectangle(shapes, labels, found.of_labels, in_labels.shape)
         window = np.s_[region[0] : region[1], region[2] : region[3]]
         prediction = None if prediction is None else prediction[window]
         info["region"] = list(region)

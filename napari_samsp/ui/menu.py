@@ -18,6 +18,12 @@ KEYS = {
     "samsp_keep": "Shift-K",
     "samsp_finetune": "Shift-F",
     "samsp_stop": "Shift-X",
+    # Single letters that napari leaves free with every kind of layer.
+    "samsp_tool_add": "N",
+    "samsp_tool_fix": "H",
+    "samsp_tool_split": "K",
+    "samsp_tool_merge": "J",
+    "samsp_tool_erase": "W",
 }
 """Key of each button, by its object name, while the widget is open."""
 
@@ -176,3 +182,58 @@ def stop(viewer: napari.viewer.Viewer) -> None:
         Given by napari.
     """
     press(opened_widget(viewer), "samsp_stop")
+
+
+def tool_add(viewer: napari.viewer.Viewer) -> None:
+    """Add objects by clicks or boxes.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_tool_add")
+
+
+def tool_fix(viewer: napari.viewer.Viewer) -> None:
+    """Change objects by clicks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_tool_fix")
+
+
+def tool_split(viewer: napari.viewer.Viewer) -> None:
+    """Split merged objects by clicks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_tool_split")
+
+
+def tool_merge(viewer: napari.viewer.Viewer) -> None:
+    """Merge objects by clicks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_tool_merge")
+
+
+def tool_erase(viewer: napari.viewer.Viewer) -> None:
+    """Erase objects by clicks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_tool_erase")

@@ -62,7 +62,7 @@ class SegmentRun(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._current = _Current()
-        self._workplace = Workplace()
+        self.workplace = Workplace()
         self._waiting: deque[Step | Exception] = deque()
         self._turn = QTimer(self)
         self._turn.setInterval(BREATH_MS)
@@ -88,12 +88,12 @@ class SegmentRun(QObject):
     @property
     def part_of_plane(self) -> float:
         """How much of the plane at hand is done, 0 to 1."""
-        return self._workplace.part_of_plane
+        return self.workplace.part_of_plane
 
     @property
     def segmenter(self) -> Segmenter | None:
         """The model in memory."""
-        loaded = self._workplace.loaded
+        loaded = self.workplace.loaded
         return loaded.segmenter if loaded else None
 
     @property
@@ -128,7 +128,7 @@ class SegmentRun(QObject):
         stop, ended = threading.Event(), threading.Event()
         worker = create_worker(
             _in_turn,
-            segment_steps(request, self._workplace, stop, after),
+            segment_steps(request, self.workplace, stop, after),
             stop,
             self._current.ended,
             # Shown by our slot: raising it again in the event loop would do so twice,

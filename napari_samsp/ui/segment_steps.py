@@ -142,6 +142,34 @@ class Workplace:
     def __init__(self) -> None:
         self.loaded: Loaded | None = None
         self.part_of_plane = 0.0
+        self._loading = threading.Lock()
+
+    def load(self, request: SegmentRequest, stop: threading.Event) -> Loaded:
+        """The model of a request, which is loaded if it is not; in a worker.
+
+        Parameters
+        ----------
+        request : SegmentRequest
+            Tells model and adapter.
+        stop : threading.Event
+            When set, nothing is begun.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, broken or does not fit.
+        StoppedError
+            If it was told to stop.
+        """
+        key = request.model_key
+        with self._loading:
+            if self.loaded is None or self.loaded.key != key:
+                # The first progress bar makes Qt load a plugin; the loader has one
+                # lock, for which the GUI would wait while torch is mapped.
+                if stop.wait(GUI_FIRST_S):
+                    raise StoppedError
+                self.loaded = Loaded(_load(request), key)
+            return self.loaded
 
 
 def segment_steps(
@@ -184,14 +212,7 @@ def segment_steps(
         stop_if_asked()
 
     try:
-        key = request.model_key
-        if workplace.loaded is None or workplace.loaded.key != key:
-            # The first progress bar makes Qt load a plugin; the loader has one lock,
-            # for which the GUI would wait while torch is mapped.
-            stop.wait(GUI_FIRST_S)
-            stop_if_asked()
-            workplace.loaded = Loaded(_load(request), key)
-        loaded = workplace.loaded
+        loaded = workplace.load(request, stop)
         yield loaded
         while after is not None and after.is_alive():
             after.join(POLL_S)
@@ -202,7 +223,7 @@ def segment_steps(
     except InputError as error:
         yield Refused(str(error))
     except (RuntimeError, MemoryError) as error:
-        raise SegmentationError(_explain(error)) from error
+        raise SegmentationError(explain(error)) from error
 
 
 def _planes(
@@ -316,7 +337,8 @@ def _load(request: SegmentRequest) -> Segmenter:
         return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """Say in a sentence what torch's error means."""
     if is_out_of_memory(error):
         return (
             "There is not enough memory for this image and model: choose a smaller "

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samsp.core.errors import InputError
+from napari_samsp.ui.click_row import ClickRow
+from napari_samsp.ui.click_tools import Surroundings
 from napari_samsp.ui.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune_panel import FinetunePanel
 from napari_samsp.ui.measure_panel import MeasurePanel
@@ -26,11 +28,13 @@ from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.plain_text import make_plain
 from napari_samsp.ui.segment_panel import SegmentPanel
+from napari_samsp.ui.segment_steps import SegmentRequest
 from napari_samsp.ui.wheel import WheelGuard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_samsp.ui.labelled_plane import LabelledPlane
 
 LAYOUT_MS = 50
 """Until the layouts have made room for what was shown: they take a few turns."""
@@ -66,6 +70,17 @@ class SamSpWidget(QWidget):
             lambda: self.segmenting.image.layer,
             lambda: self.segmenting.channels.channels,
         )
+        self.clicking = ClickRow(
+            viewer,
+            Surroundings(
+                pair=self.correcting.shown_pair,
+                request=self._click_request,
+                workplace=self.segmenting.run.workplace,
+                busy=self._why_no_clicks,
+            ),
+        )
+        self.correcting.add_tools(self.clicking)
+        self.correcting.labels.changed.connect(self.clicking.tools.follow)
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
         self.status.setWordWrap(True)
@@ -178,6 +193,30 @@ class SamSpWidget(QWidget):
             self.segmenting.image.choose(active)
         self.correcting.follow_selection()
         self.measuring.labels.choose(active)
+
+    def _click_request(self, pair: LabelledPlane) -> SegmentRequest:
+        """As Segment would do it."""
+        return SegmentRequest(
+            read=pair.read,
+            planes=(pair.plane,),
+            model=self.segmenting.model_name,
+            adapter=self._adapter_folder(),
+            iterations=self.segmenting.iterations.value(),
+            objects=self.segmenting.objects.isChecked(),
+            scaling=self.segmenting.scaling.scaling,
+        )
+
+    def _why_no_clicks(self) -> str:
+        for runs, what in (
+            (self.segmenting.run.running, "Segment"),
+            (self.finetuning.process.running, "Fine-tune"),
+        ):
+            if runs:
+                return (
+                    f"{what} is at work: click again when it has ended, or press Stop. "
+                    "Merge, Erase and napari's own tools work meanwhile."
+                )
+        return ""
 
     def _adapter_folder(self) -> Path | None:
         adapter = self.segmenting.adapter.adapter

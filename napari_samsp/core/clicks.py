@@ -1,0 +1,165 @@
+"""One object at a time, from clicks, a box or a mask: what interactive tools call.
+
+Of an image that was segmented before, the embeddings are in the cache: a click then
+costs a few decodings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samsp.core.click_view import ClickView
+from napari_samsp.core.common_limits import fixed
+from napari_samsp.core.cut import Clicks, Cut
+from napari_samsp.core.tiles import Grid, Tile
+
+if TYPE_CHECKING:
+    from napari_samsp.core.embedding_cache import ModelCache
+    from napari_samsp.core.images import Scaling
+    from napari_samsp.core.inference import Tiling
+    from napari_samsp.core.self_prompting import SelfPrompting
+
+__all__ = ["ClickedImage", "Clicks", "Cut"]
+
+WHOLE_PIXELS = 2**24
+"""Of a larger image only a part round the click is read."""
+PART = 4096
+"""Side of that part in pixels."""
+LIMITS_WINDOWS = 4
+"""The intensity limits of a large image are those of so many windows by so many."""
+LIMITS_SIDE = 256
+
+
+class ClickedImage:
+    """An image whose objects are segmented from clicks, one call at a time.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode, on its device.
+    image : array_like
+        ``(Y, X)`` or ``(Y, X, C)``; of a large one windows are read.
+    scaling : Scaling
+        How intensities become 0 to 255.
+    tile : {"auto", "on", "off"}, int or tuple of int
+        How much the model sees at once, as for `Segmenter.segment`.
+    cache : ModelCache, optional
+        Where embeddings are looked up, and kept.
+    """
+
+    def __init__(
+        self,
+        model: SelfPrompting,
+        image: Any,
+        scaling: Scaling,
+        tile: Tiling = "auto",
+        cache: ModelCache | None = None,
+    ) -> None:
+        self._model, self._image, self._tile = model, image, tile
+        self._cache, self._scaling = cache, scaling
+        self.shape: tuple[int, int] = (int(image.shape[0]), int(image.shape[1]))
+        large = self.shape[0] * self.shape[1] > WHOLE_PIXELS
+        self._grid = Grid(self.shape, PART if large else None)
+        if large:
+            self._scaling = fixed(scaling, self._read, _spread(self.shape))
+        self._place: Tile | None = None
+        self._view: ClickView | None = None
+
+    def prepare(self, clicks: Clicks | None = None) -> None:
+        """Encode what clicks are seen in.
+
+        Parameters
+        ----------
+        clicks : Clicks, optional
+            Default: one in the middle of the image.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented.
+        """
+        middle = (self.shape[0] / 2, self.shape[1] / 2)
+        view, clicks, _ = self._near(clicks or Clicks((middle,), (True,)))
+        view.prepare(clicks)
+
+    def segment(self, clicks: Clicks, iterations: int = 1) -> Cut:
+        """Segment one object.
+
+        Parameters
+        ----------
+        clicks : Clicks
+            What the user says of it.
+        iterations : int
+            How many. Each later one is prompted by what the one before says of the
+            object, and by the clicks and the box, which stay.
+
+        Returns
+        -------
+        Cut
+            Of the last iteration the parts that hold a click, or else lie on the known
+            mask, or else the largest one. Empty if nothing was found.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented, or nothing is said.
+        """
+        view, clicks, corner = self._near(clicks)
+        return view.segment(clicks, iterations).shifted(*corner)
+
+    def split(self, mask: Cut, points: tuple[tuple[float, float], ...]) -> list[Cut]:
+        """Divide an object among clicks in it.
+
+        Parameters
+        ----------
+        mask : Cut
+            The object.
+        points : tuple
+            Row and column of each click, at least two, in different pixels of it.
+
+        Returns
+        -------
+        list of Cut
+            One a click, which it holds; together they are the object.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented.
+        """
+        said = Clicks(points, (True,) * len(points), mask=mask)
+        view, said, corner = self._near(said)
+        return [part.shifted(*corner) for part in view.split(said)]
+
+    def _near(self, clicks: Clicks) -> tuple[ClickView, Clicks, tuple[int, int]]:
+        """The part of the image that holds clicks, these in it, and its corner."""
+        place = self._grid.at(*clicks.middle)
+        if self._view is None or self._place != place:
+            self._view = None  # before another part is read
+            self._view = ClickView(
+                self._model,
+                self._read(place.window),
+                self._scaling,
+                self._tile,
+                self._cache,
+            )
+            self._place = place
+        corner = (place.top, place.left)
+        return self._view, clicks.shifted(-place.top, -place.left), corner
+
+    def _read(self, window: tuple[slice, slice]) -> np.ndarray:
+        return np.asarray(self._image[window])
+
+
+def _spread(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Windows that are evenly spread over an image."""
+    rows, columns = (
+        [
+            slice(int(start), int(start) + LIMITS_SIDE)
+            for start in np.linspace(0, max(0, side - LIMITS_SIDE), LIMITS_WINDOWS)
+        ]
+        for side in shape
+    )
+    return [(row, column) for row in rows for column in columns]

@@ -1,0 +1,240 @@
+"""What a click does to the labels of a plane; in a worker, and touches no layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from napari_samsp.core.cut import Clicks, Cut
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.tiles import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samsp.core.clicks import ClickedImage
+
+Place = tuple[int, int]
+"""Row and column of a pixel of the plane."""
+
+
+class Told(NamedTuple):
+    """What was clicked so far of an object, and the pixels that it got."""
+
+    cut: Cut
+    points: tuple[tuple[float, float], ...]
+    inside: tuple[bool, ...]
+
+
+class Edit(NamedTuple):
+    """Pixels that get other labels.
+
+    Attributes
+    ----------
+    rows, columns : numpy.ndarray
+        Of the plane.
+    before, after : numpy.ndarray
+        Labels; only a pixel that still is as before is changed.
+    label : int
+        Of the object that was made or changed; 0 if it is gone.
+    said : str
+        What was done, in a sentence.
+    told : Told or None
+        What the object was made from, where more clicks can follow.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    label: int
+    said: str
+    told: Told | None = None
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The labels of a plane, and what they are of.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)``; read, never written.
+    opened : callable
+        Gives the image; takes long the first time.
+    unused : callable
+        Gives a label that no object of the layer has.
+    objects : bool
+        Each object has its own label; else all are parts of one region.
+    iterations : int
+        Of every decoding.
+    """
+
+    labels: np.ndarray
+    opened: Callable[[], ClickedImage]
+    unused: Callable[[], int]
+    objects: bool
+    iterations: int
+
+    def object_at(self, place: Place) -> tuple[int, Cut]:
+        """The label at a pixel, and the object: with one region, the connected part.
+
+        Raises
+        ------
+        InputError
+            If nothing is labelled there.
+        """
+        label = int(self.labels[place])
+        if not label:
+            raise InputError("There is no object: click on one, or use Add.")
+        return label, self._object(label, place)
+
+    def nearest(self, place: Place) -> Place:
+        """The pixel itself if it is labelled, or else the nearest one that is.
+
+        Raises
+        ------
+        InputError
+            If nothing is labelled.
+        """
+        if self.labels[place]:
+            return place
+        rows, columns = np.nonzero(self.labels)
+        if not len(rows):
+            raise InputError("There is no object yet: use Add, or press Segment.")
+        far = (rows - place[0]) ** 2 + (columns - place[1]) ** 2
+        n = int(far.argmin())
+        return int(rows[n]), int(columns[n])
+
+    def _object(self, label: int, place: Place) -> Cut:
+        mask = self.labels == label
+        if not self.objects:
+            from scipy import ndimage
+
+            parts, _ = ndimage.label(mask)
+            mask = parts == parts[place]
+        return Cut.of(mask)
+
+
+def add(plane: Plane, clicks: Clicks) -> Edit:
+    """Make an object of what is clicked, or in a box, and not labelled yet."""
+    if clicks.points:
+        row, column = clicks.points[0]
+        if plane.labels[int(row), int(column)]:
+            raise InputError(
+                "There is an object already: use Fix to change it, or click beside it."
+            )
+    found = plane.opened().segment(clicks, plane.iterations)
+    rows, columns = found.indices
+    free = plane.labels[rows, columns] == 0
+    rows, columns = rows[free], columns[free]
+    if not len(rows):
+        raise InputError("Nothing new was found there: drag a box round the object.")
+    label = _region(plane) if not plane.objects else 0
+    label = label or plane.unused()
+    mask = np.zeros(plane.labels.shape, bool)
+    mask[rows, columns] = True
+    said = f"Added {_name(plane, label)}. Escape takes it back."
+    told = Told(Cut.of(mask), clicks.points, clicks.inside)
+    return _edit(plane, rows, columns, label, label, said, told)
+
+
+def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edit:
+    """Change an object by a click.
+
+    Parameters
+    ----------
+    plane : Plane
+        Where.
+    at : tuple of int
+        The click; beside objects the nearest one is meant.
+    belongs : bool
+        Whether the pixel is to be the object's.
+    told : Told, optional
+        What was clicked before; counts if it was the same object, and nobody has
+        changed it since.
+    """
+    label, known = plane.object_at(plane.nearest(at))
+    points, inside = ((float(at[0]), float(at[1])),), (belongs,)
+    if told is not None and _same(told.cut, known):
+        points, inside = told.points + points, told.inside + inside
+    clicks = Clicks(points, inside, mask=known)
+    found = plane.opened().segment(clicks, plane.iterations)
+    mask = np.zeros(plane.labels.shape, bool)
+    mask[found.place.window] = found.mask
+    mine = known.within(Tile(0, mask.shape[0], 0, mask.shape[1]))
+    mask &= mine | (plane.labels == 0)
+    rows, columns = np.nonzero(mask != mine)
+    if not len(rows):
+        raise InputError("The model sees nothing to change there: click elsewhere.")
+    after = np.where(mask[rows, columns], label, 0)
+    told = Told(Cut.of(mask), points, inside)
+    if not told.cut:
+        label = 0
+    said = f"Fixed {_name(plane, label)}. Escape takes it back."
+    return _edit(plane, rows, columns, after, label, said, told)
+
+
+def split(plane: Plane, first: Place, second: Place) -> Edit:
+    """Divide the object that two pixels are in."""
+    if not plane.objects:
+        raise InputError(
+            "These labels are one region, which has nothing to split: erase a part of "
+            "it, or segment with One prompt per object."
+        )
+    label, known = plane.object_at(first)
+    if int(plane.labels[second]) != label or first == second:
+        raise InputError("Click two places in the same object to split it.")
+    points = tuple((float(row), float(column)) for row, column in (first, second))
+    _, other = plane.opened().split(known, points)
+    new = plane.unused()
+    return _edit(
+        plane, *other.indices, new, label, f"Split {label} into {label} and {new}."
+    )
+
+
+def merge(plane: Plane, first: Place, second: Place) -> Edit:
+    """Give the object at the second pixel the label of that at the first."""
+    label, _ = plane.object_at(first)
+    other, known = plane.object_at(second)
+    if other == label:
+        raise InputError("Both clicks are in the same object: click two to merge.")
+    return _edit(plane, *known.indices, label, label, f"Merged {other} into {label}.")
+
+
+def erase(plane: Plane, at: Place) -> Edit:
+    """Remove the object at a pixel."""
+    label, known = plane.object_at(at)
+    return _edit(plane, *known.indices, 0, 0, f"Erased {_name(plane, label)}.")
+
+
+def _edit(
+    plane: Plane,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    after: int | np.ndarray,
+    label: int,
+    said: str,
+    told: Told | None = None,
+) -> Edit:
+    before = plane.labels[rows, columns].copy()
+    values = np.broadcast_to(after, before.shape)
+    return Edit(rows, columns, before, values, label, said, told)
+
+
+def _region(plane: Plane) -> int:
+    """The label of the one region; 0 if there is none yet."""
+    labelled = plane.labels[plane.labels > 0]
+    return int(labelled.min()) if labelled.size else 0
+
+
+def _name(plane: Plane, label: int) -> str:
+    if not label:
+        return "the object"
+    return f"object {label}" if plane.objects else "a part of the region"
+
+
+def _same(one: Cut, other: Cut) -> bool:
+    return one.place == other.place and np.array_equal(one.mask, other.mask)

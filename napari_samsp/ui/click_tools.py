@@ -1,0 +1,357 @@
+"""Tools that change labels by clicks: from a mouse event to an edit of the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_samsp.core.cut import Clicks
+from napari_samsp.core.errors import InputError
+from napari_samsp.ui import click_edits
+from napari_samsp.ui.click_work import ClickJob, ClickWork
+from napari_samsp.ui.mouse_grip import PAN, MouseGrip
+from napari_samsp.ui.rubber_band import RubberBand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+
+    from napari_samsp.ui.click_edits import Edit, Place, Told
+    from napari_samsp.ui.labelled_plane import LabelledPlane
+    from napari_samsp.ui.segment_steps import SegmentRequest, Workplace
+
+ADD, FIX, SPLIT, MERGE, ERASE = TOOLS = ("add", "fix", "split", "merge", "erase")
+WITH_MODEL = (ADD, FIX, SPLIT)
+DRAG_PIXELS = 5
+"""Of the screen; a hand that clicks moves less."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the tools need to know of the rest of the widget.
+
+    Attributes
+    ----------
+    pair : callable
+        Gives the chosen labels with their image; raises InputError.
+    request : callable
+        Of such a pair: model and settings.
+    workplace : Workplace
+        Holds the model.
+    busy : callable
+        Why the model is not free, in a sentence; empty if it is.
+    """
+
+    pair: Callable[[], LabelledPlane]
+    request: Callable[[LabelledPlane], SegmentRequest]
+    workplace: Workplace
+    busy: Callable[[], str]
+
+
+@dataclass
+class _Pending:
+    """The object that was clicked last: how many undo steps it took."""
+
+    labels: Labels
+    steps: int
+    told: Told | None
+
+
+class ClickTools(QObject):
+    """Listens to the mouse while a tool is on.
+
+    Signals: ``said`` (a line for the user), ``switched`` (the tool's name, empty if
+    none is on).
+
+    Parameters
+    ----------
+    parent : QObject
+        Qt's.
+    viewer : napari.viewer.Viewer
+        Where the user clicks.
+    around : Surroundings
+        The rest of the widget.
+    """
+
+    said = Signal(str)
+    switched = Signal(str)
+
+    def __init__(
+        self, parent: QObject, viewer: napari.viewer.Viewer, around: Surroundings
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._around = viewer, around
+        self.tool = ""
+        self.work = ClickWork(self, around.workplace)
+        self.work.began.connect(self._on_began)
+        self.work.made.connect(self._on_made)
+        self.work.refused.connect(lambda _job, reason: self.said.emit(reason))
+        self._first: tuple[Labels, Place] | None = None
+        self._pending: _Pending | None = None
+        self._writing = False
+        keys = {"Enter": self.accept, "Escape": self.take_back}
+        grip = self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
+        active = viewer.layers.selection.events.active
+        active.connect(self._on_active)
+        on_mouse, callbacks = self._on_mouse, viewer.mouse_drag_callbacks
+
+        def forget() -> None:
+            # The viewer may outlive the widget.
+            grip.release()
+            active.disconnect(self._on_active)
+            if on_mouse in callbacks:
+                callbacks.remove(on_mouse)
+
+        self.destroyed.connect(forget)
+
+    def switch(self, tool: str) -> None:
+        """Turn a tool on and the one before off; with an empty name none is on."""
+        self._first = None
+        callbacks = self._viewer.mouse_drag_callbacks
+        if self._on_mouse in callbacks:
+            callbacks.remove(self._on_mouse)
+        self._grip.release()
+        self.tool = tool
+        if tool:
+            callbacks.append(self._on_mouse)
+            self.said.emit(HELP[tool])
+            self._take_hold()
+            self._prepare()
+        self.switched.emit(tool)
+
+    def accept(self, *_: Any) -> None:
+        """Leave the object as it is; Escape does not reach it any more."""
+        if self._pending is not None or self._first is not None:
+            self.said.emit("Accepted." if self._pending else HELP[self.tool])
+        self._pending = self._first = None
+
+    def take_back(self, *_: Any) -> None:
+        """Take back the last click, and if called again those before it.
+
+        Until Enter, or the first click on the object that was clicked last.
+        """
+        pending = self._pending
+        if self.work.drop() or self._first is not None:
+            self._first = None
+        elif pending is not None and pending.labels in self._viewer.layers:
+            pending.labels.undo()
+            pending.steps -= 1
+            pending.told = None
+            self._pending = pending if pending.steps else None
+        else:
+            return
+        self.said.emit("Taken back.")
+
+    def follow(self, *_: Any) -> None:
+        """Look again which labels are chosen."""
+        if self.tool:
+            self._first = self._pending = None
+            self._take_hold()
+
+    def click(self, position: Any, belongs: bool = True) -> None:
+        """Do what the tool does at a place.
+
+        Parameters
+        ----------
+        position : sequence of float
+            In the viewer's world.
+        belongs : bool
+            False for a click with the right button, or with Alt.
+        """
+        try:
+            pair = self._pair()
+            at = pair.pixel_at(position)
+        except InputError as error:
+            self.said.emit(str(error))
+            return
+        if self.tool == ADD:
+            self.accept()
+            said = Clicks((_floats(at),), (True,))
+            self._submit(pair, partial(click_edits.add, clicks=said))
+        elif self.tool == FIX:
+            self._submit(pair, partial(self._fix, at, belongs))
+        elif self.tool == ERASE:
+            self._submit(pair, partial(click_edits.erase, at=at))
+        elif self._first is None or self._first[0] is not pair.labels:
+            self._first = (pair.labels, at)
+            self.said.emit(SECOND[self.tool])
+        else:
+            (_, first), self._first = self._first, None
+            make = click_edits.split if self.tool == SPLIT else click_edits.merge
+            self._submit(pair, partial(make, first=first, second=at))
+
+    def box(self, one: Any, other: Any) -> None:
+        """Add what is in a box.
+
+        Parameters
+        ----------
+        one, other : sequence of float
+            Opposite corners in the viewer's world.
+        """
+        try:
+            pair = self._pair()
+            corners = np.array([pair.place_of(one), pair.place_of(other)])
+            shape = pair.numbers.shape
+            low = corners.min(0).clip(0, shape)
+            high = (corners.max(0) + 1).clip(0, shape)
+            if not (high - low >= 1).all():
+                raise InputError(f"The box is outside {pair.image.name}.")
+        except InputError as error:
+            self.said.emit(str(error))
+            return
+        self.accept()
+        box = (*map(float, low), *map(float, high))
+        self._submit(pair, partial(click_edits.add, clicks=Clicks(box=box)))
+
+    def _fix(self, at: Place, belongs: bool, plane: click_edits.Plane) -> Edit:
+        told = self._pending.told if self._pending else None
+        return click_edits.fix(plane, at, belongs, told)
+
+    def _pair(self) -> LabelledPlane:
+        pair = self._around.pair()
+        if pair.labels.multiscale:
+            raise InputError(
+                f"{pair.labels.name} is a pyramid, which cannot be edited: keep what "
+                "is under a rectangle of a Shapes layer, press Open, and click there."
+            )
+        if self._viewer.dims.ndisplay != 2:
+            raise InputError("Clicks need the 2D view: press Ctrl-Y, then click.")
+        return pair
+
+    def _submit(
+        self,
+        pair: LabelledPlane,
+        make: Callable[[click_edits.Plane], Edit] | None = None,
+    ) -> None:
+        if self.tool in WITH_MODEL and (reason := self._around.busy()):
+            self.said.emit(reason)
+            return
+        self.work.submit(ClickJob(pair, self._around.request(pair), make))
+
+    def _prepare(self) -> None:
+        """Load the model and encode the image while the user aims."""
+        if self.tool not in WITH_MODEL or self._around.busy():
+            return
+        try:
+            self._submit(self._pair())
+        except InputError as error:
+            self.said.emit(str(error))
+
+    def _on_began(self, waits_for: str) -> None:
+        if waits_for:
+            self.said.emit(f"{waits_for.capitalize()}…")
+
+    def _on_made(self, job: ClickJob, edit: Edit) -> None:
+        labels = job.pair.labels
+        if labels not in self._viewer.layers:
+            self.said.emit("That layer was removed: choose another above.")
+            return
+        written = self._write(job.pair, edit)
+        if not written:
+            self.said.emit("The labels changed meanwhile: click again.")
+            return
+        earlier = self._pending
+        goes_on = edit.told is not None and len(edit.told.points) > 1
+        steps = earlier.steps + 1 if goes_on and earlier is not None else 1
+        self._pending = _Pending(labels, steps, edit.told)
+        if edit.label:
+            labels.selected_label = edit.label
+        self.said.emit(edit.said)
+
+    def _write(self, pair: LabelledPlane, edit: Edit) -> bool:
+        """One step of the layer's own undo; whether anything changed."""
+        labels = pair.labels
+        inside: Iterator[np.ndarray] = iter((edit.rows, edit.columns))
+        indices = tuple(
+            next(inside) if at is None else np.full(len(edit.rows), at)
+            for at in pair.of_labels
+        )
+        # Somebody may have painted there while the model was at work.
+        still = np.asarray(labels.data[indices]) == edit.before
+        if not still.any():
+            return False
+        self._writing = True
+        try:
+            labels.data_setitem(
+                tuple(part[still] for part in indices), edit.after[still]
+            )
+        finally:
+            self._writing = False
+        return True
+
+    def _on_mouse(self, _viewer: Any, event: Any) -> Iterator[None]:
+        keys = set(map(str, event.modifiers))
+        if event.button not in (1, 2) or keys & {"Shift", "Control"}:
+            return
+        belongs = event.button == 1 and "Alt" not in keys
+        start, corner = np.array(event.position), np.array(event.pos)
+        band = RubberBand(event) if self.tool == ADD and belongs else None
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            moved = np.abs(np.array(event.pos) - corner).max()
+            dragged = dragged or bool(moved > DRAG_PIXELS)
+            if band is not None and dragged:
+                band.stretch(event)
+            yield
+        if band is not None:
+            band.remove()
+        if not dragged and (belongs or self.tool == FIX):
+            self.click(start, belongs)
+        elif dragged and band is not None:
+            self.box(start, np.array(event.position))
+
+    def _take_hold(self) -> None:
+        """Give the mouse on the chosen labels to the tool."""
+        self._grip.release()
+        try:
+            labels = self._around.pair().labels
+        except InputError as error:
+            self.said.emit(str(error))
+            return
+        # A drag draws a box.
+        self._grip.take(labels, drags=self.tool == ADD)
+        self._viewer.layers.selection.active = labels
+
+    def _on_active(self, event: Any) -> None:
+        # Whoever selects an image or a Shapes layer is done with clicking.
+        if (
+            self.tool
+            and event.value is not None
+            and not isinstance(event.value, Labels)
+        ):
+            self.switch("")
+
+    def _on_mode(self, _event: Any = None) -> None:
+        # One of napari's own tools was chosen.
+        if self._grip.labels is not None and self._grip.labels.mode != PAN:
+            self.switch("")
+
+    def _on_paint(self, _event: Any = None) -> None:
+        if not self._writing and self._grip.labels is not None:
+            self._pending = None
+            self.work.repainted(self._grip.labels)
+
+
+HELP = {
+    ADD: "Click a missed object, or drag a box round it.",
+    FIX: "Click what belongs to an object; with the right button, or Alt, what does "
+    "not.",
+    SPLIT: "Click one of the objects that are merged.",
+    MERGE: "Click the first object.",
+    ERASE: "Click an object to remove it.",
+}
+SECOND = {
+    SPLIT: "Click the other one, within the same labels.",
+    MERGE: "Click the object that belongs to it.",
+}
+
+
+def _floats(place: Place) -> tuple[float, float]:
+    return float(place[0]), float(place[1])

@@ -1,0 +1,239 @@
+"""Clicks are computed one after the other in worker threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.qt.threading import create_worker
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, Signal
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.images import Scaling
+from napari_samsp.core.interrupt import StoppedError, interruptible
+from napari_samsp.ui.click_edits import Edit, Plane
+from napari_samsp.ui.planes import first_scale
+from napari_samsp.ui.result_layers import RESULT_KEY
+from napari_samsp.ui.segment_steps import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Labels
+
+    from napari_samsp.core.clicks import ClickedImage
+    from napari_samsp.ui.labelled_plane import LabelledPlane
+    from napari_samsp.ui.segment_steps import SegmentRequest, Workplace
+
+
+@dataclass(frozen=True)
+class ClickJob:
+    """One thing to be done to labels.
+
+    Attributes
+    ----------
+    pair : LabelledPlane
+        Where.
+    request : SegmentRequest
+        With which model, and how.
+    make : callable or None
+        Gives the edit; None to load the model and encode the image.
+    """
+
+    pair: LabelledPlane
+    request: SegmentRequest
+    make: Callable[[Plane], Edit] | None = None
+
+    @property
+    def objects(self) -> bool:
+        """Whether each object has its own label."""
+        made_by = self.pair.labels.metadata.get(RESULT_KEY, {})
+        return bool(made_by.get("objects", self.request.objects))
+
+    @property
+    def scaling(self) -> Scaling:
+        """That of the plane's segmentation, whose embeddings are then found again."""
+        limits = self.pair.scaling.get("limits")
+        return Scaling("limits", *limits) if limits else self.request.scaling
+
+    @property
+    def image_key(self) -> tuple[Any, ...]:
+        """Equal keys mean that an opened image can be used again."""
+        pair = self.pair
+        data = id(first_scale(pair.image))
+        about = (data, pair.plane, pair.channels, self.objects, str(self.scaling))
+        return self.request.model_key + about
+
+
+class ClickWork(QObject):
+    """Runs click jobs one at a time, and keeps the image that was clicked last.
+
+    Signals: ``began`` (what it waits for, or nothing), ``made`` (job and `Edit`),
+    ``refused`` (job and a sentence), ``idle``.
+
+    Parameters
+    ----------
+    parent : QObject
+        Qt's; the work stops when it is destroyed.
+    workplace : Workplace
+        Whose model is used, and which gets it if it is loaded here.
+    """
+
+    began = Signal(str)
+    made = Signal(object, object)
+    refused = Signal(object, str)
+    idle = Signal()
+
+    def __init__(self, parent: QObject, workplace: Workplace) -> None:
+        super().__init__(parent)
+        self._desk = _Desk(workplace)
+        self._waiting: deque[ClickJob] = deque()
+        self._worker: Any = None
+        self.destroyed.connect(self._desk.stop.set)
+
+    @property
+    def running(self) -> bool:
+        """Whether anything is left to do."""
+        return self._worker is not None
+
+    def submit(self, job: ClickJob) -> None:
+        """Do a job after those before it."""
+        self._waiting.append(job)
+        if self._worker is None:
+            self._next()
+
+    def drop(self) -> bool:
+        """Forget what has not begun, and the result of what has.
+
+        Returns
+        -------
+        bool
+            Whether there was anything.
+        """
+        found = self.running
+        self._waiting.clear()
+        self._desk.dropped = True
+        return found
+
+    def repainted(self, labels: Labels) -> None:
+        """Note that others than these jobs gave labels to pixels of a layer."""
+        self._desk.highest.pop(labels, None)
+
+    def _next(self) -> None:
+        if not self._waiting:
+            self._worker = None
+            self.idle.emit()
+            return
+        job = self._waiting.popleft()
+        self._desk.dropped = False
+        waits_for = self._desk.waits_for(job)
+        progress = {"total": 0, "desc": f"SAM-SP: {waits_for}"} if waits_for else None
+        worker = create_worker(
+            self._desk.do, job, _ignore_errors=True, _progress=progress
+        )
+        self._worker = worker
+        worker.returned.connect(self._on_returned)
+        worker.errored.connect(self._on_error)
+        worker.finished.connect(self._next)
+        self.began.emit(waits_for)
+        worker.start()
+
+    def _on_returned(self, result: tuple[ClickJob, Edit | str | None]) -> None:
+        job, found = result
+        if self._desk.dropped or found is None:
+            return
+        if isinstance(found, str):
+            self.refused.emit(job, found)
+        else:
+            self.made.emit(job, found)
+
+    def _on_error(self, error: Exception) -> None:
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+class _Desk:
+    """What the workers use; outlives the widget for as long as one is at work."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.stop = threading.Event()
+        self.dropped = False
+        self._workplace = workplace
+        self._opened: tuple[tuple[Any, ...], ClickedImage] | None = None
+        self.highest: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
+
+    def waits_for(self, job: ClickJob) -> str:
+        """What takes long in a job, if anything does."""
+        loaded = self._workplace.loaded
+        if loaded is None or loaded.key != job.request.model_key:
+            return "loading the model"
+        if self._opened is None or self._opened[0] != job.image_key:
+            return "encoding the image"
+        return ""
+
+    def do(self, job: ClickJob) -> tuple[ClickJob, Edit | str | None]:
+        """Do a job, in a worker; a sentence says why it cannot be done."""
+        try:
+            if job.make is None:
+                self._open(job)
+                return job, None
+            plane = Plane(
+                job.pair.numbers[:, :],
+                lambda: self._open(job),
+                lambda: self._unused(job.pair),
+                job.objects,
+                job.request.iterations,
+            )
+            loaded = self._workplace.loaded
+            if loaded is None or loaded.key != job.request.model_key:
+                return job, job.make(plane)
+            with interruptible(loaded.segmenter.sam, self._check):
+                return job, job.make(plane)
+        except StoppedError:
+            return job, None
+        except InputError as error:
+            return job, str(error)
+        except (RuntimeError, MemoryError) as error:
+            return job, explain(error)
+
+    def _open(self, job: ClickJob) -> ClickedImage:
+        if self._opened is None or self._opened[0] != job.image_key:
+            self._opened = None  # before another image is read
+            loaded = self._workplace.load(job.request, self.stop)
+            image = loaded.segmenter.clicked(
+                job.pair.pixels, job.objects, scaling=job.scaling
+            )
+            with interruptible(loaded.segmenter.sam, self._check):
+                image.prepare()
+            self._opened = (job.image_key, image)
+        return self._opened[1]
+
+    def _unused(self, pair: LabelledPlane) -> int:
+        """A label that no object of the layer has."""
+        labels = pair.labels
+        data = first_scale(labels)
+        # All slices are looked at once: a stack may be large.
+        highest = self.highest.get(labels)
+        if highest is None:
+            highest = int(np.max(data, initial=0))
+        highest = max(highest, int(np.max(pair.numbers[:, :], initial=0)))
+        most = int(np.iinfo(data.dtype).max)
+        if highest < most:
+            self.highest[labels] = highest + 1
+            return highest + 1
+        used = np.unique(data)
+        free = np.setdiff1d(np.arange(1, min(most, len(used) + 1) + 1), used)
+        if not len(free):
+            raise InputError(
+                f"{labels.name} holds labels up to {most}, and all are in use: convert "
+                "it to int32 (right-click the layer, Convert data type)."
+            )
+        return int(free[0])
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise StoppedError

@@ -1,0 +1,67 @@
+"""A stored correction, shown as layers again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samsp.core.errors import InputError
+from napari_samsp.core.image_files import read_labels
+from napari_samsp.ui.planes import Channels, PlaneIndex
+from napari_samsp.ui.result_layers import Source, remember_source
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+    from napari_samsp.core.sample import Sample
+
+MOST_CHANNELS = 4
+
+
+def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
+    """Add a correction as an image and a labels layer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    sample : Sample
+        Of a training set.
+
+    Returns
+    -------
+    Labels
+        Which know their image.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or shown.
+    """
+    image, labels = sample.read()
+    prediction = read_labels(sample.prediction) if sample.prediction else None
+    count = image.shape[-1] if image.ndim == 3 else 0
+    if count > MOST_CHANNELS:
+        raise InputError(f"{sample.name} has {count} channels.")
+    if image.dtype.kind not in "biuf" or not image.size:
+        raise InputError(
+            f"{sample.name} has {image.size} values of {image.dtype}, which cannot "
+            "be shown."
+        )
+    options: dict[str, Any] = {"rgb": count in (3, 4)}
+    plane: PlaneIndex = (None, None)
+    channels = None
+    if count in (1, 2):
+        image, plane = np.moveaxis(image, -1, 0), (0, None, None)
+        channels = Channels(0, tuple(range(count)))
+        options["axis_labels"] = ("c", "y", "x")
+    image_layer = viewer.add_image(image, name=sample.name, **options)
+    seen: dict[str, Any] = {
+        k: sample.info[k] for k in ("scaling", "limits") if k in sample.info
+    }
+    source = Source(image_layer.unique_id, plane, prediction, channels, {plane: seen})
+    layer = viewer.add_labels(labels, name=f"{sample.name} correction")
+    remember_source(layer, source)
+    return layer

@@ -1,0 +1,124 @@
+"""Clicks with a real mouse on a real canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QRubberBand
+
+from napari_samsp.core.metrics import iou
+
+pytestmark = pytest.mark.gui
+
+WORK_MS = 120_000
+LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
+
+
+@pytest.fixture
+def bench(make_napari_viewer, npe2pm, qtbot, nuclei):
+    """A viewer with the nuclei, turned and scaled; number 4 is not labelled."""
+    with npe2pm.tmp_plugin(package="napari-samsp"):
+        viewer = make_napari_viewer(show=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+    made = Bench(viewer, widget, qtbot, *nuclei)
+    yield made
+    made.wait()
+
+
+class Bench:
+    def __init__(self, viewer, widget, qtbot, image, truth) -> None:
+        self.viewer, self.widget, self.qtbot, self.truth = viewer, widget, qtbot, truth
+        place = {"scale": (2, 2), "rotate": 20, "translate": (30, -10)}
+        viewer.add_image(image, name="cells", **place)
+        labels = np.where(truth == 4, 0, truth)
+        self.layer = viewer.add_labels(labels, name="mine", **place)
+        widget.segmenting.objects.setChecked(True)
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        viewer.reset_view()
+        qtbot.wait(200)
+
+    def wait(self) -> None:
+        work = self.widget.clicking.tools.work
+        self.qtbot.waitUntil(lambda: not work.running, timeout=WORK_MS)
+
+    def at(self, row: float, column: float) -> QPoint:
+        """Where on the canvas a pixel is."""
+        camera = self.viewer.scene.camera
+        world = np.array(self.layer.data_to_world((row, column)))
+        y, x = (world - camera.center[-2:]) * camera.zoom
+        size = self.canvas.size()
+        return QPoint(round(size.width() / 2 + x), round(size.height() / 2 + y))
+
+    def click(self, row: float, column: float, button=LEFT) -> None:
+        self.qtbot.mouseMove(self.canvas, self.at(row, column))
+        self.qtbot.mouseClick(self.canvas, button, pos=self.at(row, column))
+        self.wait()
+
+    def key(self, key) -> None:
+        self.qtbot.keyClick(self.canvas, key)
+        self.wait()
+
+    @property
+    def said(self) -> str:
+        return self.widget.clicking.message.text()
+
+
+def bands() -> list[QRubberBand]:
+    return [w for w in QApplication.allWidgets() if isinstance(w, QRubberBand)]
+
+
+def test_an_object_is_added_fixed_and_taken_back(bench):
+    before = bench.layer.data.copy()
+    camera = bench.viewer.scene.camera
+    bench.key(Qt.Key.Key_N)
+    assert bench.widget.clicking.buttons["add"].isChecked()
+    view = (tuple(camera.center), camera.zoom)
+    bench.click(70, 30)
+    assert bench.said.startswith("Added object 7")
+    assert iou(bench.layer.data == 7, bench.truth == 4) > 0.75
+    bench.key(Qt.Key.Key_H)
+    added = bench.layer.data.copy()
+    row, column = (int(side.mean()) for side in np.nonzero(added == 5))
+    bench.click(row, column + 3, RIGHT)
+    assert "object 5" in bench.said or "nothing to change" in bench.said
+    bench.key(Qt.Key.Key_Escape)
+    bench.key(Qt.Key.Key_W)
+    bench.click(18, 130)
+    assert bench.said == "Erased object 3."
+    assert not (bench.layer.data == 3).any()
+    bench.qtbot.keyClick(
+        bench.canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier
+    )
+    assert (bench.layer.data == 3).any()
+    assert np.array_equal(bench.layer.data[before > 0] > 0, before[before > 0] > 0)
+    assert (tuple(camera.center), camera.zoom) == view
+
+
+def test_a_box_is_drawn_while_it_is_dragged_and_the_view_stays(bench):
+    rows, columns = np.nonzero(bench.truth == 4)
+    corners = (rows.min() - 2, columns.min() - 2), (rows.max() + 2, columns.max() + 2)
+    bench.widget.clicking.buttons["add"].click()
+    bench.wait()
+    center = tuple(bench.viewer.scene.camera.center)
+    qtbot, canvas = bench.qtbot, bench.canvas
+    start, end = (bench.at(*corner) for corner in corners)
+    qtbot.mouseMove(canvas, start)
+    qtbot.mousePress(canvas, LEFT, pos=start)
+    for part in (0.3, 0.6, 1.0):
+        between = start + (end - start) * part
+        qtbot.mouseMove(canvas, between)
+        qtbot.wait(30)
+    (band,) = bands()
+    assert band.isVisible()
+    assert abs(band.width() - abs((end - start).x())) < 4
+    qtbot.mouseRelease(canvas, LEFT, pos=end)
+    bench.wait()
+    assert bench.said.startswith("Added object 7")
+    assert iou(bench.layer.data == 7, bench.truth == 4) > 0.75
+    assert tuple(bench.viewer.scene.camera.center) == center
+    # Without a tool a drag moves the view again.
+    assert not bench.viewer.scene.camera.mouse_pan
+    bench.widget.clicking.buttons["add"].click()
+    assert bench.viewer.scene.camera.mouse_pan
+    qtbot.waitUntil(lambda: not bands())
