@@ -101,7 +101,7 @@ class _Run:
                 before=progress.before.figures,
             )
         )
-        if not progress.epoch:
+        if self.parts.folds and not progress.epoch:
             self._cross_validate(progress)
         seconds = 60 * config.minutes
         if seconds:
