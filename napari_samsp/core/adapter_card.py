@@ -51,7 +51,8 @@ class AdapterCard:
     images : int
         Images trained on.
     held_out : bool
-        Whether ``before`` and ``after`` are of held-out images.
+        Whether ``before`` and ``after`` are of images that the judged models did not
+        learn from: held out, or in turn by cross-validation.
     before, after : dict or None
         ``{"dice": [...], "iou": [...], "n": ...}``.
     created : str

@@ -23,6 +23,8 @@ an image."""
 LEAST_TO_HOLD_OUT = 20
 """Of fewer images all train. Of five, the one held out was a fifth of what could be
 learnt from, and which epoch it chose was luck."""
+LEAST_TO_CROSS_VALIDATE = 3
+"""Of two, each fold would learn from one, and two figures tell nothing."""
 
 
 def _option(default: Any, text: str) -> Any:
@@ -49,7 +51,8 @@ class TrainConfig:
     validation: str | None = _option(
         None,
         "a training set to judge by, or the fraction of images to hold out; "
-        f"default: none, or a fifth of {LEAST_TO_HOLD_OUT} images or more",
+        f"default: a fifth of {LEAST_TO_HOLD_OUT} images or more; of fewer all train, "
+        "and a quarter of the time goes into cross-validation; 0: neither",
     )
     objects: bool = _option(False, "one prompt per object instead of one per image")
     components: str = _option(
@@ -60,9 +63,12 @@ class TrainConfig:
     prompt: str = _option("box+mask", "what an iteration hands to the next")
     iterations: int = _option(2, "iterations trained, the prompt-free one included")
     epochs: int = _option(
-        0, "passes over the images, at most; 0: 60, or with a time limit what fits"
+        0, "passes over the images, at most; 0: 60, or what --minutes or --steps allow"
     )
     minutes: float = _option(0.0, "time limit; 0 for none")
+    steps: int = _option(
+        0, "optimiser steps, at most, the same on every computer; 0: no limit"
+    )
     patience: int = _option(
         12,
         "in the second half of the run, epochs that are worse than the best, or no "
@@ -127,6 +133,7 @@ class TrainConfig:
             "views": 1,
             "series": -1,
             "minutes": 0,
+            "steps": 0,
             "input_size": 0,
             "field_of_view": 0,
             "patience": 0,
@@ -144,6 +151,7 @@ class TrainConfig:
             "views": 1_000_000,
             "series": 1_000_000,
             "minutes": 1_000_000,
+            "steps": 1_000_000_000,
             "input_size": 8192,
             "field_of_view": 1_000_000,
             "patience": 1_000_000,
@@ -162,7 +170,7 @@ class TrainConfig:
     @property
     def most_epochs(self) -> int:
         """The number that ends a run which nothing else ends."""
-        return self.epochs or (100_000 if self.minutes else 60)
+        return self.epochs or (100_000 if self.minutes or self.steps else 60)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for YAML."""

@@ -1,11 +1,9 @@
-"""The images of a run: read once, split by image, seen as random views."""
+"""The images of a run: read once, seen as random views."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +14,11 @@ from napari_samsp.core.closer_look import field_for, typical_width
 from napari_samsp.core.components import connected_parts, holds_one_value
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.augment import Augmentation, View, stack_views
-from napari_samsp.train.config import LEAST_TO_HOLD_OUT
 from napari_samsp.train.symmetry import symmetry_of
 
 if TYPE_CHECKING:
     from napari_samsp.core.sample import Sample
-
-HELD_OUT_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,75 +41,6 @@ class Picture:
     image: np.ndarray
     labels: np.ndarray
     split: bool = False
-
-
-def split(
-    samples: list[Sample], validation: str | None, seed: int
-) -> tuple[list[Sample], list[Sample]]:
-    """Choose what trains and what only judges; always by whole images.
-
-    Parameters
-    ----------
-    samples : list of Sample
-        Of the training set.
-    validation : str or None
-        A training set's folder, a fraction such as ``"0.2"``, or None for the default:
-        none, or a fifth of `LEAST_TO_HOLD_OUT` images or more.
-    seed : int
-        Chooses the images.
-
-    Returns
-    -------
-    tuple of list
-        Training and held-out samples; the second may be empty.
-
-    Raises
-    ------
-    InputError
-        If the fraction leaves nothing to train on, or the folder is no training set.
-    """
-    if validation is not None and not _is_number(validation):
-        return samples, TrainingSet(Path(validation)).check()
-    if validation is None:
-        enough = len(samples) >= LEAST_TO_HOLD_OUT
-        count = round(HELD_OUT_FRACTION * len(samples)) if enough else 0
-    else:
-        fraction = float(validation)
-        if not 0 <= fraction < 1:
-            raise InputError("The validation fraction must be from 0 to below 1.")
-        count = round(fraction * len(samples))
-        if fraction > 0:
-            count = max(1, count)
-    if count >= len(samples):
-        raise InputError(
-            f"Holding out {count} of {len(samples)} images leaves none to train on."
-        )
-    order = sorted(samples, key=lambda sample: sample.name)
-    # Groups that came from one stack or file stay together, so that a slice's
-    # neighbour never judges it.
-    groups: dict[str, list[Sample]] = {}
-    for sample in order:
-        groups.setdefault(str(sample.info.get("source") or sample.name), []).append(
-            sample
-        )
-    keys = list(groups)
-    random.Random(seed).shuffle(keys)
-    held_out: list[Sample] = []
-    for key in keys:
-        if len(held_out) + len(groups[key]) <= count:
-            held_out += groups[key]
-    if count and not held_out:
-        held_out = order[::-1][:count]
-    names = {sample.name for sample in held_out}
-    return [s for s in order if s.name not in names], held_out
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def read_pictures(

@@ -42,8 +42,10 @@ class Started:
     run : str
         The run's folder.
     images, held_out : int
-        Training images, and images that only judge. With ``held_out`` 0, figures are
-        of the training images.
+        Training images, and images that only judge. With ``held_out`` 0, an epoch's
+        figures are of the training images.
+    folds : int
+        Of the cross-validation that comes first; 0 for none.
     epochs : int
         At most so many.
     parameters : int
@@ -57,6 +59,7 @@ class Started:
     run: str
     images: int
     held_out: int
+    folds: int
     epochs: int
     parameters: int
     device: str
@@ -82,6 +85,40 @@ class Stepped:
     steps: int
     loss: float
     seconds_left: float
+
+
+@dataclass(frozen=True)
+class FoldStepped:
+    """A step of cross-validation was taken.
+
+    Attributes
+    ----------
+    fold, folds : int
+        From 1, of so many.
+    seconds_left : float
+        Until the run ends by itself, about.
+    """
+
+    fold: int
+    folds: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class FoldEnded:
+    """A fold of the images was judged by a model that did not learn from them.
+
+    Attributes
+    ----------
+    fold, folds : int
+        From 1, of so many.
+    dice : list of float
+        The mean over the fold's images, one number an iteration.
+    """
+
+    fold: int
+    folds: int
+    dice: list[float]
 
 
 @dataclass(frozen=True)
@@ -128,13 +165,15 @@ class Finished:
     Attributes
     ----------
     reason : str
-        ``"epochs"``, ``"minutes"``, ``"early stop"`` or ``"stopped"``.
+        ``"epochs"``, ``"minutes"``, ``"steps"``, ``"early stop"`` or ``"stopped"``.
     adapter : str
         Its folder.
     before, after : Figures
         The same images before training and with the adapter.
     judged_by : str
-        ``"validation set"`` for images that were held out, or ``"training images"``.
+        ``"validation set"`` for images that were held out, ``"cross-validation"`` where
+        ``after`` is of models that each learnt without the images they were judged
+        by, or ``"training images"``.
     better : bool or None
         Whether the last iteration's Dice rose (with objects, its mean with AP at 0.5).
         None where it did and the images cannot tell whether others gain too.
@@ -150,7 +189,7 @@ class Finished:
     @property
     def held_out(self) -> bool:
         """Whether the figures are of images that were not trained on."""
-        return self.judged_by == "validation set"
+        return self.judged_by != "training images"
 
 
 @dataclass(frozen=True)
@@ -160,7 +199,9 @@ class Failed:
     message: str
 
 
-Event = Started | Stepped | Noted | EpochEnded | Finished | Failed
+Event = (
+    Started | FoldStepped | FoldEnded | Stepped | Noted | EpochEnded | Finished | Failed
+)
 _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 

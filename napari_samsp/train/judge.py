@@ -73,6 +73,45 @@ class Judgement:
         return bool(drop.mean() > stats.t.ppf(CERTAINTY, len(drop) - 1) * error)
 
 
+def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
+    """One judgement of several that are of different images.
+
+    Parameters
+    ----------
+    parts : list of Judgement
+        One or more.
+    positions : list of list of int
+        Where the images of each have their place.
+
+    Returns
+    -------
+    Judgement
+        By all of the images, in the order of their places.
+    """
+    figures = [part.figures for part in parts]
+    weights = [figure.n for figure in figures]
+
+    def mean(rows: list[list[float]]) -> list[float]:
+        return np.average(rows, axis=0, weights=weights).round(6).tolist()
+
+    merits = {
+        place: merit
+        for part, places in zip(parts, positions, strict=True)
+        for place, merit in zip(places, part.merits, strict=True)
+    }
+    return Judgement(
+        Figures(
+            mean([figure.dice for figure in figures]),
+            mean([figure.iou for figure in figures]),
+            sum(weights),
+            ap50=mean([figure.ap50 for figure in figures if figure.ap50])
+            if figures[0].ap50
+            else None,
+        ),
+        [merits[place] for place in sorted(merits)],
+    )
+
+
 def judge(
     model: SelfPrompting,
     pictures: list[Picture],

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
 from napari_samsp.core.adapter import save_adapter
 from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.chunked_attention import fast_products
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.memory import freed_memory_given_back
-from napari_samsp.train.augment import View
+from napari_samsp.train.budget import Budget, Limits
+from napari_samsp.train.cross_validation import cross_validate
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -24,21 +19,17 @@ from napari_samsp.train.events import (
     Finished,
     Noted,
     Started,
-    Stepped,
 )
-from napari_samsp.train.judge import Judgement, is_better, is_kept, judge
+from napari_samsp.train.judge import Judgement, is_better, is_kept, joined, judge
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
+from napari_samsp.train.trainer import RATE_FALLS_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from napari_samsp.train.config import TrainConfig
-
-WARM_UP_STEPS = 10
-RATE_FALLS_FROM = 0.5
-"""The part of a run after which the learning rate falls."""
 
 
 def train(
@@ -49,6 +40,7 @@ def train(
     resume: bool = False,
     report: Callable[[Event], None] = lambda event: None,
     stop_requested: Callable[[], bool] = lambda: False,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> Finished:
     """Train an adapter on a training set.
 
@@ -66,6 +58,9 @@ def train(
         Hears every event, on the main process.
     stop_requested : callable
         Asked at every step; True ends the run after judging what there is.
+    seconds : callable
+        The clock that `TrainConfig.minutes` is measured with. `time.process_time`
+        makes runs on a busy computer comparable.
 
     Returns
     -------
@@ -79,92 +74,81 @@ def train(
         used, or the loss grows beyond all bounds.
     """
     parts = set_up(training_set, output, config, resume, report)
-    return _Run(parts, resume, stop_requested).go()
-
-
-@dataclass
-class _Clock:
-    """Time and epochs spent and allowed."""
-
-    config: TrainConfig
-    spent: float
-    begun: float
-
-    def elapsed(self) -> float:
-        return self.spent + time.monotonic() - self.begun
-
-    def is_up(self) -> bool:
-        return bool(self.config.minutes) and self.elapsed() >= 60 * self.config.minutes
-
-    def part_done(self, epoch: float) -> float:
-        part = epoch / self.config.most_epochs
-        if self.config.minutes:
-            part = max(part, self.elapsed() / (60 * self.config.minutes))
-        return min(part, 1.0)
-
-    def left(self, epoch: float) -> float:
-        part = self.part_done(epoch)
-        return self.elapsed() * (1 - part) / part if part else 0.0
+    return _Run(parts, resume, stop_requested, seconds).go()
 
 
 class _Run:
     def __init__(
-        self, parts: Parts, resume: bool, stop_requested: Callable[[], bool]
+        self,
+        parts: Parts,
+        resume: bool,
+        stop_requested: Callable[[], bool],
+        seconds: Callable[[], float],
     ) -> None:
         self.parts = parts
         self.config = parts.config
         self.folder, self.processes = parts.folder, parts.processes
         self.report, self.main = parts.report, parts.processes.main
-        self.stop_requested = stop_requested
+        self.stop_requested, self.seconds = stop_requested, seconds
+        self.trainer = parts.new_trainer(range(len(parts.pictures)))
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
         config = self.config
         progress = self.progress or Progress(0, 0.0, 0, self._judge())
-        clock = _Clock(config, progress.seconds, time.monotonic())
         self.report(
             Started(
                 run=str(self.folder.folder),
                 images=len(self.parts.pictures),
                 held_out=self.parts.held_out,
+                folds=len(self.parts.folds),
                 epochs=config.most_epochs,
-                parameters=sum(
-                    p.numel() for p in self.parts.peft.parameters() if p.requires_grad
-                ),
+                parameters=sum(p.numel() for p in self.trainer.learning),
                 device=str(self.parts.accelerator.device),
                 before=progress.before.figures,
             )
         )
         if self.parts.note:
             self.report(Noted(self.parts.note))
-        reason = "epochs"
-        while progress.epoch < config.most_epochs or progress.kept is None:
-            begun = clock.elapsed()
-            with fast_products(), freed_memory_given_back(self._frugal):
-                loss, stopped = self._epoch(progress.epoch + 1, clock)
+        if self.parts.folds and not progress.epoch:
+            self._cross_validate(progress)
+        seconds = 60 * config.minutes
+        if seconds:
+            seconds = max(seconds - progress.seconds_judging, 1.0)
+        budget = Budget(
+            Limits(config.most_epochs, config.steps, seconds),
+            len(self.trainer.loader),
+            self.seconds,
+            progress.seconds,
+        )
+        reason = self._why_end(progress, budget)
+        while not reason or progress.kept is None:
+            begun = budget.elapsed()
+            loss, stopped = self.trainer.epoch(
+                progress.epoch + 1, budget, self.stop_requested
+            )
             now = self._judge()
             progress.epoch += 1
             kept = is_kept(now, progress.best, progress.before)
             progress.since_kept = 0 if kept else progress.since_kept + 1
-            progress.seconds = clock.elapsed()
+            progress.seconds = budget.elapsed()
             if kept:
                 progress.kept = now
             if progress.best is None or now.merit > progress.best.merit:
                 progress.best = now
             if self.main:
-                self._keep(progress, loss, now, kept, progress.seconds - begun, clock)
-            reason = self._why_end(progress, clock, stopped)
-            if reason:
-                break
+                self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
+            reason = "stopped" if stopped else self._why_end(progress, budget)
         assert progress.kept is not None
+        after, judged_by = self._after(progress)
         finished = Finished(
-            reason=reason or "epochs",
+            reason=reason,
             adapter=str(self.folder.adapter),
             before=progress.before.figures,
-            after=progress.kept.figures,
-            judged_by="validation set" if self.parts.held_out else "training images",
+            after=after.figures,
+            judged_by=judged_by,
             better=is_better(
-                progress.kept, progress.before, held_out=self.parts.held_out > 0
+                after, progress.before, held_out=judged_by != "training images"
             ),
         )
         if self.main:
@@ -174,61 +158,35 @@ class _Run:
         self.parts.accelerator.end_training()
         return finished
 
-    @property
-    def _frugal(self) -> bool:
-        """Whether memory counts more than time: wanted, or found out meanwhile."""
-        return (
-            self.parts.model.checkpointing
-            and self.parts.accelerator.device.type == "cpu"
-        )
+    def _cross_validate(self, progress: Progress) -> None:
+        begun = self.seconds() - progress.seconds_judging
+        for judged in cross_validate(
+            self.parts, self.seconds, self.stop_requested, len(progress.folds)
+        ):
+            progress.folds.append(judged)
+            progress.seconds_judging = self.seconds() - begun
+            if self.main:
+                self._save(progress)
+        progress.seconds_judging = self.seconds() - begun
 
-    def _epoch(self, epoch: int, clock: _Clock) -> tuple[float, bool]:
-        """One pass; returns the mean loss and whether it was cut short on request."""
-        self.parts.batches.epoch = epoch
-        self.parts.objective.train()
-        losses: list[float] = []
-        steps = len(self.parts.loader)
-        device = self.parts.accelerator.device
-        trained = [p for p in self.parts.peft.parameters() if p.requires_grad]
-        for step, batch in enumerate(self.parts.loader, start=1):
-            part = epoch - 1 + (step - 1) / steps
-            done = (epoch - 1) * steps + step
-            (time_done,) = self.processes.told(clock.part_done(part))
-            factor = min(1.0, done / WARM_UP_STEPS) * _fall(time_done)
-            for group in self.parts.optimizer.param_groups:
-                group["lr"] = group["peak"] * factor
-            loss = self.parts.step.backward(View(*(t.to(device) for t in batch)))
-            self.processes.sum_gradients(trained)
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            self.parts.optimizer.step()
-            self.parts.average.update()
-            losses.append(float(self.processes.total(loss)))
-            if not math.isfinite(losses[-1]):
-                raise InputError(
-                    f"Training diverged in epoch {epoch} (the loss is {losses[-1]}): "
-                    "train into a new output folder with a lower --rate and "
-                    "--decoder-rate."
-                )
-            left = clock.left(part + 1 / steps)
-            self.report(Stepped(epoch, step, steps, losses[-1], left))
-            stop, time_up = self.processes.told(self.stop_requested(), clock.is_up())
-            if stop:
-                return sum(losses) / len(losses), True
-            if time_up:
-                break
-        return sum(losses) / len(losses), False
+    def _after(self, progress: Progress) -> tuple[Judgement, str]:
+        """How good the adapter is, and what says so."""
+        assert progress.kept is not None
+        if self.parts.held_out:
+            return progress.kept, "validation set"
+        if progress.folds and len(progress.folds) == len(self.parts.folds):
+            return joined(progress.folds, self.parts.folds), "cross-validation"
+        return progress.kept, "training images"
 
-    def _why_end(self, progress: Progress, clock: _Clock, stopped: bool) -> str:
-        if stopped:
-            return "stopped"
-        time_up, part = self.processes.told(
-            clock.is_up(), clock.part_done(progress.epoch)
-        )
-        if time_up:
-            return "minutes"
+    def _why_end(self, progress: Progress, budget: Budget) -> str:
+        """Why the run ends here; nothing if it goes on."""
+        limit = self.processes.done_by_main(lambda: budget.exhausted(progress.epoch))
+        if limit:
+            return limit
+        (part,) = self.processes.told(budget.fraction(progress.epoch))
         # Not before the learning rate falls: until then figures go up and down.
-        falling = part >= RATE_FALLS_FROM
         patience = self.config.patience
+        falling = part >= RATE_FALLS_FROM
         if falling and patience and progress.since_kept >= patience:
             return "early stop"
         return ""
@@ -240,18 +198,20 @@ class _Run:
         now: Judgement,
         kept: bool,
         seconds: float,
-        clock: _Clock,
+        budget: Budget,
     ) -> None:
         if kept:
+            after, judged_by = self._after(progress)
             card = AdapterCard(
                 **{
                     **self.parts.card.__dict__,
+                    "held_out": judged_by != "training images",
                     "before": _plain(progress.before.figures),
-                    "after": _plain(now.figures),
+                    "after": _plain(after.figures),
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             )
-            with self.parts.average.in_place():
+            with self.trainer.average.in_place():
                 save_adapter(self.parts.peft, self.folder.adapter, card)
         event = EpochEnded(
             epoch=progress.epoch,
@@ -260,20 +220,23 @@ class _Run:
             dice=now.figures.dice,
             seconds=seconds,
             best=kept,
-            seconds_left=clock.left(progress.epoch),
+            seconds_left=budget.left(progress.epoch),
         )
         self.folder.append_metrics(event)
+        self._save(progress)
+        self.report(event)
+
+    def _save(self, progress: Progress) -> None:
         self.folder.save_progress(
             progress,
             {
                 "adapter": get_peft_model_state_dict(
                     self.parts.peft, save_embedding_layers=False
                 ),
-                "average": self.parts.average.state(),
-                "optimizer": self.parts.optimizer.state_dict(),
+                "average": self.trainer.average.state(),
+                "optimizer": self.trainer.optimizer.state_dict(),
             },
         )
-        self.report(event)
 
     def _restore(self) -> Progress | None:
         stored = self.folder.load_progress()
@@ -288,8 +251,8 @@ class _Run:
             if adapter.keys() != own.keys():
                 raise ValueError("it is another model's")
             set_peft_model_state_dict(self.parts.peft, adapter)
-            self.parts.average.restore(**tensors["average"])
-            self.parts.optimizer.load_state_dict(tensors["optimizer"])
+            self.trainer.average.restore(**tensors["average"])
+            self.trainer.optimizer.load_state_dict(tensors["optimizer"])
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise self.folder.broken() from error
         return progress
@@ -303,13 +266,8 @@ class _Run:
                 self.parts.field,
             )
 
-        with self.parts.average.in_place():
+        with self.trainer.average.in_place():
             return self.processes.done_by_main(work)
-
-
-def _fall(part: float) -> float:
-    """Constant, then linear to a fiftieth."""
-    return max(0.02, min(1.0, (1 - part) / (1 - RATE_FALLS_FROM)))
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,10 @@ class Progress:
         Of the model that the run begins with.
     best, kept : Judgement or None
         Of the best epoch by its merit, and of the saved adapter.
+    folds : list of Judgement
+        Of a cross-validation.
+    seconds_judging : float
+        Spent in it.
     """
 
     epoch: int
@@ -61,6 +65,12 @@ class Progress:
     before: Judgement
     best: Judgement | None = None
     kept: Judgement | None = None
+    folds: list[Judgement] = field(default_factory=list)
+    seconds_judging: float = 0.0
+
+
+def _judgement(stored: dict[str, Any]) -> Judgement:
+    return Judgement(Figures(**stored["figures"]), stored["merits"])
 
 
 class RunFolder:
@@ -162,7 +172,10 @@ class RunFolder:
 
     def _check_same(self, content: dict[str, Any]) -> None:
         stored = read_mapping(self._config)
-        free = {"epochs", "minutes", "patience", "device", "threads", "training_set"}
+        free = {
+            "epochs", "minutes", "steps", "patience", "device", "threads",
+            "training_set",
+        }  # fmt: skip
         for name, value in content.items():
             if name not in free and stored.get(name) != value:
                 what = "the training set" if name == "fingerprint" else name
@@ -206,8 +219,8 @@ class RunFolder:
             values = state.pop("progress")
             for name in ("before", "best", "kept"):
                 if values[name] is not None:
-                    figures = Figures(**values[name]["figures"])
-                    values[name] = Judgement(figures, values[name]["merits"])
+                    values[name] = _judgement(values[name])
+            values["folds"] = [_judgement(fold) for fold in values["folds"]]
             progress = Progress(**values)
         except Exception as error:  # torch raises many kinds for a broken file
             raise self.broken() from error

@@ -32,13 +32,13 @@ class RunningMean:
     def __init__(self, model: nn.Module) -> None:
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._means = [p.detach().clone() for p in self._parameters]
-        self._steps = 0
+        self.steps = 0
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the parameters after a step; the first ones soon count no more."""
-        self._steps += 1
-        decay = min(DECAY, self._steps / (self._steps + 10))
+        self.steps += 1
+        decay = min(DECAY, self.steps / (self.steps + 10))
         for mean, parameter in zip(self._means, self._parameters, strict=True):
             mean.lerp_(parameter, 1 - decay)
 
@@ -53,7 +53,7 @@ class RunningMean:
 
     def state(self) -> dict[str, int | list[Tensor]]:
         """What `restore` takes; for ``torch.save``."""
-        return {"steps": self._steps, "means": self._means}
+        return {"steps": self.steps, "means": self._means}
 
     @torch.no_grad()
     def restore(self, steps: int, means: list[Tensor]) -> None:
@@ -66,7 +66,7 @@ class RunningMean:
         means : list of Tensor
             Of the parameters, in order.
         """
-        self._steps = steps
+        self.steps = steps
         for mean, stored in zip(self._means, means, strict=True):
             mean.copy_(stored)
 

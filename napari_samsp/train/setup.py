@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from torch.utils.data import DataLoader
 
 from napari_samsp.core.adapter import add_lora, freeze_blocks, load_adapter
 from napari_samsp.core.adapter_card import AdapterCard, read_card
@@ -24,36 +22,32 @@ from napari_samsp.core.sam import patch_size
 from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.data import (
-    Batches,
     Picture,
     Views,
     best_fields,
     check_labelled,
     read_pictures,
-    split,
 )
-from napari_samsp.train.events import Event, Noted
 from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.objective import Objective
 from napari_samsp.train.processes import Processes
 from napari_samsp.train.run_folder import RunFolder
-from napari_samsp.train.running_mean import RunningMean
 from napari_samsp.train.speed import (
     choose_speed,
     frozen_blocks,
     kept_views,
     operations_per_second,
 )
-from napari_samsp.train.step import Step
+from napari_samsp.train.splits import folds, split
+from napari_samsp.train.trainer import Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from peft import PeftModel
 
-    from napari_samsp.train.augment import View
     from napari_samsp.train.config import TrainConfig
+    from napari_samsp.train.events import Event
 
 LONGEST_SILENCE = timedelta(hours=6)
 """While the main process judges, the others wait; then they take it for dead."""
@@ -84,10 +78,10 @@ class Parts:
         The model with its adapter, which is what learns.
     model : ModelInTraining
         The same, prompting itself.
-    loader, batches
-        The views, and the order in which they come.
-    objective, step, optimizer, average
-        What a step minimises, how it is taken, and the running mean of the weights.
+    folds : list of list of int
+        Of a cross-validation, as positions in ``pictures``; empty for none.
+    new_trainer : callable
+        Of some of the pictures, by their positions, and of who hears of its steps.
     card : AdapterCard
         Of the adapter, without its figures.
     note : str
@@ -105,12 +99,8 @@ class Parts:
     field: tuple[int, int]
     peft: PeftModel
     model: ModelInTraining
-    loader: DataLoader[View]
-    batches: Batches
-    objective: Objective
-    step: Step
-    optimizer: torch.optim.Optimizer
-    average: RunningMean
+    folds: list[list[int]]
+    new_trainer: Callable[..., Trainer]
     card: AdapterCard
     note: str = ""
 
@@ -199,15 +189,7 @@ def set_up(
     if config.field_of_view:
         fields = [config.field_of_view] * len(pictures)
     field = min(fields), max(fields)
-    views = Views(
-        pictures,
-        size,
-        config.views,
-        config.augment,
-        fields,
-        kept_views(encoder) if frozen != 0 else None,
-        config.seed,
-    )
+    heard = report if processes.main else _unheard
     model = ModelInTraining(
         peft.get_base_model(),
         config.prompt,
@@ -215,11 +197,21 @@ def set_up(
         frozen,
         config.checkpointing,
     )
-    batches = Batches(
-        len(views), config.batch, config.seed, processes.number, processes.count
-    )
-    objective = Objective(model, config, processes.total, processes.count).to(device)
-    heard = report if processes.main else _unheard
+
+    def new_trainer(
+        numbers: Sequence[int], report: Callable[[Event], None] = heard
+    ) -> Trainer:
+        views = Views(
+            [pictures[n] for n in numbers],
+            size,
+            config.views,
+            config.augment,
+            [fields[n] for n in numbers],
+            kept_views(encoder) if frozen != 0 else None,
+            config.seed,
+        )
+        return Trainer(peft, model, views, config, processes, report, bfloat16)
+
     return Parts(
         config=config,
         accelerator=accelerator,
@@ -232,17 +224,11 @@ def set_up(
         field=field,
         peft=peft,
         model=model,
-        loader=DataLoader(views, batch_sampler=batches, collate_fn=views.batch),
-        batches=batches,
-        objective=objective,
-        step=Step(
-            objective,
-            model,
-            lambda text: heard(Noted(text)),
-            partial(torch.autocast, device.type, torch.bfloat16, bfloat16),
-        ),
-        optimizer=torch.optim.AdamW(_parameter_groups(peft, config), weight_decay=0.01),
-        average=RunningMean(peft),
+        # An adapter to continue from may have learnt from these very images.
+        folds=folds(fitting)
+        if config.validation is None and not held_out and not config.adapter
+        else [],
+        new_trainer=new_trainer,
         card=AdapterCard(
             base=loaded.name,
             base_sha256=loaded.sha256,
@@ -278,21 +264,3 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         cpu=device.type == "cpu",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
     )
-
-
-def _parameter_groups(peft: PeftModel, config: TrainConfig) -> list[dict[str, Any]]:
-    rates = {
-        "lora": config.rate,
-        "encoder": config.encoder_rate,
-        "decoder": config.decoder_rate,
-    }
-    found: dict[str, list[torch.nn.Parameter]] = {name: [] for name in rates}
-    for name, parameter in peft.named_parameters():
-        if parameter.requires_grad:
-            encoder = "encoder" if ".image_encoder." in name else "decoder"
-            found["lora" if ".lora_" in name else encoder].append(parameter)
-    return [
-        {"params": found[name], "lr": rate, "peak": rate}
-        for name, rate in rates.items()
-        if found[name]
-    ]

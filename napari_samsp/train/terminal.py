@@ -15,6 +15,8 @@ from napari_samsp.train.events import (
     Failed,
     Figures,
     Finished,
+    FoldEnded,
+    FoldStepped,
     Noted,
     Started,
     Stepped,
@@ -45,11 +47,12 @@ class Terminal:
     def __call__(self, event: Event) -> None:
         """Draw an event."""
         if isinstance(event, Started):
-            what = (
-                f"{event.held_out} held out"
-                if event.held_out
-                else "none held out, so figures are of the training images"
-            )
+            if event.held_out:
+                what = f"{event.held_out} held out"
+            elif event.folds:
+                what = f"judged by cross-validation in {event.folds} folds"
+            else:
+                what = "none held out, so figures are of the training images"
             self._console.print(
                 f"{event.images} training images, {what}; {event.parameters:,} "
                 f"trainable parameters on {event.device}"
@@ -58,15 +61,15 @@ class Terminal:
             self._bar.start()
             self._bar.update(self._task, total=1)
             self._begun = time.monotonic()
+        elif isinstance(event, FoldStepped):
+            name = f"cross-validation, fold {event.fold} of {event.folds}"
+            self._advance(name, event.seconds_left)
+        elif isinstance(event, FoldEnded):
+            dice = " ".join(f"{value:.3f}" for value in event.dice)
+            self._console.print(f"fold {event.fold} of {event.folds}: Dice {dice}")
         elif isinstance(event, Stepped):
-            spent = time.monotonic() - self._begun
-            left = timedelta(seconds=round(event.seconds_left))
-            self._bar.update(
-                self._task,
-                completed=spent / max(spent + event.seconds_left, 1e-6),
-                description=f"epoch {event.epoch}",
-                status=f"loss {event.loss:.3f}, at most {left} left",
-            )
+            loss = f"loss {event.loss:.3f}, "
+            self._advance(f"epoch {event.epoch}", event.seconds_left, loss)
         elif isinstance(event, Noted):
             self._console.print(printable(event.message), markup=False)
         elif isinstance(event, EpochEnded):
@@ -76,15 +79,25 @@ class Terminal:
                 f"epoch {event.epoch}: loss {event.loss:.3f}, Dice {dice}{best}"
             )
         elif isinstance(event, Finished):
-            of = "held-out" if event.held_out else "training"
             self._console.print(
-                f"ended ({event.reason}); Dice on {event.after.n} {of} images per "
-                f"iteration: {_row(event.before)} before, {_row(event.after)} after"
+                f"ended ({event.reason}); Dice on {event.after.n} images per iteration "
+                f"({event.judged_by}): {_row(event.before)} before, "
+                f"{_row(event.after)} after"
             )
             place = printable(f"adapter: {event.adapter}")
             self._console.print(place, soft_wrap=True, markup=False)
         elif isinstance(event, Failed):
             pass  # the command's own last line says it
+
+    def _advance(self, name: str, seconds_left: float, status: str = "") -> None:
+        spent = time.monotonic() - self._begun
+        left = timedelta(seconds=round(seconds_left))
+        self._bar.update(
+            self._task,
+            completed=spent / max(spent + seconds_left, 1e-6),
+            description=name,
+            status=f"{status}at most {left} left",
+        )
 
 
 def _row(figures: Figures) -> str:

@@ -48,7 +48,9 @@ class FiguresTable(QWidget):
         """
         n = finished.after.n
         images = "1 image" if n == 1 else f"{n} images"
-        if finished.held_out:
+        if finished.judged_by == "cross-validation":
+            judged = f"Measured on {images}, each by a model that had not seen it:"
+        elif finished.held_out:
             were = "was" if n == 1 else "were"
             judged = f"Measured on {images} that {were} held out:"
         else:

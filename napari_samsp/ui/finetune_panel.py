@@ -14,11 +14,12 @@ from superqt import QCollapsible
 
 from napari_samsp.core.errors import InputError, in_words
 from napari_samsp.core.folders import runs_folder
-from napari_samsp.train.config import LEAST_TO_HOLD_OUT
+from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
     Finished,
+    FoldStepped,
     Noted,
     Started,
     Stepped,
@@ -136,11 +137,15 @@ class FinetunePanel(QWidget):
             return
         if n == 0:
             text = "No corrections yet: keep at least one."
+        elif n < LEAST_TO_CROSS_VALIDATE:
+            text = (
+                f"{n} correction{'s' if n > 1 else ''}: enough to learn from, too few "
+                "to tell how much it helps on other images."
+            )
         elif n < LEAST_TO_HOLD_OUT:
             text = (
-                f"{n} correction{'s' if n > 1 else ''}: all train. Figures will be of "
-                f"these images themselves; from {LEAST_TO_HOLD_OUT} on, a fifth is "
-                "held out to judge by."
+                f"{n} corrections: all train. A quarter of the time measures how well "
+                "each is found by a model that learnt from the others."
             )
         else:
             text = f"{n} corrections; one in five is held out to judge by."
@@ -205,22 +210,24 @@ class FinetunePanel(QWidget):
         if isinstance(event, Started):
             self._started_at = time.monotonic()
             self.bar.setRange(0, FULL)
-            held_out = event.held_out or "none"
             self.status.emit(
-                f"Training on {event.images} on {event.device}; {held_out} held out."
+                f"Training on {event.images} images on {event.device}"
+                + (f"; {event.held_out} judge." if event.held_out else ".")
             )
         elif isinstance(event, Noted):
             self.status.emit(event.message)
         elif isinstance(event, Stepped | EpochEnded):
             if isinstance(event, EpochEnded):
                 self._epoch = event.epoch  # from here the run can go on
-            self._advance(event.epoch, event.seconds_left)
+            self._advance(f"epoch {event.epoch}", event.seconds_left)
+        elif isinstance(event, FoldStepped):
+            self._advance(f"check {event.fold} of {event.folds}", event.seconds_left)
 
-    def _advance(self, epoch: int, seconds_left: float) -> None:
+    def _advance(self, name: str, seconds_left: float) -> None:
         spent = time.monotonic() - self._started_at
         part = spent / max(spent + seconds_left, 1e-6)
         value = max(self.bar.value(), min(FULL, round(FULL * part)))
-        self.bar.setFormat(f"epoch {epoch}, {duration(seconds_left)} left at most")
+        self.bar.setFormat(f"{name}, {duration(seconds_left)} left at most")
         if self._activity is not None:
             self._activity.update(value - self._activity.n)
         self.bar.setValue(value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from skimage.draw import disk
 
@@ -19,13 +22,8 @@ from napari_samsp.core.notes import FileNote
 from napari_samsp.core.orientation import turned
 from napari_samsp.core.sample import Sample
 from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.data import (
-    Picture,
-    Views,
-    best_fields,
-    read_pictures,
-    split,
-)
+from napari_samsp.train.data import Picture, Views, best_fields, read_pictures
+from napari_samsp.train.splits import folds, split
 
 
 def samples(count: int, per_source: int = 1) -> list[Sample]:
@@ -174,3 +172,31 @@ def test_images_of_other_magnification_are_seen_from_as_near_as_they_need():
         for n in (0, 1)
     )
     assert near_width == pytest.approx(far_width, rel=0.2)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    seed=st.integers(0, 2**16),
+)
+def test_every_correction_is_in_one_fold_and_no_source_in_two(sizes, seed):
+    given_samples = [
+        Sample(f"s{n}_{k}", Path(), Path(), None, {"source": f"file{n}"})
+        for n, size in enumerate(sizes)
+        for k in range(size)
+    ]
+    random.Random(seed).shuffle(given_samples)
+    found = folds(given_samples)
+    if len(given_samples) < 3:
+        assert found == []
+        return
+    assert sorted(n for fold in found for n in fold) == list(range(len(given_samples)))
+    assert 2 <= len(found) <= 5
+    assert all(found)
+    if len(sizes) > 1:
+        sources = [{given_samples[n].info["source"] for n in fold} for fold in found]
+        assert sum(map(len, sources)) == len(sizes)
+
+
+def test_slices_of_one_stack_are_folded_with_their_neighbours():
+    found = folds(samples(7, per_source=7))
+    assert found == [[0], [1], [2, 3], [4], [5, 6]]

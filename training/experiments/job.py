@@ -31,7 +31,7 @@ class Job:
     base : str
         The base model, for those that have one.
     minutes : float
-        Training time.
+        Training time, of the CPU: a busy computer does not change a table.
     iterations : int
         Iterations wanted from those that iterate.
     seed : int

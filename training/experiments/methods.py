@@ -6,6 +6,7 @@ label images: one, or one an iteration.
 
 from __future__ import annotations
 
+import time
 from shutil import copytree
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,10 @@ def trained(luckiest: bool = False, **settings: object) -> Callable[[Job], Predi
                 **settings,
             }
         )
-        train(source.folder, job.work / "run", config, report=look)
+        train(
+            source.folder, job.work / "run", config,
+            report=look, seconds=time.process_time,
+        )  # fmt: skip
         return _segmenter(job, lucky if luckiest else adapter)
 
     return fit

@@ -53,7 +53,7 @@ class Recipe:
     seeds : list of int
         Draws of the training images, and of all else that is random.
     minutes : float
-        Training time each.
+        Training time each, of the CPU.
     iterations : int
         Iterations evaluated.
     tests : int

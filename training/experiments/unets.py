@@ -87,7 +87,7 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
     field = round(np.median(best_fields(job.pictures, SIZE, PATCH)))
     augment = Augmentation(SIZE, symmetry=symmetry_of([p.labels for p in job.pictures]))
     rng = np.random.default_rng(job.seed)
-    begun, part, step = time.monotonic(), 0.0, 0
+    begun, part, step = time.process_time(), 0.0, 0
     while part < 1:
         step += 1
         for group in optimizer.param_groups:
@@ -105,7 +105,7 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         average.update_parameters(net)
-        part = (time.monotonic() - begun) / (60 * job.minutes)
+        part = (time.process_time() - begun) / (60 * job.minutes)
     judged = average.module.eval()
 
     def predict(image: np.ndarray) -> list[np.ndarray]:

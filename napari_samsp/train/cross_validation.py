@@ -1,0 +1,145 @@
+"""What a few corrections teach, told by images that were left out of learning them.
+
+All corrections train the adapter. How much that helps on other images is told by models
+that never become it: each is trained for a short while without one fold of the images,
+and judged by that fold.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_samsp.train.budget import Budget, Limits
+from napari_samsp.train.events import FoldEnded, FoldStepped, Noted, Stepped
+from napari_samsp.train.judge import Judgement, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_samsp.train.config import TrainConfig
+    from napari_samsp.train.events import Event
+    from napari_samsp.train.setup import Parts
+    from napari_samsp.train.trainer import Trainer
+
+SHARE = 0.25
+"""Of a run's time, for all folds together."""
+LEAST_STEPS = 5
+"""A model that took fewer has learnt nothing, and its figures would say so."""
+TOO_SHORT = Noted(
+    "The run is too short to cross-validate: the figures will be of the images that "
+    "it trains on."
+)
+
+
+def fold_limits(config: TrainConfig, count: int) -> Limits:
+    """What one fold may take.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the run.
+    count : int
+        Folds.
+
+    Returns
+    -------
+    Limits
+        `SHARE` of the run's, divided.
+    """
+    share = SHARE / count
+    return Limits(
+        max(1, round(share * config.most_epochs)),
+        max(1, round(share * config.steps)) if config.steps else 0,
+        share * 60 * config.minutes,
+    )
+
+
+def cross_validate(
+    parts: Parts,
+    clock: Callable[[], float],
+    stop_requested: Callable[[], bool],
+    done: int = 0,
+) -> Iterator[Judgement]:
+    """Judge every image by a model that learnt from the others.
+
+    Parameters
+    ----------
+    parts : Parts
+        With folds. At every yield the model is as it was before.
+    clock : callable
+        Gives seconds.
+    stop_requested : callable
+        Asked at every step.
+    done : int
+        The first folds, which an interrupted run has judged.
+
+    Yields
+    ------
+    Judgement
+        Of the next fold. It ends before the last if it is stopped, or if there is too
+        little time to learn anything.
+    """
+    count = len(parts.folds)
+    limits = fold_limits(parts.config, count)
+    begun = clock()
+    for number, fold in enumerate(parts.folds[done:], start=done + 1):
+        fold_begun = clock()
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Stepped):
+                spent = clock() - fold_begun  # noqa: B023, heard within this fold only
+                fraction = spent / max(spent + event.seconds_left, 1e-6)
+                over = (number - 1 - done + fraction) / (count - done)  # noqa: B023
+                left = (clock() - begun) * (1 / SHARE / max(over, 1e-6) - 1)
+                event = FoldStepped(number, count, left)  # noqa: B023
+            parts.report(event)
+
+        rest = [n for n in range(len(parts.pictures)) if n not in fold]
+        trainer = parts.new_trainer(rest, hear)
+        if limits.epochs * len(trainer.loader) < LEAST_STEPS:
+            parts.report(TOO_SHORT)
+            return
+        weights = [parameter.detach().clone() for parameter in trainer.learning]
+        try:
+            stopped = _fit(trainer, limits, clock, stop_requested)
+            if stopped:
+                return
+            if trainer.average.steps < LEAST_STEPS:
+                parts.report(TOO_SHORT)
+                return
+            with trainer.average.in_place():
+                judged = parts.processes.done_by_main(partial(_judge, parts, fold))
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(trainer.learning, weights, strict=True):
+                    parameter.copy_(value)
+        parts.report(FoldEnded(number, count, judged.figures.dice))
+        yield judged
+
+
+def _fit(
+    trainer: Trainer,
+    limits: Limits,
+    clock: Callable[[], float],
+    stop_requested: Callable[[], bool],
+) -> bool:
+    """Train until a limit; True if it was cut short on request."""
+    budget = Budget(limits, len(trainer.loader), clock)
+    epoch, reason, stopped = 0, "", False
+    while not reason and not stopped:
+        epoch += 1
+        _, stopped = trainer.epoch(epoch, budget, stop_requested)
+        reason = trainer.processes.done_by_main(partial(budget.exhausted, epoch))
+    return stopped
+
+
+def _judge(parts: Parts, fold: list[int]) -> Judgement:
+    return judge(
+        parts.model,
+        [parts.pictures[n] for n in fold],
+        parts.config.iterations,
+        parts.field,
+    )
