@@ -217,8 +217,8 @@ def main(argv: list[str] | None = None) -> int:
             if whole or not args.scheduler:  # a cluster may go on with what it began
                 manifest.end()
     if failed:
-        done = len(images) - len(failed)
-        rest = f" ({done} of {len(images)} images are done)" if len(images) > 1 else ""
+        good = len(images) - len(failed)
+        rest = f" ({good} of {len(images)} images are done)" if len(images) > 1 else ""
         raise InputError(" ".join(failed) + rest)
     if len(todo) < len(images):
         print(

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.training_set import size_text
+from napari_samsp.core.sample import size_text
 from napari_samsp.ui.large_plane import LazyPlane
 from napari_samsp.ui.planes import (
     Channels,

@@ -14,8 +14,8 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import as_labels
 from napari_samsp.core.object_files import depth_axis, slice_names
 from napari_samsp.core.object_table import PIXELS, PixelSize, measure
+from napari_samsp.core.sample import size_text
 from napari_samsp.core.stored_image import is_large
-from napari_samsp.core.training_set import size_text
 from napari_samsp.ui.planes import (
     Channels,
     PlaneIndex,
