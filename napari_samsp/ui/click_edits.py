@@ -157,7 +157,8 @@ def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edi
         changed it since.
     """
     label, known = plane.object_at(plane.nearest(at))
-    points, inside = ((float(at[0]), float(at[1])),), (belongs,)
+    points: tuple[tuple[float, float], ...] = ((float(at[0]), float(at[1])),)
+    inside: tuple[bool, ...] = (belongs,)
     if told is not None and _same(told.cut, known):
         points, inside = told.points + points, told.inside + inside
     clicks = Clicks(points, inside, mask=known)

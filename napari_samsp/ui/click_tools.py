@@ -206,7 +206,7 @@ class ClickTools(QObject):
             self.said.emit(str(error))
             return
         self.accept()
-        box = (*map(float, low), *map(float, high))
+        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         self._submit(pair, partial(click_edits.add, clicks=Clicks(box=box)))
 
     def _fix(self, at: Place, belongs: bool, plane: click_edits.Plane) -> Edit:
