@@ -13,6 +13,7 @@ from napari_samsp.batch.inputs import find_images
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
 from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
+from napari_samsp.batch.prompts_file import PromptsFile
 from napari_samsp.batch.segment_file import Settings
 from napari_samsp.cli import Parser, run
 from napari_samsp.core import models
@@ -33,6 +34,7 @@ python -m napari_samsp.predict images --output masks --adapter run/adapter
 python -m napari_samsp.predict images --output masks --objects --table objects.csv
 python -m napari_samsp.predict "plate/**/*_dapi.tif" --output masks --workers 8
 python -m napari_samsp.predict plate --recursive --output masks --channel 0
+python -m napari_samsp.predict a.tif --output masks --prompts points.csv
 python -m napari_samsp.predict images --output masks --scheduler tcp://node1:8786
 """
 
@@ -69,6 +71,14 @@ def parser() -> Parser:
         action="store_true",
         help="in stacks and series, prompt a plane first by the result of the one "
         "before, along the last axis of the stack",
+    )
+    made.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE.csv",
+        help="segment from points or boxes, in the columns of napari's CSV of points "
+        "and shapes; a column image says of which image they are, a column label 1 or "
+        "0 whether a point is on its object",
     )
     made.add_argument("--prompt", help="such as box+mask (the adapter's)")
     made.add_argument(
@@ -172,6 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         args.input, args.output, args.recursive, label_files(args.output)
     )
     check_iterations(args.iterations)
+    _check_prompts(args, len(images))
     settings, fingerprint = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
     output = args.output.resolve()
@@ -229,6 +240,21 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _check_prompts(args: argparse.Namespace, images: int) -> None:
+    if args.prompts is None:
+        return
+    if args.all_iterations or args.follow_slices or args.prompt is not None:
+        raise InputError(
+            "--prompts gives the last iteration of each object: leave out "
+            "--all-iterations, --follow-slices and --prompt."
+        )
+    if images > 1 and not PromptsFile(args.prompts).names_images:
+        raise InputError(
+            f"{args.prompts} does not say which image a prompt is of: add a column "
+            "image with the files' names, or give one input."
+        )
+
+
 def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
     """The settings, and all of them that the labels depend on, with hashes."""
     card = read_card(args.adapter) if args.adapter else None
@@ -257,6 +283,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         series=args.series,
         output_format=args.format,
         measure=args.table is not None,
+        prompts=str(args.prompts.resolve()) if args.prompts else None,
     )
     fingerprint = asdict(settings)
     for name in ("device", "threads", "model", "adapter", "measure"):
@@ -267,6 +294,10 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
     )
     if settings.series is None:
         del fingerprint["series"]  # as before there was such an option
+    if settings.prompts is None:
+        del fingerprint["prompts"]  # as in manifests of before there were any
+    else:
+        fingerprint["prompts"] = models.file_sha256(args.prompts)
     if settings.channels is not None:
         fingerprint["channels"] = list(settings.channels)
     return settings, fingerprint

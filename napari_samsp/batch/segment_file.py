@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_samsp.batch.prompted_plane import check_planes, label_prompted
+from napari_samsp.batch.prompts_file import PromptsFile
 from napari_samsp.core.errors import (
     ConstantImageError,
     InputError,
@@ -66,6 +68,8 @@ class Settings:
         Whether the objects are measured too.
     threads : int
         Of torch; 0 leaves them as they are.
+    prompts : str or None
+        A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
     """
 
     model: str
@@ -84,6 +88,7 @@ class Settings:
     output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
     measure: bool = False
     threads: int = 0
+    prompts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +255,10 @@ def _segment(
             for t in set(written.values())
         }
         planes = image.planes()
+        prompts = None
+        if settings.prompts is not None:
+            prompts = PromptsFile(Path(settings.prompts)).of(job.image)
+            check_planes(prompts, planes)
         axis = len(image.plane_axes) - 1
         follow = settings.follow_slices and axis >= 0
         follower = SliceFollower(planes, axis if follow else None, settings.objects)
@@ -264,6 +273,16 @@ def _segment(
             ]
             # What is blank in a stack has no objects.
             with suppress(*[ConstantImageError] if len(planes) > 1 else []):
+                if prompts is not None:
+                    mine = {
+                        label: prompt
+                        for label, prompt in enumerate(prompts, start=1)
+                        if prompt.plane == tuple(index)
+                    }
+                    label_prompted(
+                        segmenter, plane, channel_axis, mine, settings, outs[-1], report
+                    )
+                    continue
                 if large:
                     segmenter.segment_each_into(
                         plane, outs, settings.objects, channel_axis, settings.prompt,
