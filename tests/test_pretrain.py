@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from napari_samsp.core.checkpoints import load_sam
 from napari_samsp.core.closer_look import field_for, typical_width
+from napari_samsp.core.decoding import Decoding
 from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import ARCHITECTURES
-from napari_samsp.core.self_prompting import Decoding
 from napari_samsp.core.training_set import TrainingSet
 
 FOLDER = Path(__file__).parents[1] / "training"

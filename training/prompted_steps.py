@@ -18,7 +18,8 @@ from napari_samsp.train.relief import RELIEF_WEIGHT, relief_loss
 if TYPE_CHECKING:
     from mixture import Sample
 
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.decoding import Decoding
+    from napari_samsp.core.self_prompting import SelfPrompting
 
 PROMPTS = {"box": 0.35, "points": 0.35, "box+mask": 0.1, "mask": 0.1, "box+points": 0.1}
 """Kinds of a user's first prompt, and how often each is asked."""

@@ -24,10 +24,11 @@ from napari_samsp.core.tile_run import Encoder, inference
 from napari_samsp.core.tiles import Grid, Tile
 
 if TYPE_CHECKING:
+    from napari_samsp.core.decoding import Decoding
     from napari_samsp.core.embedding_cache import ModelCache
     from napari_samsp.core.inference import Tiling
     from napari_samsp.core.prompts import Prompt
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.self_prompting import SelfPrompting
 
 ROOM = 1.25
 """A view is at least so many times as wide as what it is to show."""

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from napari_samsp.core.decoding import Decoding
 from napari_samsp.core.letterbox import valid_cells
 from napari_samsp.core.objects import cut_at_necks, objects_of
 from napari_samsp.core.prompts import OUTSIDE_LOGIT
-from napari_samsp.core.self_prompting import Decoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_samsp.core.decoding import Decoding
     from napari_samsp.core.embedding_cache import ModelCache
     from napari_samsp.core.picture import Picture
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.self_prompting import SelfPrompting
 
 INSIDE_LOGIT = 8.0
 """Logit of a mask prompt's pixels, positive inside: as sure as SAM usually is."""

@@ -5,122 +5,29 @@ SAM-SP (Zhou et al., arXiv 2408.12364), Fig. 2, plus a prompt per object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
-from napari_samsp.core.errors import InputError
+from napari_samsp.core.decoding import Decoding
 from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.memory import in_batches
 from napari_samsp.core.objects import (
     cut_at_necks,
-    distinct,
     objects_of,
     split_touching,
     without_specks,
 )
+from napari_samsp.core.promptable import PromptableSam
 from napari_samsp.core.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
-from napari_samsp.core.sam import embedding_channels, is_hybrid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from segment_anything.modeling import Sam
 
-TOKENS_AT_ONCE = (8192, 262_144)
-"""Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
-a CPU more is slower: what one call writes should stay near the processor."""
 
-
-@dataclass(frozen=True)
-class Decoding:
-    """What one iteration decoded for a batch of B images.
-
-    Attributes
-    ----------
-    logits : Tensor
-        ``(N, m, m)`` low-res logits, one map a prompt. N = B without objects.
-    scores : Tensor
-        ``(N,)`` SAM's predicted IoU.
-    image_index : Tensor
-        ``(N,)`` int64: the image of the batch that each map belongs to.
-    prompt : Prompt or None
-        ``None`` at iteration 0.
-    regions : Tensor or None
-        ``(N, m, m)`` bool: the part of the image that each prompt was made from.
-    separation : Tensor or None
-        ``(B, 2, m, m)`` logits of depth in objects and nearness to their centres, where
-        the model has learnt them and there was no prompt.
-    """
-
-    logits: Tensor
-    scores: Tensor
-    image_index: Tensor
-    prompt: Prompt | None = None
-    regions: Tensor | None = None
-    separation: Tensor | None = None
-
-    def distinct(self) -> Decoding:
-        """Without maps of objects that one with a higher score shows too."""
-        keep = distinct(self.logits.detach(), self.scores.detach(), self.image_index)
-        if bool(keep.all()):
-            return self
-        return Decoding(
-            self.logits[keep],
-            self.scores[keep],
-            self.image_index[keep],
-            None if self.prompt is None else self.prompt.select(keep),
-            None if self.regions is None else self.regions[keep],
-        )
-
-    def largest_logit(self, batch_size: int) -> Tensor:
-        """What the maps of each image say together.
-
-        Parameters
-        ----------
-        batch_size : int
-            B.
-
-        Returns
-        -------
-        Tensor
-            ``(B, m, m)`` float32, without gradient; an image without a map has minus
-            infinity.
-        """
-        logits = self.logits.detach().float()
-        index = self.image_index[:, None, None].expand_as(logits)
-        none = logits.new_full((batch_size, *logits.shape[1:]), -torch.inf)
-        return none.scatter_reduce(0, index, logits, "amax")
-
-    def instances(self, batch_size: int) -> Tensor:
-        """Merge the maps of each image by largest logit.
-
-        Parameters
-        ----------
-        batch_size : int
-            B.
-
-        Returns
-        -------
-        Tensor
-            ``(B, m, m)`` int64: 0 is background, ``1 + n`` is the n-th map of this
-            decoding (over all images).
-        """
-        m = self.logits.shape[-1]
-        out = torch.zeros(
-            batch_size, m, m, dtype=torch.int64, device=self.logits.device
-        )
-        for b in self.image_index.unique().tolist():
-            maps = (self.image_index == b).nonzero()[:, 0]
-            best, which = self.logits[maps].detach().max(0)
-            out[b] = torch.where(best > 0, maps[which] + 1, 0)
-        return out
-
-
-class SelfPrompting(nn.Module):
+class SelfPrompting(PromptableSam):
     """SAM that prompts itself.
 
     Parameters
@@ -135,190 +42,9 @@ class SelfPrompting(nn.Module):
     """
 
     def __init__(self, sam: Sam, kind: str = "box+mask", objects: bool = False) -> None:
-        super().__init__()
-        self.sam = sam
+        super().__init__(sam)
         self.kind = kind
         self.objects = objects
-        self._at_once = max(TOKENS_AT_ONCE)  # less, once memory was short
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
-
-    @property
-    def separates(self) -> bool:
-        """Whether the model has learnt to tell objects that touch apart."""
-        return is_hybrid(self.sam)
-
-    @property
-    def stride(self) -> int:
-        """Input pixels per low-res pixel."""
-        return int(self.sam.image_encoder.img_size // self.mask_size)
-
-    @property
-    def mask_size(self) -> int:
-        """Side of the low-res logits."""
-        return int(self.sam.prompt_encoder.mask_input_size[0])
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Image embeddings.
-
-        Parameters
-        ----------
-        images : Tensor
-            ``(B, 3, S, S)``, normalised and padded (`letterbox.to_model_input`).
-
-        Returns
-        -------
-        Tensor
-            ``(B, C, h, w)``.
-        """
-        encoder = self.sam.image_encoder
-        tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
-        plain = is_hybrid(self.sam) or tokens <= fast_encoder.WORTH_IT_TOKENS
-        if not torch.is_grad_enabled() and not plain:
-            if images.device.type == "cpu":
-                return fast_encoder.encode(encoder, images)
-            if images.device.type == "cuda":
-                return gpu_encoder.encode(encoder, images)
-        return encoder(images)
-
-    def decode(
-        self,
-        embeddings: Tensor,
-        image_index: Tensor,
-        prompt: Prompt | None = None,
-        regions: Tensor | None = None,
-    ) -> Decoding:
-        """Decode N prompts on the embeddings of B images.
-
-        Parameters
-        ----------
-        embeddings : Tensor
-            ``(B, C, h, w)``.
-        image_index : Tensor
-            ``(N,)`` int64, the image of each prompt.
-        prompt : Prompt, optional
-            N prompts; none decodes without a prompt.
-        regions : Tensor, optional
-            ``(N, m, m)`` bool, handed through to the result.
-
-        Returns
-        -------
-        Decoding
-            N maps. Without gradients a few are decoded at a time.
-        """
-        prompt = prompt or Prompt()
-        positions = self.sam.prompt_encoder.get_dense_pe()
-        if torch.is_grad_enabled():
-            parts = [self._decode(embeddings, image_index, prompt, positions)]
-        else:
-            tokens = TOKENS_AT_ONCE[self.device.type != "cpu"]
-            most = max(1, tokens // embeddings[0, 0].numel())
-
-            def decode(some: slice) -> tuple[Tensor, Tensor]:
-                part = prompt.select(some) if len(prompt) else prompt
-                return self._decode_fast(embeddings, image_index[some], part, positions)
-
-            parts, self._at_once = in_batches(
-                decode, len(image_index), min(most, self._at_once), "prompts"
-            )
-        logits, scores = map(torch.cat, zip(*parts, strict=True))
-        if not torch.is_grad_enabled() and not (
-            logits.isfinite().all() and scores.isfinite().all()
-        ):
-            # Nothing would be found, and nothing be said.
-            raise InputError(
-                "The model's output is not finite: its weights are damaged, or too "
-                "large for this device; choose another model or adapter, or the "
-                "device cpu."
-            )
-        return Decoding(
-            logits,
-            scores,
-            image_index,
-            prompt if len(prompt) else None,
-            regions,
-        )
-
-    def decode_freely(self, embeddings: Tensor) -> Decoding:
-        """Decode each of the ``(B, C, h, w)`` embeddings without a prompt."""
-        index = torch.arange(len(embeddings), device=embeddings.device)
-        if not self.separates:
-            return self.decode(embeddings, index)
-        sparse, dense = self._embed(Prompt())
-        n = len(index)
-        maps, scores = self.sam.mask_decoder.predict_masks(
-            image_embeddings=embeddings,
-            image_pe=self.sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse.expand(n, -1, -1),
-            dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
-        )
-        return Decoding(maps[:, 0], scores[:, 0], index, separation=maps[:, 1:3])
-
-    def _decode(
-        self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Low-res logits and predicted IoU of prompts, of the images at ``index``."""
-        sparse, dense = self._embed(prompt)
-        n = len(index)
-        logits, scores = self.sam.mask_decoder(
-            image_embeddings=embeddings[index],
-            image_pe=positions,
-            sparse_prompt_embeddings=sparse.expand(n, -1, -1),
-            dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
-            multimask_output=False,
-        )
-        return logits[:, 0], scores[:, 0]
-
-    def _decode_fast(
-        self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The same without gradients.
-
-        Of the small model, an image at a time: its fine features are large, and the
-        prompts of one image share them.
-        """
-        images, counts = index.unique_consecutive(return_counts=True)
-        if len(images) > 1 and is_hybrid(self.sam):
-            ends = counts.cumsum(0).tolist()
-            parts = [
-                self._decode_fast(
-                    embeddings,
-                    index[first:end],
-                    prompt.select(slice(first, end)) if len(prompt) else prompt,
-                    positions,
-                )
-                for first, end in zip([0, *ends], ends, strict=False)
-            ]
-            logits, scores = zip(*parts, strict=True)
-            return torch.cat(logits), torch.cat(scores)
-        sparse, dense = self._embed(prompt)
-        shared = len(images) == 1
-        neck, *fine = self._parts(embeddings[images if shared else index])
-        if shared and dense.stride(0) == 0:  # the same for all prompts
-            dense = dense[:1]
-        sparse = sparse.expand(len(index), -1, -1)
-        return fast_decoder.decode(
-            self.sam.mask_decoder, neck + dense, positions, sparse, fine
-        )
-
-    def _parts(self, embeddings: Tensor) -> list[Tensor]:
-        """The neck's channels, and what the encoder folded behind them."""
-        return list(embeddings.split(embedding_channels(self.sam), dim=1))
-
-    def _embed(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Sparse and dense embeddings of prompts; of none, what stands for none."""
-        points = None
-        if prompt.points is not None:
-            labels = prompt.point_labels
-            if labels is None:
-                labels = prompt.points.new_ones(prompt.points.shape[:2])
-            points = (prompt.points, labels)
-        return self.sam.prompt_encoder(
-            points=points, boxes=prompt.boxes, masks=prompt.masks
-        )
 
     def next_prompt(
         self, previous: Decoding, valid: Tensor

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from napari_samsp.core.decoding import Decoding
     from napari_samsp.core.embedding_cache import ModelCache
     from napari_samsp.core.inference import Iteration
     from napari_samsp.core.picture import Picture
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.core.tiles import Tile
 
 TOKENS_AT_ONCE = (2048, 65_536)

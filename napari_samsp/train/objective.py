@@ -22,7 +22,8 @@ from napari_samsp.train.relief import RELIEF_WEIGHT, relief_loss, relief_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+    from napari_samsp.core.decoding import Decoding
+    from napari_samsp.core.self_prompting import SelfPrompting
     from napari_samsp.train.augment import View
     from napari_samsp.train.config import TrainConfig
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_samsp.core.decoding import Decoding
 from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.train.augment import View
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.objective import Objective, teacher_of_objects

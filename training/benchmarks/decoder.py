@@ -26,10 +26,11 @@ import psutil
 import torch
 from segment_anything import sam_model_registry
 
+from napari_samsp.core.decoding import Decoding
 from napari_samsp.core.letterbox import logits_to_image
 from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import build_sam, from_stock_layout
-from napari_samsp.core.self_prompting import Decoding, SelfPrompting
+from napari_samsp.core.self_prompting import SelfPrompting
 from napari_samsp.core.tile_run import full_size
 
 if TYPE_CHECKING:

@@ -1,0 +1,99 @@
+"""What the mask decoder made of a batch of prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from napari_samsp.core.objects import distinct
+
+if TYPE_CHECKING:
+    from napari_samsp.core.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What one iteration decoded for a batch of B images.
+
+    Attributes
+    ----------
+    logits : Tensor
+        ``(N, m, m)`` low-res logits, one map a prompt. N = B without objects.
+    scores : Tensor
+        ``(N,)`` SAM's predicted IoU.
+    image_index : Tensor
+        ``(N,)`` int64: the image of the batch that each map belongs to.
+    prompt : Prompt or None
+        ``None`` at iteration 0.
+    regions : Tensor or None
+        ``(N, m, m)`` bool: the part of the image that each prompt was made from.
+    separation : Tensor or None
+        ``(B, 2, m, m)`` logits of depth in objects and nearness to their centres, where
+        the model has learnt them and there was no prompt.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    image_index: Tensor
+    prompt: Prompt | None = None
+    regions: Tensor | None = None
+    separation: Tensor | None = None
+
+    def distinct(self) -> Decoding:
+        """Without maps of objects that one with a higher score shows too."""
+        keep = distinct(self.logits.detach(), self.scores.detach(), self.image_index)
+        if bool(keep.all()):
+            return self
+        return Decoding(
+            self.logits[keep],
+            self.scores[keep],
+            self.image_index[keep],
+            None if self.prompt is None else self.prompt.select(keep),
+            None if self.regions is None else self.regions[keep],
+        )
+
+    def largest_logit(self, batch_size: int) -> Tensor:
+        """What the maps of each image say together.
+
+        Parameters
+        ----------
+        batch_size : int
+            B.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` float32, without gradient; an image without a map has minus
+            infinity.
+        """
+        logits = self.logits.detach().float()
+        index = self.image_index[:, None, None].expand_as(logits)
+        none = logits.new_full((batch_size, *logits.shape[1:]), -torch.inf)
+        return none.scatter_reduce(0, index, logits, "amax")
+
+    def instances(self, batch_size: int) -> Tensor:
+        """Merge the maps of each image by largest logit.
+
+        Parameters
+        ----------
+        batch_size : int
+            B.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` int64: 0 is background, ``1 + n`` is the n-th map of this
+            decoding (over all images).
+        """
+        m = self.logits.shape[-1]
+        out = torch.zeros(
+            batch_size, m, m, dtype=torch.int64, device=self.logits.device
+        )
+        for b in self.image_index.unique().tolist():
+            maps = (self.image_index == b).nonzero()[:, 0]
+            best, which = self.logits[maps].detach().max(0)
+            out[b] = torch.where(best > 0, maps[which] + 1, 0)
+        return out
