@@ -15,10 +15,9 @@ from skimage.segmentation import watershed
 
 from napari_samsp.core.cut import Box, Clicks, Cut, around
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.core.images import Scaling, as_picture
 from napari_samsp.core.inference import field_of_view
 from napari_samsp.core.letterbox import logits_to_image
-from napari_samsp.core.no_data import missing
 from napari_samsp.core.prompted import decode_prompted, read_prompts, to_input
 from napari_samsp.core.tile_run import Encoder, inference
 from napari_samsp.core.tiles import Grid, Tile
@@ -73,8 +72,9 @@ class ClickView:
         cache: ModelCache | None,
     ) -> None:
         self._model = model
-        self._no_data = missing(pixels)
-        self._encoder = Encoder(model, to_rgb8(pixels, None, scaling), cache)
+        picture = as_picture(pixels, None, scaling)
+        self._missing = picture.missing
+        self._encoder = Encoder(model, picture[:, :], cache)
         self._shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
         side = field_of_view(model, self._encoder, self._shape, tile)
         self._side = side or max(self._shape)
@@ -134,8 +134,8 @@ class ClickView:
         )
         found, maps = self._decode(view, prompt, iterations)
         mask = maps[0] > 0
-        if self._no_data is not None:
-            mask &= ~self._no_data[view.window]
+        if (nothing := self._missing(view.window)) is not None:
+            mask &= ~nothing
         mask = _own(mask, said, known)
         return Cut.of(mask, view.top, view.left, float(found.scores[0]))
 

@@ -44,8 +44,6 @@ class Started:
     images, held_out : int
         Training images, and images that only judge. With ``held_out`` 0, an epoch's
         figures are of the training images.
-    folds : int
-        Of the cross-validation that comes first; 0 for none.
     epochs : int
         At most so many.
     parameters : int
@@ -54,16 +52,18 @@ class Started:
         Such as ``cpu`` or ``cuda``.
     before : Figures
         Before the first step.
+    folds : int
+        Of the cross-validation that comes first; 0 for none.
     """
 
     run: str
     images: int
     held_out: int
-    folds: int
     epochs: int
     parameters: int
     device: str
     before: Figures
+    folds: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from napari_samsp.train.events import (
     Failed,
     Figures,
     Finished,
+    FoldEnded,
+    FoldStepped,
     Started,
     from_json,
     to_json,
@@ -158,7 +160,9 @@ def test_every_setting_has_an_option_with_help():
 def test_events_survive_their_line():
     figures = Figures([0.5, 0.6], [0.3, 0.4], 2, [0.1, 0.2])
     for event in (
-        Started("run", 4, 1, 60, 1000, "cpu", figures),
+        Started("run", 4, 1, 60, 1000, "cpu", figures, folds=4),
+        FoldStepped(1, 4, 20.0),
+        FoldEnded(1, 4, [0.5, 0.6]),
         EpochEnded(1, 60, 0.5, [0.5], 1.5, True, 10.0),
         Finished("epochs", "run/adapter", figures, figures, True, False),
         Failed("no"),

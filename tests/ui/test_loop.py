@@ -40,7 +40,7 @@ def test_segment_correct_finetune_segment(
 
     assert np.array_equal(read_labels(stored[0].prediction), predicted)
     assert stored[0].info["layer"] == "cells"
-    assert "all train" in widget.finetuning.count.text().lower()
+    assert "too few to tell" in widget.finetuning.count.text()
 
     finetune(epochs=2)
     run = next(runs_folder().iterdir())
