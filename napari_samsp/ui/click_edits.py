@@ -160,12 +160,12 @@ def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edi
     points: tuple[tuple[float, float], ...] = ((float(at[0]), float(at[1])),)
     inside: tuple[bool, ...] = (belongs,)
     if told is not None and _same(told.cut, known):
-        points, inside = told.points + points, told.inside + inside
+        points, inside = (*told.points, *points), (*told.inside, *inside)
     clicks = Clicks(points, inside, mask=known)
     found = plane.opened().segment(clicks, plane.iterations)
-    mask = np.zeros(plane.labels.shape, bool)
-    mask[found.place.window] = found.mask
-    mine = known.within(Tile(0, mask.shape[0], 0, mask.shape[1]))
+    height, width = plane.labels.shape
+    whole = Tile(0, height, 0, width)
+    mask, mine = found.within(whole), known.within(whole)
     mask &= mine | (plane.labels == 0)
     rows, columns = np.nonzero(mask != mine)
     if not len(rows):
