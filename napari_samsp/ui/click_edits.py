@@ -157,21 +157,21 @@ def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edi
         changed it since.
     """
     label, known = plane.object_at(plane.nearest(at))
-    points, inside = [(float(at[0]), float(at[1]))], [belongs]
+    points: tuple[tuple[float, float], ...] = ((float(at[0]), float(at[1])),)
+    inside: tuple[bool, ...] = (belongs,)
     if told is not None and _same(told.cut, known):
-        points, inside = [*told.points, *points], [*told.inside, *inside]
-    clicks = Clicks(tuple(points), tuple(inside), mask=known)
+        points, inside = (*told.points, *points), (*told.inside, *inside)
+    clicks = Clicks(points, inside, mask=known)
     found = plane.opened().segment(clicks, plane.iterations)
-    mask = np.zeros(plane.labels.shape, bool)
-    mask[found.place.window] = found.mask
     height, width = plane.labels.shape
-    mine = known.within(Tile(0, height, 0, width))
+    whole = Tile(0, height, 0, width)
+    mask, mine = found.within(whole), known.within(whole)
     mask &= mine | (plane.labels == 0)
     rows, columns = np.nonzero(mask != mine)
     if not len(rows):
         raise InputError("The model sees nothing to change there: click elsewhere.")
     after = np.where(mask[rows, columns], label, 0)
-    told = Told(Cut.of(mask), clicks.points, clicks.inside)
+    told = Told(Cut.of(mask), points, inside)
     if not told.cut:
         label = 0
     said = f"Fixed {_name(plane, label)}. Escape takes it back."

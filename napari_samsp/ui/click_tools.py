@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_samsp.core.cut import Clicks
 from napari_samsp.core.errors import InputError
 from napari_samsp.ui import click_edits
+from napari_samsp.ui.click_steps import Pending, write
 from napari_samsp.ui.click_work import ClickJob, ClickWork
 from napari_samsp.ui.mouse_grip import PAN, MouseGrip
 from napari_samsp.ui.rubber_band import RubberBand
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_samsp.ui.click_edits import Edit, Place, Told
+    from napari_samsp.ui.click_edits import Edit, Place
     from napari_samsp.ui.labelled_plane import LabelledPlane
-    from napari_samsp.ui.segment_steps import SegmentRequest, Workplace
+    from napari_samsp.ui.segment_steps import SegmentRequest
+    from napari_samsp.ui.workplace import Workplace
 
 ADD, FIX, SPLIT, MERGE, ERASE = TOOLS = ("add", "fix", "split", "merge", "erase")
 WITH_MODEL = (ADD, FIX, SPLIT)
@@ -52,15 +54,6 @@ class Surroundings:
     request: Callable[[LabelledPlane], SegmentRequest]
     workplace: Workplace
     busy: Callable[[], str]
-
-
-@dataclass
-class _Pending:
-    """The object that was clicked last: how many undo steps it took."""
-
-    labels: Labels
-    steps: int
-    told: Told | None
 
 
 class ClickTools(QObject):
@@ -93,7 +86,7 @@ class ClickTools(QObject):
         self.work.made.connect(self._on_made)
         self.work.refused.connect(lambda _job, reason: self.said.emit(reason))
         self._first: tuple[Labels, Place] | None = None
-        self._pending: _Pending | None = None
+        self._pending: Pending | None = None
         self._writing = False
         keys = {"Enter": self.accept, "Escape": self.take_back}
         grip = self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
@@ -139,12 +132,12 @@ class ClickTools(QObject):
         pending = self._pending
         if self.work.drop() or self._first is not None:
             self._first = None
-        elif pending is not None and pending.labels in self._viewer.layers:
+        elif pending is not None and pending.steps.pop().stands(pending.labels):
             pending.labels.undo()
-            pending.steps -= 1
             pending.told = None
             self._pending = pending if pending.steps else None
         else:
+            self._pending = None
             return
         self.said.emit("Taken back.")
 
@@ -252,43 +245,29 @@ class ClickTools(QObject):
         if labels not in self._viewer.layers:
             self.said.emit("That layer was removed: choose another above.")
             return
-        written = self._write(job.pair, edit)
-        if not written:
+        self._writing = True
+        try:
+            step = write(job.pair, edit)
+        finally:
+            self._writing = False
+        if step is None:
             self.said.emit("The labels changed meanwhile: click again.")
             return
         earlier = self._pending
         goes_on = edit.told is not None and len(edit.told.points) > 1
-        steps = earlier.steps + 1 if goes_on and earlier is not None else 1
-        self._pending = _Pending(labels, steps, edit.told)
+        steps = earlier.steps if goes_on and earlier is not None else []
+        self._pending = Pending(labels, [*steps, step], edit.told)
         if edit.label:
             labels.selected_label = edit.label
         self.said.emit(edit.said)
-
-    def _write(self, pair: LabelledPlane, edit: Edit) -> bool:
-        """One step of the layer's own undo; whether anything changed."""
-        labels = pair.labels
-        inside: Iterator[np.ndarray] = iter((edit.rows, edit.columns))
-        indices = tuple(
-            next(inside) if at is None else np.full(len(edit.rows), at)
-            for at in pair.of_labels
-        )
-        # Somebody may have painted there while the model was at work.
-        still = np.asarray(labels.data[indices]) == edit.before
-        if not still.any():
-            return False
-        self._writing = True
-        try:
-            labels.data_setitem(
-                tuple(part[still] for part in indices), edit.after[still]
-            )
-        finally:
-            self._writing = False
-        return True
 
     def _on_mouse(self, _viewer: Any, event: Any) -> Iterator[None]:
         keys = set(map(str, event.modifiers))
         if event.button not in (1, 2) or keys & {"Shift", "Control"}:
             return
+        held = self._grip.labels
+        if self.tool == ADD and held is not None and held.mouse_pan:
+            return  # Space is held
         belongs = event.button == 1 and "Alt" not in keys
         start, corner = np.array(event.position), np.array(event.pos)
         band = RubberBand(event) if self.tool == ADD and belongs else None

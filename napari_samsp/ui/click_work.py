@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.clicks import ClickedImage
     from napari_samsp.ui.labelled_plane import LabelledPlane
-    from napari_samsp.ui.segment_steps import SegmentRequest, Workplace
+    from napari_samsp.ui.segment_steps import SegmentRequest
+    from napari_samsp.ui.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,6 @@ class _Desk:
         self.stop = threading.Event()
         self.dropped = False
         self._workplace = workplace
-        self._opened: tuple[tuple[Any, ...], ClickedImage] | None = None
         self.highest: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
 
     def waits_for(self, job: ClickJob) -> str:
@@ -171,7 +171,8 @@ class _Desk:
         loaded = self._workplace.loaded
         if loaded is None or loaded.key != job.request.model_key:
             return "loading the model"
-        if self._opened is None or self._opened[0] != job.image_key:
+        opened = self._workplace.opened
+        if opened is None or opened[0] != job.image_key:
             return "encoding the image"
         return ""
 
@@ -201,16 +202,18 @@ class _Desk:
             return job, explain(error)
 
     def _open(self, job: ClickJob) -> ClickedImage:
-        if self._opened is None or self._opened[0] != job.image_key:
-            self._opened = None  # before another image is read
-            loaded = self._workplace.load(job.request, self.stop)
-            image = loaded.segmenter.clicked(
-                job.pair.pixels, job.objects, scaling=job.scaling
-            )
-            with interruptible(loaded.segmenter.sam, self._check):
-                image.prepare()
-            self._opened = (job.image_key, image)
-        return self._opened[1]
+        opened, key = self._workplace.opened, job.image_key
+        if opened is not None and opened[0] == key:
+            return opened[1]
+        loaded = self._workplace.load(job.request, self.stop)
+        self._workplace.opened = opened = None  # before another image is read
+        image = loaded.segmenter.clicked(
+            job.pair.pixels, job.objects, scaling=job.scaling
+        )
+        with interruptible(loaded.segmenter.sam, self._check):
+            image.prepare()
+        self._workplace.opened = (key, image)
+        return image
 
     def _unused(self, pair: LabelledPlane) -> int:
         """A label that no object of the layer has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from napari.layers import Labels
 
@@ -30,7 +30,8 @@ class MouseGrip:
         keys: dict[str, Callable[[Any], None]],
     ) -> None:
         self.labels: Labels | None = None
-        self._on_mode, self._on_paint, self._keys = on_mode, on_paint, keys
+        self._on_mode, self._on_paint = on_mode, on_paint
+        self._keys = {**keys, "Space": _pan}
 
     def take(self, labels: Labels, drags: bool) -> None:
         """Hold a layer.
@@ -64,3 +65,10 @@ class MouseGrip:
             labels.cursor = "standard"
         for key in self._keys:
             labels.bind_key(key, None)
+
+
+def _pan(labels: Labels) -> Iterator[None]:
+    """While the key is held a drag moves the view, as with napari's own tools."""
+    before, labels.mouse_pan = labels.mouse_pan, True
+    yield
+    labels.mouse_pan = before

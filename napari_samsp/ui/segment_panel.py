@@ -39,7 +39,7 @@ from napari_samsp.ui.run_report import RunReport
 from napari_samsp.ui.run_results import RunResults
 from napari_samsp.ui.scaling_control import ScalingControl
 from napari_samsp.ui.segment_run import SegmentRun
-from napari_samsp.ui.segment_steps import Loaded, Refused, Segmented, SegmentRequest
+from napari_samsp.ui.segment_steps import Refused, Segmented, SegmentRequest
 from napari_samsp.ui.stack_result import StackResult
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.segmenter import Segmenter
     from napari_samsp.ui.adapters import Adapter
+    from napari_samsp.ui.workplace import Loaded
 
 DEFAULT_ITERATIONS = 3
 MOST_ITERATIONS = 6

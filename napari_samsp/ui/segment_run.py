@@ -17,15 +17,14 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_samsp.ui.plain_text import show_error
 from napari_samsp.ui.segment_steps import (
     POLL_S,
-    Loaded,
     Refused,
     SegmentationError,
     Segmented,
     SegmentRequest,
     Step,
-    Workplace,
     segment_steps,
 )
+from napari_samsp.ui.workplace import Loaded, Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

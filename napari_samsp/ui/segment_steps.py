@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.core.folders import embeddings_folder
 from napari_samsp.core.images import Scaling
 from napari_samsp.core.interrupt import StoppedError, interruptible
-from napari_samsp.core.torch_guard import import_torch
 from napari_samsp.ui.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.summary import Summary
-from napari_samsp.ui.warm_up import (
-    load_labels_support,
-    load_torch_libraries,
-    without_collections,
-)
+from napari_samsp.ui.workplace import Loaded, Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +23,6 @@ if TYPE_CHECKING:
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
     from napari_samsp.ui.stack_result import StackResult
 
-GUI_FIRST_S = 0.3
 POLL_S = 0.05
 
 
@@ -93,14 +85,6 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The model is in memory."""
-
-    segmenter: Segmenter
-    key: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
 class Segmented:
     """An iteration of a plane.
 
@@ -134,42 +118,6 @@ class Refused:
 
 
 Step = Loaded | Segmented | Refused
-
-
-class Workplace:
-    """What the runs of a widget share: the model in memory, and how far a run is."""
-
-    def __init__(self) -> None:
-        self.loaded: Loaded | None = None
-        self.part_of_plane = 0.0
-        self._loading = threading.Lock()
-
-    def load(self, request: SegmentRequest, stop: threading.Event) -> Loaded:
-        """The model of a request, which is loaded if it is not; in a worker.
-
-        Parameters
-        ----------
-        request : SegmentRequest
-            Tells model and adapter.
-        stop : threading.Event
-            When set, nothing is begun.
-
-        Raises
-        ------
-        InputError
-            If a file is missing, broken or does not fit.
-        StoppedError
-            If it was told to stop.
-        """
-        key = request.model_key
-        with self._loading:
-            if self.loaded is None or self.loaded.key != key:
-                # The first progress bar makes Qt load a plugin; the loader has one
-                # lock, for which the GUI would wait while torch is mapped.
-                if stop.wait(GUI_FIRST_S):
-                    raise StoppedError
-                self.loaded = Loaded(_load(request), key)
-            return self.loaded
 
 
 def segment_steps(
@@ -321,20 +269,6 @@ def _iterations(
         if iteration is None:
             return
         yield iteration
-
-
-def _load(request: SegmentRequest) -> Segmenter:
-    # The worker shows every warning to the user, and torch's imports have many.
-    with warnings.catch_warnings(), without_collections():
-        warnings.simplefilter("ignore")
-        load_torch_libraries()
-        import_torch()
-        load_labels_support()
-        from napari_samsp.core.embedding_cache import EmbeddingCache
-        from napari_samsp.core.segmenter import Segmenter
-
-        cache = EmbeddingCache(embeddings_folder())
-        return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
 
 
 def explain(error: Exception) -> str:

@@ -133,6 +133,40 @@ def test_a_box_adds_and_escape_takes_back_what_enter_does_not_leave(
     assert not layer.data.any()
 
 
+def test_escape_leaves_what_was_undone_and_what_was_before(
+    viewer, widget, mouse, tool, nuclei
+):
+    image, truth = nuclei
+    viewer.add_image(image)
+    widget.segmenting.objects.setChecked(True)
+    layer = viewer.add_labels(np.zeros_like(truth))
+    tool("add")
+    mouse(layer, on(truth, 1))
+    mouse(layer, on(truth, 2))
+    layer.undo()
+    once = layer.data.copy()
+    assert set(np.unique(once)) == {0, 1}
+    press_key(layer, "Escape")
+    assert np.array_equal(layer.data, once)
+    layer.redo()
+    layer.data = layer.data.copy()
+    press_key(layer, "Escape")
+    assert set(np.unique(layer.data)) == {0, 1, 2}
+
+
+def test_while_space_is_held_a_drag_moves_the_view(viewer, mouse, tool, nuclei):
+    viewer.add_image(nuclei[0])
+    layer = viewer.add_labels(np.zeros_like(nuclei[1]))
+    tool("add")
+    held = layer.keymap[coerce_keybinding("Space")](layer)
+    next(held)
+    assert layer.mouse_pan
+    mouse(layer, (5, 5), to=(40, 40))
+    assert not layer.data.any()
+    next(held, None)
+    assert not layer.mouse_pan
+
+
 def test_clicks_fix_an_object_one_undo_step_each(
     viewer, widget, mouse, tool, nuclei, said
 ):

@@ -13,10 +13,10 @@ from napari_samsp.ui.planes import PlaneReader
 from napari_samsp.ui.segment_steps import (
     SegmentationError,
     SegmentRequest,
-    Workplace,
     segment_steps,
 )
 from napari_samsp.ui.warm_up import without_collections
+from napari_samsp.ui.workplace import Workplace
 
 KEYS = {
     "image", "iteration", "iterations", "model", "adapter", "prompt", "objects",

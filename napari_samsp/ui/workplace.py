@@ -1,0 +1,95 @@
+"""The model in memory, and how it gets there; loaded in workers alone."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_samsp.core.folders import embeddings_folder
+from napari_samsp.core.interrupt import StoppedError
+from napari_samsp.core.torch_guard import import_torch
+from napari_samsp.ui.warm_up import (
+    load_labels_support,
+    load_torch_libraries,
+    without_collections,
+)
+
+if TYPE_CHECKING:
+    from napari_samsp.core.clicks import ClickedImage
+    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.ui.segment_steps import SegmentRequest
+
+GUI_FIRST_S = 0.3
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is in memory."""
+
+    segmenter: Segmenter
+    key: tuple[Any, ...]
+
+
+class Workplace:
+    """What the runs of a widget share: the model in memory, and how far a run is.
+
+    Attributes
+    ----------
+    loaded : Loaded or None
+        The model.
+    opened : tuple or None
+        The image that was clicked last, after what tells it from others; goes with the
+        model that it holds.
+    part_of_plane : float
+        How much of the plane at hand is done, 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        self.loaded: Loaded | None = None
+        self.opened: tuple[tuple[Any, ...], ClickedImage] | None = None
+        self.part_of_plane = 0.0
+        self._loading = threading.Lock()
+
+    def load(self, request: SegmentRequest, stop: threading.Event) -> Loaded:
+        """The model of a request, which is loaded if it is not; in a worker.
+
+        Parameters
+        ----------
+        request : SegmentRequest
+            Tells model and adapter.
+        stop : threading.Event
+            When set, nothing is begun.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, broken or does not fit.
+        StoppedError
+            If it was told to stop.
+        """
+        key = request.model_key
+        with self._loading:
+            if self.loaded is None or self.loaded.key != key:
+                # The first progress bar makes Qt load a plugin; the loader has one
+                # lock, for which the GUI would wait while torch is mapped.
+                if stop.wait(GUI_FIRST_S):
+                    raise StoppedError
+                self.opened = None
+                self.loaded = Loaded(_load(request), key)
+            return self.loaded
+
+
+def _load(request: SegmentRequest) -> Segmenter:
+    # The worker shows every warning to the user, and torch's imports have many.
+    with warnings.catch_warnings(), without_collections():
+        warnings.simplefilter("ignore")
+        load_torch_libraries()
+        import_torch()
+        load_labels_support()
+        from napari_samsp.core.embedding_cache import EmbeddingCache
+        from napari_samsp.core.segmenter import Segmenter
+
+        cache = EmbeddingCache(embeddings_folder())
+        return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
