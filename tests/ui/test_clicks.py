@@ -434,6 +434,25 @@ def test_the_tools_go_with_the_widget(viewer, qtbot, nuclei):
     assert layer.cursor == "standard" and not layer.keymap
 
 
+def test_clicks_leave_the_pixels_of_others_alone(viewer, widget, mouse, tool, nuclei):
+    image, truth = nuclei
+    viewer.add_image(image)
+    widget.segmenting.objects.setChecked(True)
+    row, column = on(truth, 4)
+    labels = without(truth, 4)
+    stripe = (truth == 4) & (np.arange(160) < column - 4)
+    labels[stripe] = 9
+    layer = viewer.add_labels(labels)
+    tool("add")
+    mouse(layer, (row, column))
+    assert (layer.data == 10).sum() > 50
+    assert (layer.data[stripe] == 9).all()
+    tool("fix")
+    mouse(layer, (row, column + 3))
+    mouse(layer, (row + 3, column))
+    assert (layer.data[stripe] == 9).all()
+
+
 def test_what_was_clicked_is_kept_like_any_correction(
     viewer, widget, mouse, tool, click, nuclei
 ):
