@@ -25,9 +25,9 @@ from napari_samsp.core.peft_config import check_config
 from napari_samsp.core.training_set import TrainingSet
 from napari_samsp.train.__main__ import read_recipe
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.data import split
 from napari_samsp.train.events import EpochEnded, from_json
 from napari_samsp.train.run_folder import RunFolder
+from napari_samsp.train.splits import split
 from napari_samsp.ui.adapters import Adapter
 from napari_samsp.ui.kept import local_time, origin
 from napari_samsp.ui.memory import read_state
