@@ -36,7 +36,7 @@ WIDER = 2
 
 EVENNESS = 0.005
 """Compactness of the watershed that splits an object. Of 0 to 0.03 the best compromise
-on touching objects of training images of dsb2018 and sediment_grains."""
+on touching objects of dsb2018's training images and of sediment_grains."""
 
 DISC = 0.35
 """Radius of what a click changes in the mask that is shown to the model, by that of a
