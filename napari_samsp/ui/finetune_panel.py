@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils import progress
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QLabel,
+    QMainWindow,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_samsp.core.errors import InputError, in_words
@@ -28,7 +33,7 @@ from napari_samsp.ui.curves import Curves
 from napari_samsp.ui.figures_table import FiguresTable
 from napari_samsp.ui.plain_text import show_error, show_info
 from napari_samsp.ui.time_left import duration
-from napari_samsp.ui.trainer_process import Ending, TrainerProcess
+from napari_samsp.ui.training import FULL
 from napari_samsp.ui.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -36,12 +41,12 @@ if TYPE_CHECKING:
 
     from napari_samsp.core.images import Scaling
     from napari_samsp.core.training_set import TrainingSet
-
-FULL = 1000
+    from napari_samsp.ui.trainer_process import Ending
+    from napari_samsp.ui.training import Training
 
 
 class FinetunePanel(QWidget):
-    """Starts the trainer and shows what it reports.
+    """Starts the viewer's training and shows what it reports.
 
     Signals: ``status`` (a line for the widget's foot), ``busy`` (whether it trains),
     ``adapter_ready`` (an adapter's folder that is to be used from now on) and
@@ -49,6 +54,8 @@ class FinetunePanel(QWidget):
 
     Parameters
     ----------
+    training : Training
+        The viewer's; may be at work already.
     training_set : callable
         Gives the correction set.
     model : callable
@@ -66,6 +73,7 @@ class FinetunePanel(QWidget):
 
     def __init__(
         self,
+        training: Training,
         training_set: Callable[[], TrainingSet],
         model: Callable[[], str],
         adapter: Callable[[], Path | None],
@@ -74,16 +82,11 @@ class FinetunePanel(QWidget):
         super().__init__()
         self._training_set, self._model, self._adapter = training_set, model, adapter
         self._scaling = scaling
-        self._run: Path | None = None
-        self._arguments: list[str] = []
-        self._epoch = 0
         self._result: Path | None = None
-        self._started_at = 0.0
-        self._activity: progress | None = None
-        self.process = TrainerProcess()
-        self.process.heard.connect(self._on_event)
-        self.process.ended.connect(self._on_ended)
-        self.destroyed.connect(self.process.retire)
+        self.training = training
+        self.process = training.process
+        forget = training.listen(self._on_event, self._on_ended)
+        self.destroyed.connect(lambda: forget())
 
         self.count = QLabel()
         self.count.setObjectName("samsp_count")
@@ -169,8 +172,7 @@ class FinetunePanel(QWidget):
                 f"The folder for training runs cannot be made: {in_words(error)}"
             )
             return
-        self._run, self._epoch = run, 0
-        self._arguments = self.settings.arguments(
+        arguments = self.settings.arguments(
             self._training_set().folder.resolve(),
             run,
             self._model(),
@@ -178,15 +180,39 @@ class FinetunePanel(QWidget):
             scaling,
         )
         self.curves.clear()
-        self._launch(self._arguments)
+        self._find_window()
+        self.training.start(arguments, run)
+        self._show_running("Loading the model and the corrections…")
 
     def resume(self) -> None:
         """Go on with the run whose trainer died."""
-        if self._epoch and not self.process.running:
-            self._launch([*self._arguments, "--resume"])
+        self.training.resume()
+        self._show_running("Loading the model and the corrections…")
 
-    def _launch(self, arguments: list[str]) -> None:
-        assert self._run is not None
+    def attach(self) -> None:
+        """Show what the training did before this dock was opened."""
+        if not self.training.running and self.training.ending is None:
+            return
+        for event in self.training.events:
+            self.curves.add(event)
+        if self.training.running:
+            self._show_running("Training goes on.")
+            if self.training.events:
+                self._on_event(self.training.events[-1], new=False)
+        else:
+            self.curves.show()
+            self._on_ended()
+
+    def _find_window(self) -> None:
+        parent = self.parentWidget()
+        while parent is not None and not isinstance(parent, QMainWindow):
+            parent = parent.parentWidget()
+        if parent is not None:
+            self.training.live_with(parent)
+
+    def _show_running(self, line: str) -> None:
+        if not self.training.running:
+            return
         self._result = None
         self.curves.show()
         self.bar.setRange(0, 0)
@@ -194,21 +220,19 @@ class FinetunePanel(QWidget):
         self.bar.show()
         for old in self.outcome():
             old.hide()
-        self._activity = progress(total=FULL, desc="SAM-SP: fine-tuning")
-        self.process.start(arguments, self._run.parent)
         self.refresh()
         self.busy.emit(True)
-        self.status.emit("Loading the model and the corrections…")
+        self.status.emit(line)
 
     def stop(self) -> None:
         """Ask for the adapter so far."""
         self.process.stop()
         self.status.emit("Stopping: the adapter so far is kept…")
 
-    def _on_event(self, event: Event) -> None:
-        self.curves.add(event)
+    def _on_event(self, event: Event, new: bool = True) -> None:
+        if new:
+            self.curves.add(event)
         if isinstance(event, Started):
-            self._started_at = time.monotonic()
             self.bar.setRange(0, FULL)
             self.status.emit(
                 f"Training on {event.images} images on {event.device}"
@@ -217,25 +241,19 @@ class FinetunePanel(QWidget):
         elif isinstance(event, Noted):
             self.status.emit(event.message)
         elif isinstance(event, Stepped | EpochEnded):
-            if isinstance(event, EpochEnded):
-                self._epoch = event.epoch  # from here the run can go on
             self._advance(f"epoch {event.epoch}", event.seconds_left)
         elif isinstance(event, FoldStepped):
             self._advance(f"check {event.fold} of {event.folds}", event.seconds_left)
 
     def _advance(self, name: str, seconds_left: float) -> None:
-        spent = time.monotonic() - self._started_at
-        part = spent / max(spent + seconds_left, 1e-6)
-        value = max(self.bar.value(), min(FULL, round(FULL * part)))
+        self.bar.setRange(0, FULL)
         self.bar.setFormat(f"{name}, {duration(seconds_left)} left at most")
-        if self._activity is not None:
-            self._activity.update(value - self._activity.n)
-        self.bar.setValue(value)
+        self.bar.setValue(self.training.part)
 
-    def _on_ended(self, ending: Ending) -> None:
-        if self._activity is not None:
-            self._activity.close()
-            self._activity = None
+    def _on_ended(self) -> None:
+        ending = self.training.take_ending()
+        if ending is None:
+            return  # another dock of this viewer has shown it
         self.bar.hide()
         self.run_ended.emit()
         if ending.finished is not None:
@@ -277,10 +295,11 @@ class FinetunePanel(QWidget):
 
     def _show_failure(self, ending: Ending) -> None:
         text = ending.reason
-        if self._run is not None and (self._run / "adapter" / "samsp.json").is_file():
+        run, epoch = self.training.run, self.training.epoch
+        if run is not None and (run / "adapter" / "samsp.json").is_file():
             text += " The adapter until then is kept and can be chosen in step 1."
-        if self._epoch:
-            self.resume_button.setText(f"Continue after epoch {self._epoch}")
+        if epoch:
+            self.resume_button.setText(f"Continue after epoch {epoch}")
             self.resume_button.show()
         self._tell(text)
         show_error(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import napari.viewer
 from napari.layers import Image
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
@@ -29,6 +29,7 @@ from napari_samsp.ui.menu import KEYS, press
 from napari_samsp.ui.plain_text import make_plain
 from napari_samsp.ui.segment_panel import SegmentPanel
 from napari_samsp.ui.segment_steps import SegmentRequest
+from napari_samsp.ui.training import training_of
 from napari_samsp.ui.wheel import WheelGuard
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class SamSpWidget(QWidget):
     # Not quoted: with the annotations' import above, napari would not find it.
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self._was_docked = False
         self._viewer = viewer
         self.segmenting = SegmentPanel(viewer)
         self.correcting = CorrectPanel(
@@ -60,6 +62,7 @@ class SamSpWidget(QWidget):
             lambda: self.segmenting.channels.channels,
         )
         self.finetuning = FinetunePanel(
+            training_of(viewer),
             training_set=lambda: self.correcting.training_set,
             model=lambda: self.segmenting.model_name,
             adapter=self._adapter_folder,
@@ -116,6 +119,7 @@ class SamSpWidget(QWidget):
         self._bind_keys()
         self._follow_selection()
         self._show_status()
+        self.finetuning.attach()
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the layer list again; napari calls this when it changes.
@@ -134,6 +138,19 @@ class SamSpWidget(QWidget):
         self.correcting.update_keep()
         if getattr(event, "type", "") == "removed":
             self.correcting.message.hide()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Qt's; a dock that is closed lets go of us and deletes only itself."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                QTimer.singleShot(0, self._go_if_undocked)
+
+    def _go_if_undocked(self) -> None:
+        if self.parent() is None:
+            self.deleteLater()
 
     def stop(self) -> None:
         """Stop what runs: segmenting, or else training."""

@@ -112,6 +112,62 @@ def test_closing_the_viewer_ends_a_training(docked, qtbot, nuclei):
     qtbot.waitUntil(lambda: not alive(pid), timeout=30_000)
 
 
+@pytest.fixture
+def open_dock(make_napari_viewer, npe2pm):
+    """Open the widget in a viewer, again and again."""
+    with npe2pm.tmp_plugin(package="napari-samsp"):
+        viewer = make_napari_viewer()
+        docks = []
+
+        def open_it():
+            docks.append(viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP"))
+            return viewer, docks[-1][1]
+
+        yield open_it
+
+
+def close_dock(viewer, widget, qtbot):
+    """As its x does."""
+    with qtbot.waitSignal(widget.destroyed, timeout=5_000):
+        viewer.window.remove_dock_widget(widget)
+
+
+def test_a_training_outlives_its_dock(open_dock, qtbot, nuclei):
+    viewer, widget = open_dock()
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    widget.finetuning.settings.epochs.setValue(1000)
+    training = widget.finetuning.training
+    press(widget, "samsp_finetune")
+    qtbot.waitUntil(lambda: training.epoch > 0, timeout=300_000)
+    pid = training.process.pid
+    close_dock(viewer, widget, qtbot)
+    _, again = open_dock()
+    assert again.finetuning.process.pid == pid
+    assert alive(pid)
+    assert not again.findChild(QPushButton, "samsp_finetune").isEnabled()
+    assert len(again.finetuning.curves.loss.lines[0]) > 0
+    assert not again.finetuning.bar.isHidden()
+    with qtbot.waitSignal(again.finetuning.run_ended, timeout=60_000):
+        press(again, "samsp_stop")
+    assert again.finetuning.message.text().startswith("Stopped.")
+    assert again.findChild(QPushButton, "samsp_finetune").isEnabled()
+
+
+def test_a_dock_tells_how_a_training_ended_without_it(open_dock, qtbot, nuclei):
+    viewer, widget = open_dock()
+    widget.correcting.training_set.add(*nuclei, name="a")
+    widget.finetuning.refresh()
+    widget.finetuning.settings.epochs.setValue(1)
+    training = widget.finetuning.training
+    press(widget, "samsp_finetune")
+    close_dock(viewer, widget, qtbot)
+    qtbot.waitUntil(lambda: not training.running, timeout=300_000)
+    _, again = open_dock()
+    assert "Dice" in again.finetuning.message.text()
+    assert not again.finetuning.figures.isHidden()
+
+
 def test_closing_the_dock_ends_a_segmentation(docked, qtbot, nuclei):
     viewer, widget = docked()
     viewer.add_image(np.tile(nuclei[0], (4, 4)))
@@ -119,7 +175,6 @@ def test_closing_the_dock_ends_a_segmentation(docked, qtbot, nuclei):
     with qtbot.waitSignal(widget.segmenting.run.loaded, timeout=120_000):
         press(widget, "samsp_segment")
     viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
     pool = QThreadPool.globalInstance()
     qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=60_000)
     viewer.add_image(nuclei[0])  # nothing listens to the layer list any more
