@@ -331,9 +331,17 @@ class CorrectPanel(QWidget):
         self._tell(text, failed=True)
 
     def _update_buttons(self) -> None:
+        # What is empty takes no room: step 3 is to be seen on a small screen.
+        kept = self.list.topLevelItemCount()
+        self.list.setVisible(kept > 0)
+        row = self.list.sizeHintForRow(0)
+        head = cast("QHeaderView", self.list.header()).sizeHint().height()
+        self.list.setFixedHeight(min(LIST_HEIGHT, head + kept * row + row // 2))
         for key in ("open", "replace", "remove"):
             self.buttons[key][0].setEnabled(self.selected is not None)
+            self.buttons[key][0].setVisible(kept > 0)
         self.buttons["undo"][0].setEnabled(bool(self._removed))
+        self.buttons["undo"][0].setVisible(kept > 0 or bool(self._removed))
 
     def _choose_folder(self) -> None:
         start = str(self.training_set.folder)
@@ -350,9 +358,11 @@ class CorrectPanel(QWidget):
         self.list.setHeaderLabels(["Kept", "From", "Time"])
         self.list.setRootIsDecorated(False)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.list.setFixedHeight(LIST_HEIGHT)
         header = cast("QHeaderView", self.list.header())
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setStretchLastSection(False)
+        for column in (0, 1):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
         row = QHBoxLayout()
         for key, (button, slot, tip) in self.buttons.items():
             button.setObjectName(f"samsp_{key}_correction")

@@ -26,6 +26,8 @@ def plain(text: str) -> str:
 def make_plain(widget: QWidget) -> None:
     """Let all labels in a widget show their texts as they are.
 
+    Those of several lines can be selected and copied, and widen nothing.
+
     Parameters
     ----------
     widget : QWidget
@@ -33,6 +35,11 @@ def make_plain(widget: QWidget) -> None:
     """
     for label in widget.findChildren(QLabel):
         label.setTextFormat(Qt.TextFormat.PlainText)
+        if label.wordWrap():
+            # A message's longest word, such as a hash, would be the least width.
+            label.setMinimumWidth(1)
+            flag = Qt.TextInteractionFlag.TextSelectableByMouse
+            label.setTextInteractionFlags(flag)
 
 
 def show_error(text: str) -> None:

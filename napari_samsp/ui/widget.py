@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import napari.viewer
 from napari.layers import Image
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.ui.labelled_plane import LabelledPlane
 
+LEAST_WIDTH = 390
+"""In pixels, also for the tables and buttons that are hidden at first."""
 LAYOUT_MS = 50
 """Until the layouts have made room for what was shown: they take a few turns."""
 
@@ -280,7 +282,7 @@ class SamSpWidget(QWidget):
         self.status.setText(f"{line}\n{self._activity_line}".strip())
 
     def _lay_out(self) -> None:
-        steps = QWidget()
+        steps = _Steps()
         column = QVBoxLayout(steps)
         column.setContentsMargins(0, 0, 4, 0)
         for title, panel in (
@@ -300,7 +302,7 @@ class SamSpWidget(QWidget):
         scroll.setWidget(steps)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setMinimumWidth(steps.minimumSizeHint().width() + 20)
+        scroll.setMinimumWidth(max(LEAST_WIDTH, steps.minimumSizeHint().width() + 20))
         foot = QHBoxLayout()
         foot.addWidget(self.status, 1)
         foot.addWidget(self.stop_button)
@@ -308,3 +310,12 @@ class SamSpWidget(QWidget):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(scroll, 1)
         layout.addLayout(foot)
+
+
+class _Steps(QWidget):
+    """Scrolls where there is no room, before its rows are squeezed."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Qt's."""
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), max(hint.height(), self.sizeHint().height()))
