@@ -237,3 +237,25 @@ def tool_erase(viewer: napari.viewer.Viewer) -> None:
         Given by napari.
     """
     press(opened_widget(viewer), "samsp_tool_erase")
+
+
+def measure(viewer: napari.viewer.Viewer) -> None:
+    """Measure the objects of the chosen labels.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_measure")
+
+
+def save_table(viewer: napari.viewer.Viewer) -> None:
+    """Measure the objects of the chosen labels, and save a row for each.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_save_table")
