@@ -126,16 +126,6 @@ def find_sources(source: Path, form: str | None = None) -> dict[Path, str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Default: those of the process.
-
-    Returns
-    -------
-    int
-        Exit code.
-
     Raises
     ------
     InputError
@@ -144,6 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     to = options.to or _format_by_name(options.output)
     sources = find_sources(options.source, options.form)
+    options.sources = {path.resolve() for path in sources}
     images = _Images(options.images, options.size)
     if to == TRAINING_SET and not options.images:
         raise InputError("A training set needs images: give their folder by --images.")
@@ -267,8 +258,8 @@ def _plain(name: str) -> str:
 
 
 def _check_free(path: Path, options: argparse.Namespace) -> None:
-    if path.resolve() == options.source.resolve():
-        raise InputError(f"{path} would replace the source: choose another --output.")
+    if path.resolve() in options.sources:
+        raise InputError(f"{path} would replace a source: choose another --output.")
     if path.exists() and not options.overwrite:
         raise InputError(f"{path} is there already; replace it by --overwrite.")
 

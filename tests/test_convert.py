@@ -80,6 +80,8 @@ def test_the_command_there_and_back(tmp_path, labels, form) -> None:
     with pytest.raises(InputError, match="there already"):
         main([str(there), *options])
     main([str(there), *options, "--overwrite"])
+    with pytest.raises(InputError, match="would replace a source"):
+        main([str(back), "--output", str(back), "--to", "tiff", "--overwrite"])
 
 
 def test_a_training_set_of_one_command(tmp_path, labels) -> None:
