@@ -12,7 +12,7 @@ import pytest
 
 import napari_samsp
 
-COMMANDS = ("evaluate", "export", "measure", "models", "predict", "train")
+COMMANDS = ("convert", "evaluate", "export", "measure", "models", "predict", "train")
 GUI = {"napari", "qtpy", "magicgui", "superqt", "PyQt6"}
 HEAVY = {"torch", "torchvision", "peft", "segment_anything", "accelerate"}
 
