@@ -8,8 +8,8 @@ from pathlib import Path
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.file_names import by_stem
+from napari_samsp.core.image_files import MASK_SUFFIXES
 
-SUFFIXES = (".tif", ".tiff", ".png")
 _ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
 """What other programs append to an image's name for its mask."""
 _ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
@@ -100,7 +100,7 @@ def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    files = by_stem(folder, SUFFIXES)
+    files = by_stem(folder, MASK_SUFFIXES)
     if not files:
-        raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
+        raise InputError(f"There are no {', '.join(MASK_SUFFIXES)} files in {folder}.")
     return files
