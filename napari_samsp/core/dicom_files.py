@@ -161,7 +161,7 @@ def _dataset(path: Path, pixels: bool = False) -> Any:
 
 def _values(path: Path, found: Any) -> tuple[np.ndarray, tuple[float, float] | None]:
     """The pixels in their own units, and the limits of the first window."""
-    from pydicom import pixels
+    pixels: Any = reader_library("pydicom.pixels", "DICOM")
 
     if "PixelData" not in found:
         raise InputError(f"{path} is a DICOM file without an image.")

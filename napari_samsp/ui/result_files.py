@@ -124,6 +124,7 @@ def _placement(stored: StoredImage) -> dict[str, Any]:
     axes, voxels = stored.labels_axes, stored.voxels
     return {
         "scale": [voxels.scale.get(axis, 1.0) for axis in axes],
+        "translate": [voxels.origin.get(axis, 0.0) for axis in axes],
         "units": [voxels.units.get(axis, "pixel") for axis in axes],
         "axis_labels": [axis.lower() for axis in axes],
     }
