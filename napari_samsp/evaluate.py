@@ -88,8 +88,8 @@ def evaluate(
     ):
         try:
             how = components if objects else "no"
-            for where, found, true in _slices(*paths, how, split, series):
-                figures[name + where] = scores(found, true, objects, tolerance)
+            for where, labels, truth in _slices(*paths, how, split, series):
+                figures[name + where] = scores(labels, truth, objects, tolerance)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     if split and components == "auto":

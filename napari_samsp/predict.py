@@ -51,8 +51,8 @@ def parser() -> Parser:
     made.add_argument(
         "input",
         nargs="+",
-        help="files, folders or patterns such as 'a/*.tif': tif, png, jpg, ome-zarr; "
-        "of stacks and time series every plane is segmented",
+        help="files, folders or patterns such as 'a/*.tif': tif, png, jpg, ome-zarr, "
+        "DICOM, NIfTI; of stacks and time series every plane is segmented",
     )
     made.add_argument("--output", type=Path, required=True, help="folder for the masks")
     made.add_argument(
@@ -128,7 +128,7 @@ def parser() -> Parser:
         choices=("auto", "tif", "ome-zarr"),
         default="auto",
         help="of the labels: auto takes ome-zarr for OME-Zarr images of more than 33 "
-        "million pixels a plane, and tif for all others (auto)",
+        "million pixels a plane, NIfTI for NIfTI, and tif for all others (auto)",
     )
     made.add_argument(
         "--table",

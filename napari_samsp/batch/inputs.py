@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_ome_zarr
+from napari_samsp.core.file_names import suffix_of
+from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_image_folder, is_ome_zarr
 from napari_samsp.core.ome_files import without_parts
+from napari_samsp.core.plates import field_name, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -38,7 +40,7 @@ def find_images(
     -------
     dict
         Output name, with the folders of a recursive search, to file, in order. Of an
-        OME-TIFF in several files the first one.
+        OME-TIFF in several files the first one; of a plate its fields.
 
     Raises
     ------
@@ -64,12 +66,12 @@ def _images_at(
     place: Path, output: Path | None, recursive: bool, labels: Collection[Path]
 ) -> list[tuple[Path, str]]:
     def is_image(path: Path) -> bool:
-        if not (path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()):
-            return is_ome_zarr(path)
+        if not (suffix_of(path) in IMAGE_SUFFIXES and path.is_file()):
+            return is_image_folder(path)
         return not labels or path.parent.resolve() / path.name not in labels
 
-    if place.is_file() or is_ome_zarr(place):
-        return [(place, _name(place.name))]
+    if place.is_file() or is_image_folder(place):
+        return _images(place, place.name)
     if place.is_dir():
         real, top = place.resolve(), (output or place).resolve()
         within = top != real and top.is_relative_to(real)
@@ -85,13 +87,17 @@ def _images_at(
                 f"The folder {place} holds no image ({', '.join(IMAGE_SUFFIXES)} or "
                 f"ome-zarr){'' if recursive else '; look deeper with --recursive'}."
             )
-        return [(path, _name(path.relative_to(place).as_posix())) for path in paths]
+        return [
+            image
+            for path in paths
+            for image in _images(path, path.relative_to(place).as_posix())
+        ]
     if glob.has_magic(str(place)):
         matched = dict.fromkeys(sorted(_matches(place)))
         paths = [path for path in matched if is_image(path)]
         if not paths:
             raise InputError(f"No image matches {place}.")
-        return [(path, _name(path.name)) for path in paths]
+        return [image for path in paths for image in _images(path, path.name)]
     raise InputError(f"There is no file or folder {place}.")
 
 
@@ -113,7 +119,7 @@ def _folders(top: Path) -> Iterator[Path]:
                     Path(entry) for entry in entries if entry.name[0] != "."
                 )
             for path in reversed(inside):
-                if path.is_dir() and not is_ome_zarr(path):
+                if path.is_dir() and not is_image_folder(path):
                     # Afterwards, so that a folder is known by its own name.
                     (linked if path.is_symlink() else waiting).append(path)
 
@@ -131,5 +137,15 @@ def _matches(pattern: Path) -> Iterator[Path]:
                 yield from _matches(Path(glob.escape(str(folder)), *rest))
 
 
-def _name(path: str) -> str:
-    return path.removesuffix(Path(path).suffix).removesuffix(".ome")
+def _images(path: Path, name: str) -> list[tuple[Path, str]]:
+    """An image and its name, or the fields of a plate and theirs."""
+    folder = name[: -len(path.name)]
+    if is_ome_zarr(path):
+        if fields := fields_of(path):
+            return [(field, folder + field_name(field)) for field in fields]
+        if field := field_name(path):
+            return [(path, folder + field)]
+    if path.is_dir() and not is_ome_zarr(path):
+        return [(path, name)]
+    ending = path.name[len(path.name) - len(suffix_of(path)) :]
+    return [(path, name.removesuffix(ending).removesuffix(".ome"))]

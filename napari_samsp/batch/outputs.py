@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from napari_samsp.batch.segment_file import Job
+from napari_samsp.batch.segment_file import Job, as_nifti
 from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.image_files import is_ome_zarr
+from napari_samsp.core.image_files import is_image_folder, is_ome_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +35,8 @@ def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[st
         Names by ending. There are two endings where the image's size decides.
     """
     endings = ["ome.zarr"] if settings.output_format == "ome-zarr" else ["tif"]
+    if as_nifti(image, settings):
+        endings = ["nii.gz"]
     if settings.output_format == "auto" and is_ome_zarr(image):
         endings.append("ome.zarr")
     parts = [""]
@@ -82,7 +84,7 @@ def plan(
     inputs = list(inputs)
     ids = {_identity(path) for path in inputs} - {None}
     for path in inputs:
-        if is_ome_zarr(path) and output.is_relative_to(path.resolve()):
+        if is_image_folder(path) and output.is_relative_to(path.resolve()):
             raise InputError(f"{output} is in the image {path}: use another --output.")
     jobs: list[Job] = []
     foreign: list[str] = []

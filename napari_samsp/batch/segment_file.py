@@ -25,6 +25,7 @@ from napari_samsp.core.errors import (
 )
 from napari_samsp.core.image_files import is_ome_zarr
 from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.core.nifti_files import is_nifti, write_nifti
 from napari_samsp.core.notes import about
 from napari_samsp.core.object_files import measure_file
 from napari_samsp.core.stored_image import is_large, open_image
@@ -63,7 +64,8 @@ class Settings:
     series : int or None
         Which image of a file that holds several; None: the largest.
     output_format : {"auto", "tif", "ome-zarr"}
-        ``auto``: OME-Zarr for large OME-Zarr images, TIFF for all others.
+        ``auto``: OME-Zarr for large OME-Zarr images, NIfTI for NIfTI, TIFF for all
+        others.
     measure : bool
         Whether the objects are measured too.
     threads : int
@@ -297,8 +299,11 @@ def _segment(
                     if (out := outs[step.iteration]) is not None:
                         out[...] = step.labels
         # The last iteration's at the end: where they are, all are.
-        write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
         for path, t in reversed(written.items()):
+            if ending == ".nii.gz":
+                write_nifti(path, arrays[t], image.labels_axes, job.image)
+                continue
+            write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
             write(path, arrays[t], image.labels_axes, image.voxels)
     return tuple(written)
 
@@ -324,8 +329,20 @@ class _Plane:
         return (*self._index, *(window if isinstance(window, tuple) else (window,)))
 
 
+def as_nifti(image: Path, settings: Settings) -> bool:
+    """Whether labels become NIfTI: as the image is, if nothing else is asked for."""
+    return (
+        settings.output_format == "auto"
+        and settings.axes is None
+        and image.is_file()
+        and is_nifti(image)
+    )
+
+
 def _ending(job: Job, settings: Settings, large: bool) -> str:
     kind = settings.output_format
+    if as_nifti(job.image, settings):
+        return ".nii.gz"
     if kind == "ome-zarr" or (kind == "auto" and large and is_ome_zarr(job.image)):
         return ".ome.zarr"
     return ".tif"

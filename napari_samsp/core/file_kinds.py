@@ -36,7 +36,9 @@ def is_tiff(path: Path) -> bool:
     bool
         By its content.
     """
-    return _head(path).startswith(_TIFF)
+    head = _head(path)
+    # What begins as a TIFF may be DICOM too, whose first 128 bytes are free.
+    return head.startswith(_TIFF) and head[128:132] != b"DICM"
 
 
 def other_kind(path: Path) -> str:
@@ -58,8 +60,6 @@ def other_kind(path: Path) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_PAGES) or (text.startswith(b"<?xml") and b"<html" in text):
         return "an HTML page"
-    if head[128:132] == b"DICM":
-        return "a DICOM file"
     return next((kind for start, kind in _OTHERS.items() if head.startswith(start)), "")
 
 

@@ -33,6 +33,12 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def suffix_of(path: Path) -> str:
+    """The ending of a file's name in small letters, such as ``.tif`` or ``.nii.gz``."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
 def stem_of(path: Path) -> str:
     """The name that a file shares with those that belong to it.
 
@@ -46,7 +52,8 @@ def stem_of(path: Path) -> str:
     str
         Composed, without its ending, and without ``.ome`` before that.
     """
-    return composed(path.stem).removesuffix(".ome")
+    name = path.name[: len(path.name) - len(suffix_of(path))]
+    return composed(name).removesuffix(".ome")
 
 
 def image_stem(stem: str) -> str:
@@ -82,7 +89,7 @@ def by_stem(
     if not folder.is_dir():
         return files
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+        if suffix_of(path) not in suffixes or path.name.startswith("."):
             continue
         stem = stem_of(path)
         if unique and stem in files:

@@ -10,8 +10,11 @@ import numpy as np
 import tifffile
 
 from napari_samsp.core.atomic_files import write_atomically
+from napari_samsp.core.dicom_files import is_dicom, is_series
 from napari_samsp.core.errors import InputError, is_out_of_memory
 from napari_samsp.core.file_kinds import is_tiff, other_kind
+from napari_samsp.core.file_names import suffix_of
+from napari_samsp.core.nifti_files import NIFTI_SUFFIXES, is_nifti
 from napari_samsp.core.ome_files import check_parts
 from napari_samsp.core.pictures import picture_orientation, read_picture
 from napari_samsp.core.size_limit import check_size
@@ -22,11 +25,14 @@ from napari_samsp.core.tiff_images import (
     main_series,
     tiff_orientation,
 )
+from napari_samsp.core.volume_files import VOLUME_SUFFIXES, read_volume
 
 IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".png", ".jpg", ".jpeg"),
     *(".bmp", ".webp", ".gif", ".jp2"),
+    *VOLUME_SUFFIXES,
 )
+MASK_SUFFIXES = (".tif", ".tiff", ".png", *NIFTI_SUFFIXES)
 
 
 def read_image(
@@ -58,13 +64,15 @@ def read_image(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if suffix_of(path) not in IMAGE_SUFFIXES and not is_dicom(path):
         raise InputError(
             f"{path} is not one of {', '.join(IMAGE_SUFFIXES)}; convert it first."
         )
     try:
         if is_tiff(path):
             array = _read_tiff(path, palette == "indices", series)
+        elif (volume := read_volume(path)) is not None:
+            array = volume[0]
         elif kind := other_kind(path):
             raise InputError(f"{path} cannot be read as an image: it is {kind}.")
         else:
@@ -93,6 +101,8 @@ def orientation(path: Path, series: int | None = None) -> int:
     int
         1 to 8, as EXIF has it; 1 if the file does not say.
     """
+    if is_dicom(path) or is_nifti(path):
+        return 1
     if not is_tiff(path):
         return picture_orientation(path)
     with tifffile.TiffFile(path) as file:
@@ -155,6 +165,11 @@ def is_ome_zarr(path: Path) -> bool:
         True for Zarr format 2 and 3.
     """
     return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is one image: an OME-Zarr, or the slices of a DICOM series."""
+    return is_ome_zarr(path) or is_series(path)
 
 
 def read_labels(path: Path) -> np.ndarray:

@@ -91,6 +91,9 @@ def write_tiff(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> None:
         options["ome"] = True
     elif len(axes) == 2:
         options["metadata"] = None
+    if voxels.printed is not None and not ome:
+        options["resolution"] = voxels.printed[:2]
+        options["resolutionunit"] = voxels.printed[2]
     data: np.ndarray | Iterator[np.ndarray]
     if not is_large(labels.shape):
         data = np.asarray(labels)
@@ -136,12 +139,11 @@ def write_ome_zarr(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> Non
                 level_array[window] = source[window]
             factor = 2**level
             sized = [*scale[:-2], scale[-2] * factor, scale[-1] * factor]
-            datasets.append(
-                {
-                    "path": str(level),
-                    "coordinateTransformations": [{"type": "scale", "scale": sized}],
-                }
-            )
+            steps: list[dict[str, Any]] = [{"type": "scale", "scale": sized}]
+            if voxels.origin:  # the same for all: a level is every second pixel
+                place = [voxels.origin.get(axis, 0.0) for axis in axes]
+                steps.append({"type": "translation", "translation": place})
+            datasets.append({"path": str(level), "coordinateTransformations": steps})
             if max(source.shape[-2:]) <= SMALLEST_LEVEL:
                 break
             source = _Halved(level_array)

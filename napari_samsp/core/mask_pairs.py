@@ -7,8 +7,7 @@ from pathlib import Path
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.file_names import ITERATION, by_stem, image_stem
-
-SUFFIXES = (".tif", ".tiff", ".png")
+from napari_samsp.core.image_files import MASK_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _renamed(true: dict[str, Path], found: dict[str, Path]) -> dict[str, Path]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    files = by_stem(folder, SUFFIXES)
+    files = by_stem(folder, MASK_SUFFIXES)
     if not files:
-        raise InputError(f"There are no {', '.join(SUFFIXES)} files in {folder}.")
+        raise InputError(f"There are no {', '.join(MASK_SUFFIXES)} files in {folder}.")
     return files

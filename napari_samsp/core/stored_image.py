@@ -24,6 +24,7 @@ from napari_samsp.core.tiff_images import (
     check_series,
     main_series,
 )
+from napari_samsp.core.volume_files import read_volume
 from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
 from napari_samsp.core.zarr_codecs import check_codecs
 
@@ -163,7 +164,7 @@ def open_image(
     Parameters
     ----------
     path : Path
-        OME-Zarr, or what `read_image` reads.
+        OME-Zarr, a folder of a DICOM series, or what `read_image` reads.
     axes : str, optional
         Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
         than 1.
@@ -171,7 +172,7 @@ def open_image(
         Whether the pixels are labels: the indices of a palette are values then.
     series : int, optional
         Which image of a file that holds several, from 0; default: the largest of a
-        TIFF, the first of an OME-Zarr.
+        TIFF or DICOM folder, the first of an OME-Zarr.
 
     Yields
     ------
@@ -193,6 +194,15 @@ def open_image(
         with file:
             yield _open_tiff(path, file, axes, mask, series)
     else:
+        try:
+            volume = read_volume(path, series)
+        except InputError:
+            raise
+        except Exception as error:  # as above
+            raise unreadable(path, error) from error
+        if volume is not None:
+            yield _image(path, *volume, axes)
+            return
         array = read_image(path, "indices" if mask else "colours")
         alpha = array.ndim == 3 and array.shape[-1] == MOST_COLOURS
         yield _image(path, array, "YXS"[: array.ndim], VoxelSize(), axes, alpha)

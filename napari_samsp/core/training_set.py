@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.file_names import by_stem, composed, safe_name
+from napari_samsp.core.file_names import by_stem, composed, safe_name, suffix_of
 from napari_samsp.core.folder_changes import changing, unchanging
 from napari_samsp.core.image_files import (
     IMAGE_SUFFIXES,
+    MASK_SUFFIXES,
     as_labels,
     read_image,
     tiff_bytes,
@@ -25,7 +26,6 @@ from napari_samsp.core.sample_list import changed_list, read_list
 if TYPE_CHECKING:
     from napari_samsp.core.folder_changes import Change
 
-MASK_SUFFIXES = (".tif", ".tiff", ".png")
 FOLDERS = ("images", "masks", "predictions")
 LIST = "samples.jsonl"
 REMOVED = "removed"
@@ -299,7 +299,7 @@ class TrainingSet:
         return name
 
     def _move(self, path: Path, folder: str, name: str, change: Change) -> Path:
-        target = f"{folder}/{name}{path.suffix}"
+        target = f"{folder}/{name}{path.name[-len(suffix_of(path)) :]}"
         change.move(path.relative_to(self.folder).as_posix(), target)
         return self.folder / target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import tifffile
@@ -34,10 +34,16 @@ class VoxelSize:
         By axis, such as ``{"Z": 2.0, "Y": 0.5, "X": 0.5}``; those that the file tells.
     units : dict
         UDUNITS names, such as ``micrometer``, by axis; those that are known.
+    origin : dict
+        Where the first pixel lies, by axis, in these units; of OME-Zarr only.
+    printed : tuple or None
+        A plain TIFF's resolution of columns and rows, and TIFF's number of its unit.
     """
 
     scale: dict[str, float] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, float] = field(default_factory=dict)
+    printed: tuple[float, float, int] | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, tuple[Any, Any]]) -> VoxelSize:
@@ -76,7 +82,8 @@ def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
     Parameters
     ----------
     file : tifffile.TiffFile
-        Opened. The resolution of other TIFFs is that of a printer, and is left alone.
+        Opened. The resolution of other TIFFs is often that of a printer: it is kept,
+        and is no voxel size.
 
     Returns
     -------
@@ -97,7 +104,7 @@ def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
         time = pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")
         return VoxelSize.of({**told, "T": time})
     if not file.is_imagej or file.imagej_metadata is None:
-        return VoxelSize()
+        return VoxelSize(printed=_printed(file))
     said = file.imagej_metadata
     unit = said.get("unit")
     told = {"Z": (said.get("spacing"), unit), "T": (said.get("finterval"), "s")}
@@ -106,6 +113,18 @@ def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
         if tag is not None and unit and tag.value[0]:
             told[axis] = tag.value[1] / tag.value[0], unit
     return VoxelSize.of(told)
+
+
+def _printed(file: tifffile.TiffFile) -> tuple[float, float, int] | None:
+    tags = file.pages.first.tags
+    pair = [tags.get(f"{axis}Resolution") for axis in "XY"]
+    if not all(tag is not None and tag.value[0] and tag.value[1] for tag in pair):
+        return None
+    x, y = (tag.value[0] / tag.value[1] for tag in pair if tag is not None)
+    unit = tags.get("ResolutionUnit")
+    if unit is None or int(unit.value) not in (2, 3):  # inch, centimetre
+        return None
+    return x, y, int(unit.value)
 
 
 def of_ome_zarr(
@@ -126,20 +145,32 @@ def of_ome_zarr(
         Empty if it tells none.
     """
     names = [str(axis.get("name", "")).upper() for axis in axes]
-    scale = [1.0] * len(names)
+    scale, origin = [1.0] * len(names), [0.0] * len(names)
     found = False
     for transform in transforms:
         for step in transform:
-            values = step.get("scale") or ()
-            if step.get("type") == "scale" and len(values) == len(names):
-                scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
-                found = True
+            kind = step.get("type")
+            values = step.get(kind) if kind in ("scale", "translation") else None
+            if not isinstance(values, list) or len(values) != len(names):
+                continue
+            found = True
+            numbers = [float(value) for value in values]
+            if kind == "scale":
+                scale = [a * b for a, b in zip(scale, numbers, strict=True)]
+                origin = [a * b for a, b in zip(origin, numbers, strict=True)]
+            else:
+                origin = [a + b for a, b in zip(origin, numbers, strict=True)]
     if not found:
         return VoxelSize()
     units = [axis.get("unit") for axis in axes]
     told = dict(zip(names, zip(scale, units, strict=True), strict=True))
     told.pop("C", None)
-    return VoxelSize.of(told)
+    lies = {
+        axis: place
+        for axis, place in zip(names, origin, strict=True)
+        if place and math.isfinite(place) and axis in told
+    }
+    return replace(VoxelSize.of(told), origin=lies)
 
 
 def _unit_name(unit: Any) -> str:

@@ -61,6 +61,9 @@ def read_results(folder: Path) -> list[LayerData]:
     return layers
 
 
+_ENDINGS = (".ome.zarr", ".nii.gz", ".tif")
+
+
 def _layers(folder: Path, line: dict[str, Any], visible: bool) -> list[LayerData]:
     settings = line.get("settings")
     axes = settings.get("axes") if isinstance(settings, dict) else None
@@ -78,7 +81,11 @@ def _layers(folder: Path, line: dict[str, Any], visible: bool) -> list[LayerData
     # Those of the last iteration by its own name lie on top.
     for file in (*files[1:], files[0]):
         labels, options = _read(file)
-        name = file.name.removesuffix(".ome.zarr").removesuffix(".tif")
+        name = (
+            file.name.removesuffix(".ome.zarr")
+            .removesuffix(".nii.gz")
+            .removesuffix(".tif")
+        )
         layers.append((labels, {**options, "name": name, "visible": False}, "labels"))
     layers[-1][1]["visible"] = visible
     return layers
@@ -117,6 +124,7 @@ def _placement(stored: StoredImage) -> dict[str, Any]:
     axes, voxels = stored.labels_axes, stored.voxels
     return {
         "scale": [voxels.scale.get(axis, 1.0) for axis in axes],
+        "translate": [voxels.origin.get(axis, 0.0) for axis in axes],
         "units": [voxels.units.get(axis, "pixel") for axis in axes],
         "axis_labels": [axis.lower() for axis in axes],
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_samsp.batch.inputs import find_images
 from napari_samsp.core.errors import InputError
@@ -90,3 +91,32 @@ def test_labels_of_earlier_calls_are_no_images(folder):
         with pytest.raises(InputError, match=r"[Nn]o image"):
             found(inputs, recursive=False, labels=labels)
     assert found("in/a.png", labels=labels) == {"a": "in/a.png"}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_wells_and_fields_of_a_plate_are_images_with_names(folder, version):
+    plate = zarr.open_group("in/p.zarr", mode="w", zarr_format=version)
+
+    def describe(group, content):
+        group.attrs.update({"ome": content} if version == 3 else content)
+
+    describe(plate, {"plate": {"wells": [{"path": "A/1"}, {"path": "B/2"}]}})
+    for well in ("A/1", "B/2"):
+        made = plate.create_group(well)
+        describe(made, {"well": {"images": [{"path": "0"}, {"path": "1"}]}})
+        for field in "01":
+            describe(made.create_group(field), {"multiscales": []})
+    all_fields = {
+        f"p_{well}_{n}": f"in/p.zarr/{well[0]}/{well[1]}/{n}"
+        for well in ("A1", "B2")
+        for n in range(2)
+    }
+    one_well = {name: path for name, path in all_fields.items() if "A1" in name}
+    assert found("in/p.zarr") == all_fields
+    assert found("in/p.zarr/*/*/*") == all_fields
+    assert found("in/p.zarr/A/1") == one_well
+    assert found("in", recursive=False) == {"a": "in/a.png"} | all_fields
+    assert found("in") == ALL | all_fields
+    describe(plate, {"plate": {"wells": [{"path": "../x"}]}})
+    with pytest.raises(InputError, match="which is not in it"):
+        found("in/p.zarr")

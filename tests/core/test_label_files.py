@@ -76,3 +76,46 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a.tif"]
     with open_image(tmp_path / "a.ome.zarr") as image:
         assert np.array_equal(np.asarray(image.array), labels)
+
+
+@pytest.mark.parametrize("unit", ["inch", "centimeter"])
+def test_the_resolution_of_a_plain_tiff_is_kept(tmp_path, unit):
+    pixels = np.zeros((20, 30), np.uint8)
+    options = {"resolution": (4000, 3000.5), "resolutionunit": unit, "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    with open_image(tmp_path / "a.tif") as image:
+        assert not image.voxels.scale, "it may be that of a printer"
+        write_tiff(tmp_path / "b.tif", pixels.astype(np.int32), "YX", image.voxels)
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        page = file.pages[0]
+        assert page.resolution == pytest.approx((4000, 3000.5))
+        assert page.resolutionunit.name.lower() == unit
+
+
+def test_a_translation_is_kept(tmp_path):
+    """That of the first scale comes before the scale of all, as OME-Zarr has it."""
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", data=np.zeros((2, 20, 30), np.uint8))
+    own = [
+        {"type": "scale", "scale": [1, 0.5, 0.5]},
+        {"type": "translation", "translation": [0, 10, -3]},
+    ]
+    group.attrs["multiscales"] = [
+        {
+            "axes": [{"name": name} for name in "zyx"],
+            "datasets": [{"path": "0", "coordinateTransformations": own}],
+            "coordinateTransformations": [{"type": "scale", "scale": [4, 2, 2]}],
+        }
+    ]
+    with open_image(tmp_path / "a.zarr") as image:
+        assert image.voxels.origin == {"Y": 20.0, "X": -6.0}
+        labels = np.zeros((2, 1500, 30), np.int32)
+        write_ome_zarr(tmp_path / "b.ome.zarr", labels, "ZYX", image.voxels)
+    with open_image(tmp_path / "b.ome.zarr") as image:
+        assert image.voxels.origin == {"Y": 20.0, "X": -6.0}
+        assert image.voxels.scale == {"Z": 4.0, "Y": 1.0, "X": 1.0}
+    scales = zarr.open_group(str(tmp_path / "b.ome.zarr")).attrs["multiscales"]
+    for level in scales[0]["datasets"]:
+        translation = level["coordinateTransformations"][1]
+        assert translation == {"type": "translation", "translation": [0, 20, -6]}
+    assert len(scales[0]["datasets"]) == 2
