@@ -200,14 +200,14 @@ def main(argv: list[str] | None = None) -> int:
     with ExitStack() as stack:
         table = None
         if args.table:
-            done = {
+            before = {
                 name: (manifest.labels(name), path)
                 for name, path in images.items()
                 if name not in todo
             }
             table = stack.enter_context(
                 objects_table(
-                    args.table, todo, done, settings.axes, args.overwrite, failed
+                    args.table, todo, before, settings.axes, args.overwrite, failed
                 )
             )
         if jobs:
