@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from hypothesis import given
@@ -169,3 +174,33 @@ def test_no_cluster(jobs, monkeypatch):
     monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match="No scheduler answers at tcp://127"):
         next(workers.on_cluster(jobs, QUICK, "tcp://127.0.0.1:9"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
+def test_a_command_that_is_killed_leaves_no_worker(tmp_path, nuclei):
+    (tmp_path / "in").mkdir()
+    for n in range(8):
+        large = np.tile(nuclei[0], (8, 5))
+        tifffile.imwrite(tmp_path / "in" / f"{n}.tif", large)
+    command = [sys.executable, "-m", "napari_samsp.predict", str(tmp_path / "in")]
+    command += ["--output", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        parent, found = psutil.Process(process.pid), []
+        deadline = time.monotonic() + 60
+        while len(found) < 2 and time.monotonic() < deadline:
+            found = [
+                child
+                for child in parent.children()
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            time.sleep(0.1)
+        assert len(found) == 2
+        time.sleep(1)
+    finally:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(found, timeout=30)
+    assert not alive
