@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import yaml
@@ -23,12 +23,9 @@ from napari_samsp.core.atomic_files import (
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.folder_changes import lock_of
 from napari_samsp.core.yaml_files import read_mapping
+from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Figures, Finished
 from napari_samsp.train.judge import Judgement
-
-if TYPE_CHECKING:
-    from napari_samsp.train.config import TrainConfig
-
 
 _CHECKSUM_BYTES = len("\nsha256:") + 64
 
@@ -171,7 +168,8 @@ class RunFolder:
             ) from error
 
     def _check_same(self, content: dict[str, Any]) -> None:
-        stored = read_mapping(self._config)
+        # A run of an earlier version lacks the settings that came later.
+        stored = TrainConfig().as_dict() | read_mapping(self._config)
         free = {
             "epochs", "minutes", "steps", "patience", "device", "threads",
             "training_set",
@@ -220,7 +218,7 @@ class RunFolder:
             for name in ("before", "best", "kept"):
                 if values[name] is not None:
                     values[name] = _judgement(values[name])
-            values["folds"] = [_judgement(fold) for fold in values["folds"]]
+            values["folds"] = [_judgement(fold) for fold in values.get("folds", ())]
             progress = Progress(**values)
         except Exception as error:  # torch raises many kinds for a broken file
             raise self.broken() from error

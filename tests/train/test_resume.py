@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from napari_samsp.core.errors import InputError
@@ -159,6 +160,21 @@ def test_a_run_that_is_whole_goes_on(run):
     assert Path(finished.adapter).is_dir()
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_a_run_of_an_earlier_version_goes_on(run):
+    """It lacks the settings, and what a state holds, that came later."""
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    for name in ("steps", "components", "series"):
+        del settings[name]
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+
+    def forget(state):
+        del state["progress"]["folds"], state["progress"]["seconds_judging"]
+
+    edit(run, forget)
+    finished = train(run.with_name("set"), run, replace(STILL, epochs=2), resume=True)
+    assert Path(finished.adapter).is_dir()
 
 
 def test_a_loss_without_bounds_ends_the_run_with_a_sentence(made, tmp_path):
