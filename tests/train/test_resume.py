@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -169,10 +170,13 @@ def test_a_run_of_an_earlier_version_goes_on(run):
         del settings[name]
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
 
-    def forget(state):
-        del state["progress"]["folds"], state["progress"]["seconds_judging"]
-
-    edit(run, forget)
+    edit(
+        run,
+        lambda state: [state["progress"].pop(k) for k in ("folds", "seconds_judging")],
+    )
+    path = run / "last" / "state.pt"
+    data = path.read_bytes()
+    path.write_bytes(data + f"\nsha256:{sha256(data).hexdigest()}".encode())
     finished = train(run.with_name("set"), run, replace(STILL, epochs=2), resume=True)
     assert Path(finished.adapter).is_dir()
 
