@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import fast_decoder, self_prompting
+from napari_samsp.core import fast_decoder, promptable
 from napari_samsp.core.adapter import add_lora
 from napari_samsp.core.prompts import Prompt
 from napari_samsp.core.sam import Architecture, build_sam
@@ -54,7 +54,7 @@ def test_how_many_go_together_changes_nothing(at_once, monkeypatch):
     ours = model()
     embeddings, boxes = torch.randn(1, 32, 5, 5), 40 * torch.rand(7, 4)
     index = torch.zeros(7, dtype=torch.int64)
-    monkeypatch.setattr(self_prompting, "TOKENS_AT_ONCE", (25 * at_once,) * 2)
+    monkeypatch.setattr(promptable, "TOKENS_AT_ONCE", (25 * at_once,) * 2)
     with torch.no_grad():
         some = ours.decode(embeddings, index, Prompt(boxes=boxes)).logits
         alone = [
@@ -73,7 +73,7 @@ def test_a_shared_image_is_not_repeated(monkeypatch):
         return plain(decoder, images, *rest)
 
     monkeypatch.setattr(fast_decoder, "decode", spy)
-    monkeypatch.setattr(self_prompting, "TOKENS_AT_ONCE", (10_000,) * 2)
+    monkeypatch.setattr(promptable, "TOKENS_AT_ONCE", (10_000,) * 2)
     index, boxes = torch.tensor([1, 1, 1]), 40 * torch.rand(3, 4)
     with torch.no_grad():
         ours.decode(torch.randn(2, 32, 5, 5), index, Prompt(boxes=boxes))
