@@ -82,42 +82,58 @@ def cross_validate(
         Of the next fold. It ends before the last if it is stopped, or if there is too
         little time to learn anything.
     """
-    count = len(parts.folds)
-    limits = fold_limits(parts.config, count)
     begun = clock()
-    for number, fold in enumerate(parts.folds[done:], start=done + 1):
-        fold_begun = clock()
+    for number in range(done, len(parts.folds)):
 
-        def hear(event: Event) -> None:
-            if isinstance(event, Stepped):
-                spent = clock() - fold_begun  # noqa: B023, heard within this fold only
-                fraction = spent / max(spent + event.seconds_left, 1e-6)
-                over = (number - 1 - done + fraction) / (count - done)  # noqa: B023
-                left = (clock() - begun) * (1 / SHARE / max(over, 1e-6) - 1)
-                event = FoldStepped(number, count, left)  # noqa: B023
-            parts.report(event)
+        def left(fraction: float, number: int = number) -> float:
+            over = (number - done + fraction) / (len(parts.folds) - done)
+            return (clock() - begun) * (1 / SHARE / max(over, 1e-6) - 1)
 
-        rest = [n for n in range(len(parts.pictures)) if n not in fold]
-        trainer = parts.new_trainer(rest, hear)
-        if limits.epochs * len(trainer.loader) < LEAST_STEPS:
-            parts.report(TOO_SHORT)
+        judged = _judge_fold(parts, number, clock, stop_requested, left)
+        if judged is None:
             return
-        weights = [parameter.detach().clone() for parameter in trainer.learning]
-        try:
-            stopped = _fit(trainer, limits, clock, stop_requested)
-            if stopped:
-                return
-            if trainer.average.steps < LEAST_STEPS:
-                parts.report(TOO_SHORT)
-                return
-            with trainer.average.in_place():
-                judged = parts.processes.done_by_main(partial(_judge, parts, fold))
-        finally:
-            with torch.no_grad():
-                for parameter, value in zip(trainer.learning, weights, strict=True):
-                    parameter.copy_(value)
-        parts.report(FoldEnded(number, count, judged.figures.dice))
         yield judged
+
+
+def _judge_fold(
+    parts: Parts,
+    number: int,
+    clock: Callable[[], float],
+    stop_requested: Callable[[], bool],
+    left: Callable[[float], float],
+) -> Judgement | None:
+    """Train without a fold, and judge by it; None if that ends the whole."""
+    begun, count = clock(), len(parts.folds)
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Stepped):
+            spent = clock() - begun
+            fraction = spent / max(spent + event.seconds_left, 1e-6)
+            event = FoldStepped(number + 1, count, left(fraction))
+        parts.report(event)
+
+    fold, limits = parts.folds[number], fold_limits(parts.config, count)
+    trainer = parts.new_trainer(
+        [n for n in range(len(parts.pictures)) if n not in fold], hear
+    )
+    if limits.epochs * len(trainer.loader) < LEAST_STEPS:
+        parts.report(TOO_SHORT)
+        return None
+    weights = [parameter.detach().clone() for parameter in trainer.learning]
+    try:
+        if _fit(trainer, limits, clock, stop_requested):
+            return None
+        if trainer.average.steps < LEAST_STEPS:
+            parts.report(TOO_SHORT)
+            return None
+        with trainer.average.in_place():
+            judged = parts.processes.done_by_main(partial(_judge, parts, fold))
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(trainer.learning, weights, strict=True):
+                parameter.copy_(value)
+    parts.report(FoldEnded(number + 1, count, judged.figures.dice))
+    return judged
 
 
 def _fit(

@@ -16,7 +16,7 @@ from napari_samsp.train.cross_validation import LEAST_STEPS
 from napari_samsp.train.events import EpochEnded, FoldEnded, FoldStepped, Noted, Stepped
 from napari_samsp.train.loop import train
 
-SHORT = TrainConfig(epochs=1, views=2, batch=2, threads=2, augment=False)
+SHORT = TrainConfig(epochs=1, views=2, batch=2, threads=2, input_size=96, augment=False)
 # Three folds of five steps, then twelve for the adapter.
 LONG_ENOUGH = replace(SHORT, epochs=2, views=10, augment=True)
 
