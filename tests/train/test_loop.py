@@ -130,7 +130,7 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(stripes, tmp
 def test_it_says_that_connected_parts_are_the_objects(stripes, tmp_path):
     heard = []
     for objects in (False, True):
-        config = replace(QUICK, epochs=1, objects=objects)
+        config = replace(QUICK, epochs=1, objects=objects, validation="0")
         train(stripes.folder, tmp_path / f"run{objects}", config, report=heard.append)
     notes = [event.message for event in heard if isinstance(event, Noted)]
     assert [note for note in notes if "connected parts" in note] == notes
