@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import as_labels, is_ome_zarr, read_labels
-from napari_samsp.core.object_table import PixelSize, measure
+from napari_samsp.core.object_table import PixelSize, measure_planes
 from napari_samsp.core.stored_image import StoredImage, open_image
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def measure_file(
     Yields
     ------
     dict
-        As `measure`, after ``time`` and ``slice`` where there are any;
+        As `object_table.measure`, after ``time`` and ``slice`` where there are any;
         a slice, or a volume, at a time.
 
     Raises
@@ -92,16 +92,7 @@ def _of_stored(
         found = None
         if image is not None:
             found = [np.asarray(image.plane(index, channels)[0]) for index in indices]
-        table = measure(
-            np.stack(planes) if volumes else planes[0],
-            None if found is None else np.stack(found) if volumes else found[0],
-            size,
-        )
-        count = len(table["label"])
-        yield {
-            **{key: np.full(count, value) for key, value in where.items()},
-            **table,
-        }
+        yield measure_planes(planes, found, size, volumes, where)
 
 
 def _groups(

@@ -12,6 +12,8 @@ import numpy as np
 from napari_samsp.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from napari_samsp.core.voxel_size import VoxelSize
 
 Columns = dict[str, np.ndarray]
@@ -138,6 +140,40 @@ def measure(
     if image is not None:
         table |= _intensities(labels, image, table["label"])
     return table
+
+
+def measure_planes(
+    labels: Sequence[np.ndarray],
+    image: Sequence[np.ndarray] | None,
+    size: PixelSize,
+    volume: bool,
+    where: Mapping[str, int],
+) -> Columns:
+    """Measure the objects of a slice, or of the slices of one volume.
+
+    Parameters
+    ----------
+    labels, image : sequence of numpy.ndarray
+        As for `measure`, slice by slice; one of each unless it is a volume.
+    size : PixelSize
+        Along the axes that are measured.
+    volume : bool
+        Whether the slices are stacked.
+    where : mapping
+        Columns that come first, with the value of all rows, such as ``slice``.
+
+    Returns
+    -------
+    dict
+        As `measure`.
+    """
+
+    def whole(planes: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack(planes) if volume else planes[0]
+
+    found = measure(whole(labels), None if image is None else whole(image), size)
+    count = len(found["label"])
+    return {name: np.full(count, value) for name, value in where.items()} | found
 
 
 def _solidity(labels: np.ndarray) -> np.ndarray:

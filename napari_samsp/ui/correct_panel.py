@@ -32,7 +32,7 @@ from napari_samsp.ui.labelled_plane import LabelledPlane
 from napari_samsp.ui.layer_chooser import LayerChooser
 from napari_samsp.ui.open_sample import open_sample
 from napari_samsp.ui.plain_text import plain, show_error
-from napari_samsp.ui.result_layers import SAMPLE_KEY, image_of, source_of
+from napari_samsp.ui.result_layers import image_to_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -311,11 +311,9 @@ class CorrectPanel(QWidget):
             )
 
     def _image_of(self, labels: Labels | None) -> Image | None:
-        if labels is None or (
-            source_of(labels) is None and SAMPLE_KEY not in labels.metadata
-        ):
+        if labels is None:
             return self._chosen_image()
-        return image_of(self._viewer, labels)
+        return image_to_label(self._viewer, labels, self._chosen_image)
 
     def _tell(self, text: str, failed: bool = False) -> None:
         self.message.setText(text)

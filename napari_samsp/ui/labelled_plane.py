@@ -87,11 +87,7 @@ class LabelledPlane:
         source = source_of(labels)
         if source is not None:
             channels = source.channels
-            if source.is_outdated(image):
-                raise InputError(
-                    f"{image.name} got other pixels after {labels.name} was made of "
-                    "it: segment it again."
-                )
+            source.check(labels, image)
         plane = source.plane if source is not None else None
         if plane is None:
             plane = shown_plane(image, dims, channels)

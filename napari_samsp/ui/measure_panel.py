@@ -35,7 +35,7 @@ from napari_samsp.ui.measuring import (
 )
 from napari_samsp.ui.plain_text import show_error
 from napari_samsp.ui.planes import first_scale, shown_plane
-from napari_samsp.ui.result_layers import SAMPLE_KEY, image_of, source_of
+from napari_samsp.ui.result_layers import image_to_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,7 @@ class MeasurePanel(QWidget):
         try:
             request = request_of(
                 labels,
-                self._image_of(labels),
+                image_to_label(self._viewer, labels, self._chosen_image),
                 self._viewer.dims,
                 self.volumes.isEnabled() and self.volumes.isChecked(),
                 self._chosen_channels(),
@@ -170,11 +170,6 @@ class MeasurePanel(QWidget):
             saved = f"\nSaved as {job.save_as}." if job.save_as else ""
             self._tell(summary(job.tables, job.request.volumes) + saved)
         self.ended.emit()
-
-    def _image_of(self, labels: Labels) -> Image | None:
-        if source_of(labels) is None and SAMPLE_KEY not in labels.metadata:
-            return self._chosen_image()
-        return image_of(self._viewer, labels)
 
     def _follow_slice(self, *_: Any) -> None:
         if self._measured is not None and len(self._measured.tables) > 1:

@@ -7,13 +7,12 @@ from itertools import product
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from napari.layers import Image, Labels
 
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import as_labels
 from napari_samsp.core.object_files import depth_axis, slice_names
-from napari_samsp.core.object_table import PIXELS, PixelSize, measure
+from napari_samsp.core.object_table import PIXELS, PixelSize, measure_planes
 from napari_samsp.core.sample import size_text
 from napari_samsp.core.stored_image import is_large
 from napari_samsp.ui.planes import (
@@ -141,11 +140,7 @@ def request_of(
         image = image if fits else None
     if image is not None and source is not None:
         channels = source.channels
-        if source.is_outdated(image):
-            raise InputError(
-                f"{image.name} got other pixels after {labels.name} was made of it: "
-                "segment it again."
-            )
+        source.check(labels, image)
     names = dict(zip(along, slice_names(letters), strict=True))
     groups: dict[tuple[int, ...], list[PlaneIndex]] = {}
     outer = [n for n in along if n != depth]
@@ -216,12 +211,10 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
             planes = [request.image(index) for index in part.image]
             if request.colours:
                 planes = [plane[..., : request.colours] for plane in planes]
-            image = np.stack(planes) if request.volumes else planes[0]
-        found = measure(
-            np.stack(labels) if request.volumes else labels[0], image, request.size
+            image = planes
+        tables.append(
+            measure_planes(labels, image, request.size, request.volumes, part.where)
         )
-        count = len(found["label"])
-        tables.append({k: np.full(count, n) for k, n in part.where.items()} | found)
     return tables
 
 

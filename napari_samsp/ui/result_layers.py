@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Labels, Layer
 
+from napari_samsp.core.errors import InputError
 from napari_samsp.ui.layer_chooser import MAP_KEY
 from napari_samsp.ui.planes import Channels, PlaneIndex, disagreement, first_scale
 
@@ -69,6 +70,14 @@ class Source:
         """Whether the image got other data since."""
         before = self.pixels()
         return before is not None and before is not first_scale(image)
+
+    def check(self, labels: Labels, image: Image) -> None:
+        """Raise `InputError` if the image got other data since labels were made."""
+        if self.is_outdated(image):
+            raise InputError(
+                f"{image.name} got other pixels after {labels.name} was made of it: "
+                "segment it again."
+            )
 
 
 # Not in the layers' metadata, which writers of other plugins turn into text.
@@ -200,6 +209,25 @@ def image_of(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None:
         ),
         None,
     )
+
+
+def image_to_label(
+    viewer: napari.viewer.Viewer, labels: Labels, chosen: Callable[[], Image | None]
+) -> Image | None:
+    """As `image_of`; for labels that are not ours, the image that the user chose.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    labels : Labels
+        Any.
+    chosen : callable
+        Gives the user's choice.
+    """
+    if source_of(labels) is None and SAMPLE_KEY not in labels.metadata:
+        return chosen()
+    return image_of(viewer, labels)
 
 
 def layer_by_id(viewer: napari.viewer.Viewer, unique_id: Any) -> Layer | None:
