@@ -14,13 +14,13 @@ import torch
 
 from napari_samsp.train.budget import Budget, Limits
 from napari_samsp.train.events import FoldEnded, FoldStepped, Noted, Stepped
-from napari_samsp.train.judge import Judgement, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
+    from napari_samsp.train.judge import Judgement
     from napari_samsp.train.setup import Parts
     from napari_samsp.train.trainer import Trainer
 
@@ -126,8 +126,7 @@ def _judge_fold(
         if trainer.average.steps < LEAST_STEPS:
             parts.report(TOO_SHORT)
             return None
-        with trainer.average.in_place():
-            judged = parts.processes.done_by_main(partial(_judge, parts, fold))
+        judged = parts.judge(trainer, [parts.pictures[n] for n in fold])
     finally:
         with torch.no_grad():
             for parameter, value in zip(trainer.learning, weights, strict=True):
@@ -150,12 +149,3 @@ def _fit(
         _, stopped = trainer.epoch(epoch, budget, stop_requested)
         reason = trainer.processes.done_by_main(partial(budget.exhausted, epoch))
     return stopped
-
-
-def _judge(parts: Parts, fold: list[int]) -> Judgement:
-    return judge(
-        parts.model,
-        [parts.pictures[n] for n in fold],
-        parts.config.iterations,
-        parts.field,
-    )

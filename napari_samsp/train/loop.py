@@ -20,7 +20,7 @@ from napari_samsp.train.events import (
     Noted,
     Started,
 )
-from napari_samsp.train.judge import Judgement, is_better, is_kept, joined, judge
+from napari_samsp.train.judge import Judgement, is_better, is_kept, joined
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 from napari_samsp.train.trainer import RATE_FALLS_FROM
@@ -258,16 +258,7 @@ class _Run:
         return progress
 
     def _judge(self) -> Judgement:
-        def work() -> Judgement:
-            return judge(
-                self.parts.model,
-                self.parts.judged_by,
-                self.config.iterations,
-                self.parts.field,
-            )
-
-        with self.trainer.average.in_place():
-            return self.processes.done_by_main(work)
+        return self.parts.judge(self.trainer, self.parts.judged_by)
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from napari_samsp.train.data import (
     check_labelled,
     read_pictures,
 )
+from napari_samsp.train.judge import Judgement, judge
 from napari_samsp.train.model import ModelInTraining
 from napari_samsp.train.processes import Processes
 from napari_samsp.train.run_folder import RunFolder
@@ -103,6 +104,15 @@ class Parts:
     new_trainer: Callable[..., Trainer]
     card: AdapterCard
     note: str = ""
+
+    def judge(self, trainer: Trainer, pictures: list[Picture]) -> Judgement:
+        """Judge the running mean of a trainer's weights; the same in all processes."""
+
+        def work() -> Judgement:
+            return judge(self.model, pictures, self.config.iterations, self.field)
+
+        with trainer.average.in_place():
+            return self.processes.done_by_main(work)
 
 
 def set_up(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage import measure
+
+from napari_samsp.core.components import connected_parts
 
 if TYPE_CHECKING:
     from napari_samsp.train.data import Picture
@@ -52,5 +53,5 @@ class Job:
 def labels_of(foreground: np.ndarray, objects: bool) -> np.ndarray:
     """Int32 labels of a ``(Y, X)`` bool foreground; as objects, its components."""
     if objects:
-        return measure.label(foreground, connectivity=1).astype(np.int32)
+        return connected_parts(foreground)
     return foreground.astype(np.int32)
