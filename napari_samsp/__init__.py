@@ -11,17 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_samsp.core.checkpoints import load_sam
-    from napari_samsp.core.segmenter import Iteration, Segmenter
+    from napari_samsp.inference.segmenter import Iteration, Segmenter
+    from napari_samsp.sam.checkpoints import load_sam
 
     __version__: str
 
 __all__ = ["Iteration", "Segmenter", "__version__", "load_sam"]
 
 _PUBLIC = {
-    "Iteration": "napari_samsp.core.segmenter",
-    "Segmenter": "napari_samsp.core.segmenter",
-    "load_sam": "napari_samsp.core.checkpoints",
+    "Iteration": "napari_samsp.inference.segmenter",
+    "Segmenter": "napari_samsp.inference.segmenter",
+    "load_sam": "napari_samsp.sam.checkpoints",
 }
 
 
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         from importlib import import_module
 
-        from napari_samsp.core.torch_guard import import_torch
+        from napari_samsp.utils.torch_import import import_torch
 
         import_torch()
         return getattr(import_module(_PUBLIC[name]), name)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.batch.inputs import find_images
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.annotations import coco
-from napari_samsp.core.annotations.formats import (
+from napari_samsp.data.annotations import coco
+from napari_samsp.data.annotations.formats import (
     ENDINGS,
     LABEL_IMAGES,
     format_of,
     read,
     write,
 )
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
-from napari_samsp.core.file_names import composed
-from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.stored_image import open_image
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.image_source import open_image
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError, in_words, is_disk_error
+from napari_samsp.utils.file_names import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

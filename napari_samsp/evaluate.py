@@ -13,20 +13,20 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.components import (
+from napari_samsp.data.components import (
     COMPONENTS,
     connected_parts,
     holds_one_value,
     parts_note,
 )
-from napari_samsp.core.errors import InputError, printable, some
-from napari_samsp.core.image_files import as_labels
-from napari_samsp.core.mask_pairs import Pairing, pair_files
-from napari_samsp.core.metrics import BOUNDARY_TOLERANCE, scores, summary
-from napari_samsp.core.notes import tell
-from napari_samsp.core.stored_image import StoredImage, open_image
+from napari_samsp.data.image_files import as_labels
+from napari_samsp.data.image_source import StoredImage, open_image
+from napari_samsp.data.mask_pairs import Pairing, pair_files
+from napari_samsp.metrics import BOUNDARY_TOLERANCE, scores, summary
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError, printable, some
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def evaluate(
     Returns
     -------
     dict
-        `napari_samsp.core.metrics.scores` by name; of a stack by name and slice, such
+        `napari_samsp.metrics.scores` by name; of a stack by name and slice, such
         as ``embryo t0 z12``.
 
     Raises

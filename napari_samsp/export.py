@@ -8,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
+from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from napari_samsp.core.adapter_card import AdapterCard
+    from napari_samsp.sam.adapter_card import AdapterCard
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 EXAMPLES = """
@@ -62,12 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     card = read_card(args.adapter)
     args.output.parent.mkdir(parents=True, exist_ok=True)
 
-    from napari_samsp.core.adapter import load_adapter, merge
-    from napari_samsp.core.checkpoints import load_sam
-    from napari_samsp.core.sam import is_hybrid
+    from napari_samsp.sam.adapter import load_adapter, merge
+    from napari_samsp.sam.architecture import is_hybrid
+    from napari_samsp.sam.checkpoints import load_sam
 
     if suffix == ".onnx":
-        from napari_samsp.core.onnx_export import check_onnx
+        from napari_samsp.sam.onnx_export import check_onnx
 
         check_onnx()
     base = card.base_to_load(args.model)
@@ -106,7 +106,7 @@ def _write_state(sam: Sam, output: Path) -> list[Path]:
     import torch
     from safetensors.torch import save
 
-    from napari_samsp.core.sam import to_stock_layout
+    from napari_samsp.sam.architecture import to_stock_layout
 
     state = to_stock_layout(sam.state_dict())
     state = {name: tensor.contiguous() for name, tensor in state.items()}
@@ -121,8 +121,8 @@ def _write_state(sam: Sam, output: Path) -> list[Path]:
 
 
 def _write_onnx(sam: Sam, output: Path, card: AdapterCard) -> list[Path]:
-    from napari_samsp.core.onnx_export import write_onnx
-    from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
+    from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
+    from napari_samsp.sam.onnx_export import write_onnx
 
     # What a program needs that runs the files without us.
     about = {

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.progress import track
 
 from napari_samsp.batch.inputs import find_images
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import InputError, in_words, is_disk_error
-from napari_samsp.core.file_names import ITERATION, composed, image_stem
-from napari_samsp.core.image_files import is_ome_zarr
-from napari_samsp.core.object_files import measure_file
-from napari_samsp.core.table_files import TableFile
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data.image_files import is_ome_zarr
+from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.data.tables.table_files import TableFile
+from napari_samsp.data.voxel_size import VoxelSize
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError, in_words, is_disk_error
+from napari_samsp.utils.file_names import ITERATION, composed, image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_samsp.core.object_table import Columns
+    from napari_samsp.data.tables.object_table import Columns
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,10 +16,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from napari_samsp.cli import Parser, run
-from napari_samsp.core import models
-from napari_samsp.core.errors import printable
-from napari_samsp.core.folders import HOME_VARIABLE, models_folder
+from napari_samsp.sam import registry as models
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import printable
+from napari_samsp.utils.paths import HOME_VARIABLE, models_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def _is_file(name: str) -> bool:
 
 
 def _show_file(path: Path) -> None:
-    from napari_samsp.core.checkpoints import load_sam
+    from napari_samsp.sam.checkpoints import load_sam
 
     loaded = load_sam(str(path))
     parameters = sum(p.numel() for p in loaded.sam.parameters())

@@ -15,12 +15,12 @@ from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
 from napari_samsp.batch.segment_file import Settings
-from napari_samsp.cli import Parser, run
-from napari_samsp.core import models
-from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
-from napari_samsp.core.atomic_files import remove_leftovers
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.prompt_kind import check_iterations
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
+from napari_samsp.sam.prompt_kind import check_iterations
+from napari_samsp.utils.atomic_files import remove_leftovers
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

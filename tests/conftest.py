@@ -19,8 +19,8 @@ import xxhash
 from hypothesis import settings
 from skimage import draw
 
-from napari_samsp.core import models
-from napari_samsp.core.torch_guard import import_torch
+from napari_samsp.sam import registry as models
+from napari_samsp.utils.torch_import import import_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONTENT = bytes(range(256)) * 20_000
 """Of the model files that the server below has."""
 
-# Before any window: see napari_samsp.core.torch_guard.
+# Before any window: see napari_samsp.utils.torch_import.
 torch = import_torch()
 torch.set_num_threads(2)
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_samsp.convert import main
-from napari_samsp.core.annotations import coco
-from napari_samsp.core.annotations.formats import ENDINGS, format_of, read, write
-from napari_samsp.core.annotations.outlines import Outline, draw, fill, trace
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_labels, write_labels
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.annotations import coco
+from napari_samsp.data.annotations.formats import ENDINGS, format_of, read, write
+from napari_samsp.data.annotations.outlines import Outline, draw, fill, trace
+from napari_samsp.data.image_files import read_labels, write_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.utils.errors import InputError
 
 ANY_LABELS = hnp.arrays(
     np.int32,

@@ -10,11 +10,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import write_labels
-from napari_samsp.core.mask_pairs import pair_files
-from napari_samsp.core.notes import FileNote
+from napari_samsp.data.image_files import write_labels
+from napari_samsp.data.mask_pairs import pair_files
 from napari_samsp.evaluate import main
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 
 FOLDER = Path(__file__).parents[1] / "training" / "experiments"
 BUNDLED = files("napari_samsp") / "weights" / "samsp_small.safetensors"

@@ -12,19 +12,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor, sam_model_registry
 
-from napari_samsp.core import onnx_export
-from napari_samsp.core.adapter import add_lora, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.core.letterbox import to_model_input
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.sam import build_sam, to_stock_layout
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.export import main
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam import onnx_export
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.architecture import build_sam, to_stock_layout
+from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sample_data import nuclei as nuclei_sample
+from napari_samsp.self_prompting.letterbox import to_model_input
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.utils.errors import InputError
 
 
 def make_adapter(model: str, folder, trained_at: int | None = None):

@@ -10,11 +10,11 @@ import tifffile
 from PIL import Image
 from skimage.measure import regionprops
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import write_labels
-from napari_samsp.core.label_files import write_ome_zarr, write_tiff
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data.image_files import write_labels
+from napari_samsp.data.label_files import write_ome_zarr, write_tiff
+from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.measure import main
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.metrics import hausdorff_distance
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.metrics import (
+from napari_samsp.metrics import (
     aggregated_jaccard,
     average_precision,
     boundary_f1,
@@ -17,6 +16,7 @@ from napari_samsp.core.metrics import (
     scores,
     summary,
 )
+from napari_samsp.utils.errors import InputError
 
 ALL = ("dice", "iou", "boundary_f1", "ap50", "ap75", "aji")
 

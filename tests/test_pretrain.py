@@ -15,12 +15,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.closer_look import field_for, typical_width
-from napari_samsp.core.decoding import Decoding
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.sam import ARCHITECTURES
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.sam.architecture import ARCHITECTURES
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.prompts import Prompt
 
 FOLDER = Path(__file__).parents[1] / "training"
 SMALL = ARCHITECTURES["samsp_small"]

@@ -16,15 +16,15 @@ from scipy import ndimage
 from skimage import measure
 from torch import Tensor
 
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.prompts import Prompt, boxes_of
-from napari_samsp.train.augment import Augmentation
-from napari_samsp.train.losses import coverage
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.prompts import Prompt, boxes_of
+from napari_samsp.train.examples.augment import Augmentation
+from napari_samsp.train.objective.losses import coverage
 
 if TYPE_CHECKING:
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 OBJECTS = 4
 """Objects of an image that get prompts: the largest, a quarter down, ..."""

@@ -14,15 +14,15 @@ from synthetic import generate
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from napari_samsp.core.closer_look import field_for, typical_width
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.train.augment import Augmentation
-from napari_samsp.train.relief import relief_of
-from napari_samsp.train.symmetry import symmetry_of
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.train.examples.augment import Augmentation
+from napari_samsp.train.examples.symmetry import symmetry_of
+from napari_samsp.train.objective.relief import relief_of
 
 if TYPE_CHECKING:
-    from napari_samsp.core.sam import Architecture
+    from napari_samsp.sam.architecture import Architecture
 
 GENERATED = 0.12
 """Part of the views that are generated."""

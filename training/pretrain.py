@@ -32,11 +32,11 @@ from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from napari_samsp.core.atomic_files import written_beside
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.conv_trunk import build_trunk
-from napari_samsp.core.sam import ARCHITECTURES, build_sam, to_stock_layout
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.sam.architecture import ARCHITECTURES, build_sam, to_stock_layout
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.sam.conv_trunk import build_trunk
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.atomic_files import written_beside
 
 MODEL = "samsp_small"
 WARM_UP = 200

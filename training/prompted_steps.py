@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.prompts import Prompt, boxes_of, deepest_points
-from napari_samsp.train.losses import coverage, decoding_loss, match_objects
-from napari_samsp.train.objective import jitter
-from napari_samsp.train.relief import RELIEF_WEIGHT, relief_loss
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.prompts import Prompt, boxes_of, deepest_points
+from napari_samsp.train.objective.losses import coverage, decoding_loss, match_objects
+from napari_samsp.train.objective.objective import jitter
+from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss
 
 if TYPE_CHECKING:
     from mixture import Sample
 
-    from napari_samsp.core.decoding import Decoding
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.self_prompting.decoding import Decoding
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 PROMPTS = {"box": 0.35, "points": 0.35, "box+mask": 0.1, "mask": 0.1, "box+points": 0.1}
 """Kinds of a user's first prompt, and how often each is asked."""

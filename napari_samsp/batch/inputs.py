@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.file_names import suffix_of
-from napari_samsp.core.image_files import IMAGE_SUFFIXES, is_image_folder, is_ome_zarr
-from napari_samsp.core.ome_files import without_parts
-from napari_samsp.core.plates import field_name, fields_of
+from napari_samsp.data.formats.ome_files import without_parts
+from napari_samsp.data.formats.plates import field_name, fields_of
+from napari_samsp.data.image_files import IMAGE_SUFFIXES, is_image_folder, is_ome_zarr
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.file_names import suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

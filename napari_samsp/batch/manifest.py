@@ -9,9 +9,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.atomic_files import sync_folder, write_atomically
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import is_ome_zarr
+from napari_samsp.data.image_files import is_ome_zarr
+from napari_samsp.utils.atomic_files import sync_folder, write_atomically
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.object_files import measure_file
-from napari_samsp.core.table_files import TableFile, table_name
+from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.data.tables.table_files import TableFile, table_name
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.segment_file import Job, as_nifti
-from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.image_files import is_image_folder, is_ome_zarr
+from napari_samsp.data.image_files import is_image_folder, is_ome_zarr
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.cut import Clicks
-from napari_samsp.core.errors import InputError
+from napari_samsp.inference.interactive.cut import Clicks
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_samsp.batch.prompts_file import ObjectPrompt
     from napari_samsp.batch.segment_file import Settings
-    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.inference.segmenter import Segmenter
 
 
 def check_planes(

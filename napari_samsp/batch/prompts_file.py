@@ -6,12 +6,12 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError, in_words
+from napari_samsp.utils.errors import InputError, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_samsp.core.cut import Box
+    from napari_samsp.inference.interactive.cut import Box
 
 BOXES = ("rectangle", "ellipse", "polygon", "path", "line")
 """What napari calls its shapes; the bounding box of each counts."""

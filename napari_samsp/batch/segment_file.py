@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_samsp.batch.prompted_plane import check_planes, label_prompted
 from napari_samsp.batch.prompts_file import PromptsFile
-from napari_samsp.core.errors import (
+from napari_samsp.data.formats.nifti_files import is_nifti, write_nifti
+from napari_samsp.data.image_files import is_ome_zarr
+from napari_samsp.data.image_source import is_large, open_image
+from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.utils.errors import (
     ConstantImageError,
     InputError,
     in_words,
     is_disk_error,
     is_out_of_memory,
 )
-from napari_samsp.core.image_files import is_ome_zarr
-from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
-from napari_samsp.core.nifti_files import is_nifti, write_nifti
-from napari_samsp.core.notes import about
-from napari_samsp.core.object_files import measure_file
-from napari_samsp.core.stored_image import is_large, open_image
+from napari_samsp.utils.notes import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.object_table import Columns
-    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
 """A scheduler's worker runs tasks in threads, and they would fight for the cores."""
@@ -50,7 +50,7 @@ class Settings:
     Attributes
     ----------
     model, adapter, device, input_size
-        As for `napari_samsp.core.segmenter.Segmenter`.
+        As for `napari_samsp.inference.segmenter.Segmenter`.
     iterations, objects, prompt, tile
         As for its `segment`.
     all_iterations : bool
@@ -212,7 +212,7 @@ def _load(
 ) -> Segmenter:
     import torch
 
-    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.inference.segmenter import Segmenter
 
     if threads:
         torch.set_num_threads(threads)
@@ -225,7 +225,7 @@ def _segment(
     settings: Settings,
     progress: Callable[[float], None] | None,
 ) -> tuple[Path, ...]:
-    from napari_samsp.core.following import SliceFollower
+    from napari_samsp.inference.propagation import SliceFollower
 
     with (
         open_image(job.image, settings.axes, series=settings.series) as image,

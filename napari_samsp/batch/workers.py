@@ -20,7 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.segment_file import Job, Outcome, Settings, load, segment_file
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

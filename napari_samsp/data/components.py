@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError, some
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

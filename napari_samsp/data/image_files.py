@@ -9,23 +9,23 @@ from typing import Literal
 import numpy as np
 import tifffile
 
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.dicom_files import is_dicom, is_series
-from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.core.file_kinds import is_tiff, other_kind
-from napari_samsp.core.file_names import suffix_of
-from napari_samsp.core.nifti_files import NIFTI_SUFFIXES, is_nifti
-from napari_samsp.core.ome_files import check_parts
-from napari_samsp.core.pictures import picture_orientation, read_picture
-from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.tiff_images import (
+from napari_samsp.data.formats.dicom_files import is_dicom, is_series
+from napari_samsp.data.formats.file_kinds import is_tiff, other_kind
+from napari_samsp.data.formats.nifti_files import NIFTI_SUFFIXES, is_nifti
+from napari_samsp.data.formats.ome_files import check_parts
+from napari_samsp.data.formats.raster_files import picture_orientation, read_picture
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.formats.tiff_files import (
     MOST_COLOURS,
     as_shown,
     axes_of,
     main_series,
     tiff_orientation,
 )
-from napari_samsp.core.volume_files import VOLUME_SUFFIXES, read_volume
+from napari_samsp.data.formats.volume_files import VOLUME_SUFFIXES, read_volume
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError, is_out_of_memory
+from napari_samsp.utils.file_names import suffix_of
 
 IMAGE_SUFFIXES = (
     *(".tif", ".tiff", ".png", ".jpg", ".jpeg"),

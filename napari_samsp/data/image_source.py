@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.file_kinds import is_tiff
-from napari_samsp.core.image_files import is_ome_zarr, read_image, unreadable
-from napari_samsp.core.ome_files import check_parts
-from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.tiff_images import (
+from napari_samsp.data.formats.file_kinds import is_tiff
+from napari_samsp.data.formats.ome_files import check_parts
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.formats.tiff_files import (
     MOST_COLOURS,
     as_shown,
     axes_of,
     check_series,
     main_series,
 )
-from napari_samsp.core.volume_files import read_volume
-from napari_samsp.core.voxel_size import VoxelSize, of_ome_zarr, of_tiff
-from napari_samsp.core.zarr_codecs import check_codecs
+from napari_samsp.data.formats.volume_files import read_volume
+from napari_samsp.data.formats.zarr_codecs import check_codecs
+from napari_samsp.data.image_files import is_ome_zarr, read_image, unreadable
+from napari_samsp.data.voxel_size import VoxelSize, of_ome_zarr, of_tiff
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
-from napari_samsp.core.atomic_files import (
+from napari_samsp.data.image_source import is_large
+from napari_samsp.utils.atomic_files import (
     folder_beside,
     replace_folder,
     sync_tree,
     written_beside,
 )
-from napari_samsp.core.stored_image import is_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_samsp.core.voxel_size import VoxelSize
+    from napari_samsp.data.voxel_size import VoxelSize
 
 CHUNK = 1024
 TILE = 512

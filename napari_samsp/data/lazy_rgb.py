@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.blocks import blocks, chunk_sides
-from napari_samsp.core.errors import ConstantImageError, InputError
-from napari_samsp.core.intensities import Intensities, distances, power
-from napari_samsp.core.notes import tell
-from napari_samsp.core.prompt_kind import is_whole
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.blocks import blocks, chunk_sides
+from napari_samsp.data.intensities import Intensities, distances, power
+from napari_samsp.data.tiling import Tile
+from napari_samsp.utils.errors import ConstantImageError, InputError
+from napari_samsp.utils.notes import tell
+from napari_samsp.utils.numbers import is_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.images import Scaling
+    from napari_samsp.data.rgb import Scaling
 
 LONGEST = 500
 """Sides by which an image may be longer than wide; in tiles of a narrower one there is
@@ -266,7 +266,7 @@ def _channels(
             "give one 2D image, gray or with channels."
         )
     if channel_axis is not None and not (
-        is_whole(channel_axis) and -3 <= channel_axis < 3
+        is_integer(channel_axis) and -3 <= channel_axis < 3
     ):
         raise InputError(f"The image has no axis {channel_axis!r}.")
     most = 4 if channel_axis is None else 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.file_names import ITERATION, by_stem, image_stem
-from napari_samsp.core.image_files import MASK_SUFFIXES
+from napari_samsp.data.image_files import MASK_SUFFIXES
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.file_names import ITERATION, by_stem, image_stem
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.intensities import Intensities
-from napari_samsp.core.picture import Picture
+from napari_samsp.data.intensities import Intensities
+from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.utils.errors import InputError
 
 
 @dataclass(frozen=True)

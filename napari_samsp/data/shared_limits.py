@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_samsp.core.images import Scaling
+from napari_samsp.data.rgb import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def fixed(scaling: Scaling, read: Callable[[P], Any], planes: Sequence[P]) -> Sc
         stack some planes are read, evenly spread, and of each some rows and columns.
     planes : sequence
         What ``read`` takes. One plane is looked at pixel by pixel, as
-        `napari_samsp.core.images.to_rgb8` does.
+        `napari_samsp.data.rgb.to_rgb8` does.
 
     Returns
     -------

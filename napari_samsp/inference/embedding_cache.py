@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from xxhash import xxh3_128
 
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.device import likes_bfloat16
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.device import likes_bfloat16
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,8 @@
 """Images of any size: read and segmented tile by tile, labels written row by row.
 
 What is in memory is a strip of tiles, never the image. The work is that of
-`napari_samsp.core.inference.iterate_picture` in another order, and so are the labels.
+`napari_samsp.inference.sliding_window.iterate_picture` in another order, and so are the
+labels.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.blocks import blocks, chunk_sides
-from napari_samsp.core.closer_look import WORTH_IT
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.inference import field_of_view
-from napari_samsp.core.mosaic import Mosaic
-from napari_samsp.core.picture import Picture
-from napari_samsp.core.tile_run import Encoder, iterate_tiles
-from napari_samsp.core.tiles import Grid
+from napari_samsp.data.blocks import blocks, chunk_sides
+from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.tiling import Grid
+from napari_samsp.inference.object_scale import WORTH_IT
+from napari_samsp.inference.sliding_window import field_of_view
+from napari_samsp.inference.stitching import Mosaic
+from napari_samsp.inference.tile_encoder import Encoder, iterate_tiles
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_samsp.core.inference import Tiling
-    from napari_samsp.core.progress import Progress
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.inference.sliding_window import Tiling
+    from napari_samsp.self_prompting.model import SelfPrompting
+    from napari_samsp.utils.progress import Progress
 
 LARGEST_TILE = 4096
 """Pixels that the model sees at once at most, a side: a strip of them is held."""
@@ -87,7 +88,8 @@ def segment_picture_into(
         32 bits: zarr, numpy or the like; None if its labels are not wanted. Each that
         is wanted takes a strip of tiles in memory.
     tile : {"auto", "on", "off"} or int
-        As for `napari_samsp.core.inference.iterate_picture`, at most `LARGEST_TILE`.
+        As for `napari_samsp.inference.sliding_window.iterate_picture`, at most
+        `LARGEST_TILE`.
     progress : Progress
         Is told often.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.tiles import Grid, Tile
+from napari_samsp.data.tiling import Grid, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from napari_samsp.core.decoding import Decoding
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.objects import cut_at_necks, objects_of
-from napari_samsp.core.prompts import OUTSIDE_LOGIT
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.instances import cut_at_necks, objects_of
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.prompts import OUTSIDE_LOGIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Tensor
 
-    from napari_samsp.core.inference import Iteration
-    from napari_samsp.core.self_prompting import SelfPrompting
-    from napari_samsp.core.tiles import Tile
+    from napari_samsp.data.tiling import Tile
+    from napari_samsp.inference.sliding_window import Iteration
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 SliceIndex = tuple[int | None, ...]
 LARGEST_JUMP = 2.0

@@ -5,25 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.adapter_card import adapter_name, read_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.clicks import ClickedImage
-from napari_samsp.core.device import choose_device
-from napari_samsp.core.embedding_cache import EmbeddingCache, ModelCache
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, as_picture, to_rgb8
-from napari_samsp.core.inference import Iteration, embed_picture, iterate_picture
-from napari_samsp.core.large_image import Written, segment_picture_into
-from napari_samsp.core.picture import Picture
-from napari_samsp.core.progress import Progress
-from napari_samsp.core.prompt_kind import check_iterations, parse_kind
-from napari_samsp.core.prompted import read_prompts, segment_prompted
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.rgb import Scaling, as_picture, to_rgb8
+from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
+from napari_samsp.inference.interactive.clicks import ClickedImage
+from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
+from napari_samsp.inference.large_image import Written, segment_picture_into
+from napari_samsp.inference.sliding_window import (
+    Iteration,
+    embed_picture,
+    iterate_picture,
+)
+from napari_samsp.sam.adapter_card import adapter_name, read_card
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.device import choose_device
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_samsp.core.inference import Tiling
+    from napari_samsp.inference.sliding_window import Tiling
 
 __all__ = ["Iteration", "Segmenter", "Written"]
 
@@ -80,7 +84,7 @@ class Segmenter:
         self.card = None
         if adapter is not None:
             # PEFT, with all that it draws in, takes longer to import than torch.
-            from napari_samsp.core.adapter import load_adapter, merge
+            from napari_samsp.sam.adapter import load_adapter, merge
 
             peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
             sam, kind = merge(peft_model), self.card.prompt
@@ -163,7 +167,7 @@ class Segmenter:
         before : Iteration, optional
             The last one of the slice before in a stack, of equal height and width:
             its objects are iteration 0's prompts, see
-            `napari_samsp.core.following.SliceFollower`.
+            `napari_samsp.inference.propagation.SliceFollower`.
 
         Yields
         ------
@@ -273,7 +277,7 @@ class Segmenter:
         Examples
         --------
         >>> from skimage import data
-        >>> from napari_samsp.core.clicks import Clicks
+        >>> from napari_samsp.inference.interactive.clicks import Clicks
         >>> coins = Segmenter().clicked(data.coins())
         >>> coins.segment(Clicks(((60, 56),), (True,))).mask.any()
         True

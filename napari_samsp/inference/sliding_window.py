@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_samsp.core.closer_look import WORTH_IT, look
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.metrics import iou
-from napari_samsp.core.mosaic import Mosaic
-from napari_samsp.core.progress import Progress
-from napari_samsp.core.prompt_kind import is_whole
-from napari_samsp.core.tile_run import (
+from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.object_scale import WORTH_IT, look
+from napari_samsp.inference.stitching import Mosaic
+from napari_samsp.inference.tile_encoder import (
     EMBEDDINGS_BYTES,
     Encoder,
     inference,
     iterate_tiles,
 )
-from napari_samsp.core.tiles import Grid, Tile
+from napari_samsp.metrics import iou
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.numbers import is_integer
+from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_samsp.core.embedding_cache import ModelCache
-    from napari_samsp.core.mosaic import Missing
-    from napari_samsp.core.picture import Picture
-    from napari_samsp.core.self_prompting import SelfPrompting
-    from napari_samsp.core.tile_run import TileMaps
+    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.stitching import Missing
+    from napari_samsp.inference.tile_encoder import TileMaps
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 Tiling = Literal["auto", "on", "off"] | int | tuple[int, int]
 AHEAD = 4
@@ -92,7 +92,7 @@ def iterate_picture(
     model : SelfPrompting
         In evaluation mode, on its device.
     picture : numpy.ndarray or Picture
-        ``(Y, X, 3)`` uint8, from `napari_samsp.core.images.to_rgb8`.
+        ``(Y, X, 3)`` uint8, from `napari_samsp.data.rgb.to_rgb8`.
     iterations : int
         How many, the prompt-free one included.
     tile : {"auto", "on", "off"}, int or tuple of int
@@ -109,7 +109,7 @@ def iterate_picture(
         The last of the slice before, whose prompts iteration 0 takes; without any
         foreground it changes nothing.
     missing : callable, optional
-        `napari_samsp.core.picture.Picture.missing`, of what has no data.
+        `napari_samsp.data.lazy_rgb.Picture.missing`, of what has no data.
 
     Yields
     ------
@@ -254,7 +254,7 @@ def field_of_view(
         side = _first_look(model, embed, shape) or unseen
     else:
         pair: tuple[Any, ...] = tile if isinstance(tile, tuple) else (tile, tile)
-        numbers = len(pair) == 2 and all(map(is_whole, pair))
+        numbers = len(pair) == 2 and all(map(is_integer, pair))
         closest = -(-embed.size // embed.patch)  # where a pixel fills a patch
         if not numbers or not closest <= pair[0] <= pair[1]:
             raise InputError(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from napari_samsp.core.blocks import blocks, chunk_sides
-from napari_samsp.core.joining import Joiner
+from napari_samsp.data.blocks import blocks, chunk_sides
+from napari_samsp.inference.relabelling import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.tiles import Grid, Tile
+    from napari_samsp.data.tiling import Grid, Tile
 
     Missing = Callable[[tuple[slice, slice]], np.ndarray | None]
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from napari_samsp.core import fast_encoder
-from napari_samsp.core.device import likes_bfloat16
-from napari_samsp.core.following import follow, seen_before
-from napari_samsp.core.letterbox import logits_to_image, stretch, to_model_input
-from napari_samsp.core.memory import in_batches
-from napari_samsp.core.progress import Progress
-from napari_samsp.core.sam import embedding_channels, is_hybrid, patch_size
+from napari_samsp.inference.propagation import follow, seen_before
+from napari_samsp.sam.architecture import embedding_channels, is_hybrid, patch_size
+from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
+from napari_samsp.self_prompting.letterbox import (
+    logits_to_image,
+    stretch,
+    to_model_input,
+)
+from napari_samsp.utils.device import likes_bfloat16
+from napari_samsp.utils.memory import in_batches
+from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -21,12 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_samsp.core.decoding import Decoding
-    from napari_samsp.core.embedding_cache import ModelCache
-    from napari_samsp.core.inference import Iteration
-    from napari_samsp.core.picture import Picture
-    from napari_samsp.core.self_prompting import SelfPrompting
-    from napari_samsp.core.tiles import Tile
+    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.data.tiling import Tile
+    from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.sliding_window import Iteration
+    from napari_samsp.self_prompting.decoding import Decoding
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 TOKENS_AT_ONCE = (2048, 65_536)
 """Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""

@@ -1,1 +1,1 @@
-"""The method: SAM, adapters, self-prompting. Knows neither Qt nor napari."""
+"""SAM itself: architecture, checkpoints, adapters, export. Knows no images on disk."""

@@ -21,7 +21,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError
 
-from napari_samsp.core.adapter_card import (
+from napari_samsp.sam.adapter_card import (
     CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -30,12 +30,12 @@ from napari_samsp.core.adapter_card import (
     read_card,
     write_card,
 )
-from napari_samsp.core.atomic_files import folder_beside, replace_folder, sync_tree
-from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.core.model_card import write_model_card
-from napari_samsp.core.peft_config import check_config
-from napari_samsp.core.sam import is_hybrid
-from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
+from napari_samsp.sam.architecture import is_hybrid
+from napari_samsp.sam.model_card import write_model_card
+from napari_samsp.sam.peft_config import check_config
+from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
+from napari_samsp.utils.atomic_files import folder_beside, replace_folder, sync_tree
+from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,8 @@ def add_lora(
     Parameters
     ----------
     sam : Sam
-        From `napari_samsp.core.sam.build_sam`; its modules are wrapped in place.
+        From `napari_samsp.sam.architecture.build_sam`; its modules are wrapped in
+        place.
     rank : int
         Of the LoRA matrices.
     base : str

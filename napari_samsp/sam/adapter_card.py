@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from napari_samsp.core import models
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.known_files import find
-from napari_samsp.core.prompt_kind import parse_kind
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.known_files import find
+from napari_samsp.sam.prompt_kind import parse_kind
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError
 
 CARD_FILE = "samsp.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -100,7 +100,7 @@ class AdapterCard:
         Returns
         -------
         str
-            For `napari_samsp.core.checkpoints.load_sam`.
+            For `napari_samsp.sam.checkpoints.load_sam`.
 
         Raises
         ------

@@ -24,14 +24,14 @@ from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.small_sam import (
+from napari_samsp.sam.small_sam import (
     DrawingPromptEncoder,
     FineMaskDecoder,
     HybridEncoder,
     fine_channels,
     hybrid_channels,
 )
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Architecture:
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     hybrid: bool = False
-    """With a convolutional trunk and fine masks, see `napari_samsp.core.small_sam`."""
+    """With a convolutional trunk and fine masks, see `napari_samsp.sam.small_sam`."""
 
     @property
     def embedding_size(self) -> int:
@@ -190,7 +190,7 @@ def embedding_channels(sam: Sam) -> list[int]:
 
 
 def is_hybrid(sam: Sam) -> bool:
-    """Whether this is ``samsp_small``, see `napari_samsp.core.small_sam`."""
+    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_sam`."""
     return isinstance(sam.image_encoder, HybridEncoder)
 
 

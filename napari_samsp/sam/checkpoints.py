@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_samsp.core import models
-from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.input_size import fit_positions, with_input_size
-from napari_samsp.core.models import file_sha256
-from napari_samsp.core.sam import (
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.architecture import (
     ARCHITECTURES,
     build_sam,
     detect_architecture,
     from_stock_layout,
     to_stock_layout,
 )
-from napari_samsp.core.tensor_files import check_tensors, check_weights, read_tensors
+from napari_samsp.sam.input_size import fit_positions, with_input_size
+from napari_samsp.sam.registry import file_sha256
+from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
     from torch import Tensor
 
-    from napari_samsp.core.sam import Architecture
+    from napari_samsp.sam.architecture import Architecture
 
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
 MOST_WRAPPERS = 10
 _LANDMARK = "image_encoder.pos_embed"
 """A tensor that every SAM has; what precedes its name is the prefix of all."""
 _FUSED = ".attn.qkv."
-"""In the names of SAM's own layout, see `napari_samsp.core.sam.from_stock_layout`."""
+"""In the names of SAM's own layout, see `from_stock_layout`."""
 _BUFFERS = ("pixel_mean", "pixel_std")
 _SECOND_DECODER = "decoder_state"
 """Where micro-sam's training keeps the decoder of its other segmentation mode."""
@@ -49,12 +49,12 @@ class LoadedModel:
     Attributes
     ----------
     sam : segment_anything.modeling.Sam
-        From `napari_samsp.core.sam.build_sam`, float32, on the CPU, in evaluation
-        mode.
+        From `napari_samsp.sam.architecture.build_sam`, float32, on the CPU, in
+        evaluation mode.
     name : str
         The model's name, or the name of its file.
     architecture : str
-        A key of `napari_samsp.core.sam.ARCHITECTURES`.
+        A key of `napari_samsp.sam.architecture.ARCHITECTURES`.
     sha256 : str
         Of the file.
     note : str
@@ -74,7 +74,7 @@ def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
     Parameters
     ----------
     name_or_path : str
-        A name of `napari_samsp.core.models`, or a checkpoint file.
+        A name of `napari_samsp.sam.registry`, or a checkpoint file.
     input_size : int, optional
         Side of the input in pixels, a multiple of the patch size; default: the one
         that the checkpoint is of. Position embeddings are interpolated.

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from napari_samsp.core.sam import Architecture
+    from napari_samsp.sam.architecture import Architecture
 
 _POSITIONS = "image_encoder.pos_embed"
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.folders import home
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.paths import home
 
 MOST = 20
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from napari_samsp.core.adapter_card import CONFIG_FILE
-from napari_samsp.core.atomic_files import write_atomically
+from napari_samsp.sam.adapter_card import CONFIG_FILE
+from napari_samsp.utils.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_samsp.core.adapter_card import AdapterCard
+    from napari_samsp.sam.adapter_card import AdapterCard
 
 README_FILE = "README.md"
 FIGURES = {"dice": "Dice", "iou": "IoU", "ap50": "AP at IoU 0.5"}

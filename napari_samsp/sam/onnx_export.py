@@ -18,8 +18,8 @@ import torch
 from segment_anything.utils.onnx import SamOnnxModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.sam import embedding_channels, is_hybrid
+from napari_samsp.sam.architecture import embedding_channels, is_hybrid
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class PromptDecoder(SamOnnxModel):
     Parameters
     ----------
     sam : Sam
-        From `napari_samsp.core.sam.build_sam`.
+        From `napari_samsp.sam.architecture.build_sam`.
     """
 
     def __init__(self, sam: Sam) -> None:

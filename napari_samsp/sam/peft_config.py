@@ -14,7 +14,7 @@ from typing import Any
 
 from peft import LoraConfig
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 MOST_RANK = 1024
 MOST_BYTES = 1_000_000

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.numbers import is_integer
 
 KINDS = ("box", "mask", "points")
 MOST_ITERATIONS = 100
@@ -13,16 +12,11 @@ MOST_ITERATIONS = 100
 
 def check_iterations(count: int) -> None:
     """Raise `InputError` unless there can be so many iterations."""
-    if not is_whole(count) or not 1 <= count <= MOST_ITERATIONS:
+    if not is_integer(count) or not 1 <= count <= MOST_ITERATIONS:
         raise InputError(
             f"The number of iterations must be from 1 to {MOST_ITERATIONS}, not "
             f"{count!r}."
         )
-
-
-def is_whole(value: object) -> bool:
-    """Whether it is a whole number, of Python or numpy, and no truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def parse_kind(kind: str) -> frozenset[str]:

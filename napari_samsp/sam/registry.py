@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import models_folder
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import models_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ class Model:
     name : str
         What a user calls it.
     architecture : str
-        A key of ``napari_samsp.core.sam.ARCHITECTURES``.
+        A key of ``napari_samsp.sam.architecture.ARCHITECTURES``.
     file : str
         Its file's name on this computer.
     url : str
@@ -326,7 +326,7 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     import pooch
     import requests
 
-    from napari_samsp.core.fetching import Resumable, reason
+    from napari_samsp.sam.download import Resumable, reason
 
     place = location(name)
     mirror = os.environ.get(URL_VARIABLE)

@@ -19,7 +19,7 @@ from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_samsp.core.conv_trunk import CHANNELS, build_trunk
+from napari_samsp.sam.conv_trunk import CHANNELS, build_trunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

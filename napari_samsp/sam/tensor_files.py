@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from napari_samsp.core.errors import InputError, is_out_of_memory, some
+from napari_samsp.utils.errors import InputError, is_out_of_memory, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

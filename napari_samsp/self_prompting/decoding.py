@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_samsp.core.objects import distinct
+from napari_samsp.self_prompting.instances import distinct
 
 if TYPE_CHECKING:
-    from napari_samsp.core.prompts import Prompt
+    from napari_samsp.self_prompting.prompts import Prompt
 
 
 @dataclass(frozen=True)

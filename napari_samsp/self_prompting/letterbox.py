@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.tiling import Tile
+from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samsp.core.picture import Picture
+    from napari_samsp.data.lazy_rgb import Picture
 
 REDUCING_GAP = 3
 """An image that is larger by this is first averaged over whole numbers of pixels."""

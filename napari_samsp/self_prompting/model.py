@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_samsp.core.decoding import Decoding
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.objects import (
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.instances import (
     cut_at_necks,
     objects_of,
     split_touching,
     without_specks,
 )
-from napari_samsp.core.promptable import PromptableSam
-from napari_samsp.core.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.promptable import PromptableSam
+from napari_samsp.self_prompting.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ class SelfPrompting(PromptableSam):
     Parameters
     ----------
     sam : Sam
-        From `napari_samsp.core.sam.build_sam`, or such a model wrapped by PEFT.
+        From `napari_samsp.sam.architecture.build_sam`, or such a model wrapped by PEFT.
     kind : str
         The prompt that an iteration hands to the next, such as ``"box+mask"``.
     objects : bool

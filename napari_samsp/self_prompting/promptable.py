@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_samsp.core import fast_decoder, fast_encoder, gpu_encoder
-from napari_samsp.core.decoding import Decoding
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.memory import in_batches
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.sam import embedding_channels, is_hybrid
+from napari_samsp.sam.architecture import embedding_channels, is_hybrid
+from napari_samsp.sam.kernels import decoder as fast_decoder
+from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
+from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.memory import in_batches
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -28,7 +30,7 @@ class PromptableSam(nn.Module):
     Parameters
     ----------
     sam : Sam
-        From `napari_samsp.core.sam.build_sam`, or such a model wrapped by PEFT.
+        From `napari_samsp.sam.architecture.build_sam`, or such a model wrapped by PEFT.
     """
 
     def __init__(self, sam: Sam) -> None:

@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from napari_samsp.core.prompt_kind import parse_kind
+from napari_samsp.sam.prompt_kind import parse_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,17 +11,17 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import (
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.events import Event, Failed, to_json
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import (
     InputError,
     in_words,
     is_disk_error,
     is_out_of_memory,
 )
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.core.yaml_files import read_mapping
-from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.events import Event, Failed, to_json
+from napari_samsp.utils.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

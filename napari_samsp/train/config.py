@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from napari_samsp.core.components import check_components
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.prompt_kind import MOST_ITERATIONS, parse_kind
+from napari_samsp.data.components import check_components
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.sam.prompt_kind import MOST_ITERATIONS, parse_kind
+from napari_samsp.utils.errors import InputError
 
 SPEEDS = {
     "decoder": "Quickest: prompt encoder and mask decoder; for large models on a "

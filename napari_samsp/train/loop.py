@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-from napari_samsp.core.adapter import save_adapter
-from napari_samsp.core.adapter_card import AdapterCard
+from napari_samsp.sam.adapter import save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard
 from napari_samsp.train.budget import Budget, Limits
-from napari_samsp.train.cross_validation import cross_validate
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -20,10 +19,11 @@ from napari_samsp.train.events import (
     Noted,
     Started,
 )
-from napari_samsp.train.judge import Judgement, is_better, is_kept, joined
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 from napari_samsp.train.trainer import RATE_FALLS_FROM
+from napari_samsp.train.validation.cross_validation import cross_validate
+from napari_samsp.train.validation.judge import Judgement, is_better, is_kept, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def train(
     Parameters
     ----------
     training_set : Path
-        A folder, see `napari_samsp.core.training_set.TrainingSet`.
+        A folder, see `napari_samsp.data.training_sets.training_set.TrainingSet`.
     output : Path
         The run's folder.
     config : TrainConfig

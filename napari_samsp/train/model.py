@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 import xxhash
 
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.core.training_encoder import first_blocks, last_blocks
+from napari_samsp.sam.kernels.encoder_train import first_blocks, last_blocks
+from napari_samsp.self_prompting.model import SelfPrompting
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

@@ -14,18 +14,18 @@ import yaml
 from filelock import Timeout
 from safetensors.torch import load_file
 
-from napari_samsp.core.adapter_card import WEIGHTS_FILE, read_card
-from napari_samsp.core.atomic_files import (
+from napari_samsp.data.training_sets.transactions import lock_of
+from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.events import EpochEnded, Figures, Finished
+from napari_samsp.train.validation.judge import Judgement
+from napari_samsp.utils.atomic_files import (
     recover_folder,
     remove_leftovers,
     write_atomically,
 )
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folder_changes import lock_of
-from napari_samsp.core.yaml_files import read_mapping
-from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.events import EpochEnded, Figures, Finished
-from napari_samsp.train.judge import Judgement
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.yaml_files import read_mapping
 
 _CHECKSUM_BYTES = len("\nsha256:") + 64
 

@@ -11,35 +11,35 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from napari_samsp.core.adapter import add_lora, freeze_blocks, load_adapter
-from napari_samsp.core.adapter_card import AdapterCard, read_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.components import parts_note
-from napari_samsp.core.device import choose_device, free_cores, likes_bfloat16
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.sam import patch_size
-from napari_samsp.core.training_encoder import WORTH_IT_TOKENS
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.data import (
+from napari_samsp.data.components import parts_note
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter import add_lora, freeze_blocks, load_adapter
+from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.architecture import patch_size
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.sam.kernels.encoder_train import WORTH_IT_TOKENS
+from napari_samsp.train.distributed import Processes
+from napari_samsp.train.examples.dataset import (
     Picture,
     Views,
     best_fields,
     check_labelled,
     read_pictures,
 )
-from napari_samsp.train.judge import Judgement, judge
+from napari_samsp.train.examples.splits import folds, split
 from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.processes import Processes
 from napari_samsp.train.run_folder import RunFolder
-from napari_samsp.train.speed import (
+from napari_samsp.train.trainable import (
     choose_speed,
     frozen_blocks,
     kept_views,
     operations_per_second,
 )
-from napari_samsp.train.splits import folds, split
 from napari_samsp.train.trainer import Trainer
+from napari_samsp.train.validation.judge import Judgement, judge
+from napari_samsp.utils.device import choose_device, free_cores, likes_bfloat16
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

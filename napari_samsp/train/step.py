@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.train.augment import View
-from napari_samsp.train.objective import counts, mean_loss
+from napari_samsp.train.examples.augment import View
+from napari_samsp.train.objective.objective import counts, mean_loss
+from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samsp.train.model import ModelInTraining
-    from napari_samsp.train.objective import Objective
+    from napari_samsp.train.objective.objective import Objective
 
 
 class Step:

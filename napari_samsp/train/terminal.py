@@ -8,7 +8,6 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from napari_samsp.core.errors import printable
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -21,6 +20,7 @@ from napari_samsp.train.events import (
     Started,
     Stepped,
 )
+from napari_samsp.utils.errors import printable
 
 
 class Terminal:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
-from napari_samsp.core.chunked_attention import fast_products
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.memory import freed_memory_given_back
-from napari_samsp.train.augment import View
-from napari_samsp.train.data import Batches, Views
+from napari_samsp.sam.kernels.attention import fast_products
+from napari_samsp.train.ema import RunningMean
 from napari_samsp.train.events import Noted, Stepped
-from napari_samsp.train.objective import Objective
-from napari_samsp.train.running_mean import RunningMean
+from napari_samsp.train.examples.augment import View
+from napari_samsp.train.examples.dataset import Batches, Views
+from napari_samsp.train.objective.objective import Objective
 from napari_samsp.train.step import Step
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.memory import freed_memory_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from napari_samsp.train.budget import Budget
     from napari_samsp.train.config import TrainConfig
+    from napari_samsp.train.distributed import Processes
     from napari_samsp.train.events import Event
     from napari_samsp.train.model import ModelInTraining
-    from napari_samsp.train.processes import Processes
 
 WARM_UP_STEPS = 10
 RATE_FALLS_FROM = 0.5

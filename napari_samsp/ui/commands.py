@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import napari.viewer
 from qtpy.QtWidgets import QPushButton
 
-from napari_samsp.ui.plain_text import show_info
+from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
     from napari_samsp.ui.widget import SamSpWidget

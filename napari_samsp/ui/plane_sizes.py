@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.sample import size_text
+from napari_samsp.data.training_sets.sample import size_text
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.manifest import MANIFEST_FILE
-from napari_samsp.core.adapter_card import CARD_FILE
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_labels
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.core.yaml_files import read_mapping
-from napari_samsp.ui.menu import opened_widget
-from napari_samsp.ui.plain_text import plain, show_info
+from napari_samsp.data.image_files import read_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter_card import CARD_FILE
+from napari_samsp.ui.commands import opened_widget
 from napari_samsp.ui.result_files import MOST_IMAGES, LayerData, read_results
 from napari_samsp.ui.result_layers import SAMPLE_KEY
+from napari_samsp.ui.widgets.plain_text import plain, show_info
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
 
 NO_LAYERS: list[tuple[None]] = [(None,)]
 """What tells napari that a reader did its work without a layer."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.manifest import MANIFEST_FILE, read_manifest
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import is_ome_zarr
-from napari_samsp.core.stored_image import is_large, open_image
-from napari_samsp.ui.plain_text import show_info
+from napari_samsp.data.image_files import is_ome_zarr
+from napari_samsp.data.image_source import is_large, open_image
+from napari_samsp.ui.widgets.plain_text import show_info
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_samsp.core.stored_image import StoredImage
+    from napari_samsp.data.image_source import StoredImage
 
 LayerData = tuple[Any, dict[str, Any], str]
 MOST_IMAGES = 25

@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Labels, Layer
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui.layer_chooser import MAP_KEY
 from napari_samsp.ui.planes import Channels, PlaneIndex, disagreement, first_scale
+from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import napari
     import numpy as np
 
-    from napari_samsp.ui.stack_result import StackResult
-    from napari_samsp.ui.summary import Summary
+    from napari_samsp.ui.segment.stack_result import StackResult
+    from napari_samsp.ui.segment.summary import Summary
 
 RESULT_KEY = "samsp"
 SOURCE_KEY = "samsp_source"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_samsp.core import models
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.folders import widget_file
+from napari_samsp.sam import registry as models
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.paths import widget_file
 
 if TYPE_CHECKING:
     from napari_samsp.ui.widget import SamSpWidget

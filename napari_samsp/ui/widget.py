@@ -18,24 +18,24 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui.click_row import ClickRow
-from napari_samsp.ui.click_tools import Surroundings
-from napari_samsp.ui.correct_panel import CorrectPanel
-from napari_samsp.ui.finetune_panel import FinetunePanel
-from napari_samsp.ui.measure_panel import MeasurePanel
-from napari_samsp.ui.memory import Memory
-from napari_samsp.ui.menu import KEYS, press
-from napari_samsp.ui.plain_text import make_plain
-from napari_samsp.ui.segment_panel import SegmentPanel
-from napari_samsp.ui.segment_steps import SegmentRequest
-from napari_samsp.ui.training import training_of
-from napari_samsp.ui.wheel import WheelGuard
+from napari_samsp.ui.commands import KEYS, press
+from napari_samsp.ui.correct.click_row import ClickRow
+from napari_samsp.ui.correct.click_tools import Surroundings
+from napari_samsp.ui.correct.correct_panel import CorrectPanel
+from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
+from napari_samsp.ui.finetune.training import training_of
+from napari_samsp.ui.measure.measure_panel import MeasurePanel
+from napari_samsp.ui.segment.segment_panel import SegmentPanel
+from napari_samsp.ui.segment.segment_steps import SegmentRequest
+from napari_samsp.ui.settings_store import Memory
+from napari_samsp.ui.widgets.plain_text import make_plain
+from napari_samsp.ui.widgets.wheel import WheelGuard
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_samsp.ui.labelled_plane import LabelledPlane
+    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 LEAST_WIDTH = 390
 """In pixels, also for the tables and buttons that are hidden at first."""

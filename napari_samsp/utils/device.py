@@ -7,7 +7,7 @@ import os
 import psutil
 import torch
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 PRECISION_VARIABLE = "NAPARI_SAMSP_PRECISION"
 MOMENT = 0.3

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

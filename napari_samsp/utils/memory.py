@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 import torch
 
-from napari_samsp.core.errors import InputError, is_out_of_memory
+from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

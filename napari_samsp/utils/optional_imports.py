@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 
 def reader_library(name: str, what: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.interrupt import called_before
+from napari_samsp.utils.cancellation import called_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

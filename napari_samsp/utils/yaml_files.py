@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from napari_samsp.core.errors import InputError, in_words
+from napari_samsp.utils.errors import InputError, in_words
 
 MOST_BYTES = 1_000_000
 """Settings are a page of text."""

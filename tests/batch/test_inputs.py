@@ -11,8 +11,8 @@ import tifffile
 import zarr
 
 from napari_samsp.batch.inputs import find_images
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.notes import FileNote
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 links = pytest.mark.skipif(os.name == "nt", reason="links need a permission")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from skimage import io
 
-from napari_samsp.core.errors import InputError
 from napari_samsp.measure import main as measure
 from napari_samsp.predict import main as predict
+from napari_samsp.utils.errors import InputError
 
 QUICK = ("--iterations", "1", "--tile", "off", "--objects")
 

@@ -17,8 +17,8 @@ from napari_samsp import predict
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.segment_file import Job, Outcome, Settings
-from napari_samsp.core import stored_image
-from napari_samsp.core.errors import InputError
+from napari_samsp.data import image_source as stored_image
+from napari_samsp.utils.errors import InputError
 
 SETTINGS = Settings("", iterations=2)
 links = pytest.mark.skipif(os.name == "nt", reason="links need a permission")

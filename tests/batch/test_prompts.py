@@ -9,9 +9,9 @@ from napari.layers import Points, Shapes
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_samsp.batch.prompts_file import PromptsFile
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.metrics import iou
+from napari_samsp.metrics import iou
 from napari_samsp.predict import main
+from napari_samsp.utils.errors import InputError
 
 CENTRES = [(20, 25), (66, 90)]
 LABELS = (1, 5)

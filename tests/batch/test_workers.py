@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from napari_samsp.batch import workers
 from napari_samsp.batch.segment_file import Job, Outcome, Settings, segment_file
-from napari_samsp.core import stored_image
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.data import image_source as stored_image
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.utils.errors import InputError
 
 QUICK = Settings("samsp_small", iterations=2, objects=True, tile="off", input_size=128)
 

@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.blocks import BLOCK_BYTES, blocks, chunk_sides
+from napari_samsp.data.blocks import BLOCK_BYTES, blocks, chunk_sides
 
 
 @given(

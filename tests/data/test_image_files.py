@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import (
+from napari_samsp.data.image_files import (
     as_labels,
     read_image,
     read_labels,
     write_labels,
 )
+from napari_samsp.utils.errors import InputError
 
 RAMP = np.arange(20 * 30).reshape(20, 30)
 

@@ -7,9 +7,9 @@ import pytest
 import tifffile
 import zarr
 
-from napari_samsp.core import stored_image
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.data import image_source as stored_image
+from napari_samsp.data.image_source import open_image
+from napari_samsp.utils.errors import InputError
 
 STACK = np.arange(2 * 3 * 2 * 20 * 30, dtype=np.uint16).reshape(2, 3, 2, 20, 30)
 MICRON = {"X": "micrometer", "Y": "micrometer", "Z": "micrometer", "T": "second"}

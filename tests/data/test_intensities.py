@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_samsp.core import intensities
-from napari_samsp.core.intensities import Intensities
+from napari_samsp.data import intensities
+from napari_samsp.data.intensities import Intensities
 
 
 def of(image):

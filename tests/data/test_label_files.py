@@ -7,10 +7,10 @@ import pytest
 import tifffile
 import zarr
 
-from napari_samsp.core import stored_image
-from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
-from napari_samsp.core.stored_image import open_image
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data import image_source as stored_image
+from napari_samsp.data.image_source import open_image
+from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.data.voxel_size import VoxelSize
 
 VOXELS = VoxelSize(
     {"T": 5.0, "Z": 3.0, "Y": 0.5, "X": 0.25},

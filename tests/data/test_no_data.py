@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core import blocks
-from napari_samsp.core.errors import ConstantImageError
-from napari_samsp.core.images import Scaling, as_picture, to_rgb8
-from napari_samsp.core.notes import FileNote
-from napari_samsp.core.picture import Picture
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.data import blocks
+from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.rgb import Scaling, as_picture, to_rgb8
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.utils.errors import ConstantImageError
+from napari_samsp.utils.notes import FileNote
 
 ALL = (slice(None), slice(None))
 
@@ -31,7 +31,7 @@ class Counting:
         return found
 
 
-@pytest.mark.filterwarnings("ignore::napari_samsp.core.notes.FileNote")
+@pytest.mark.filterwarnings("ignore::napari_samsp.utils.notes.FileNote")
 @given(st.integers(0, 2**32 - 1), st.integers(0, 39), st.integers(0, 55), st.booleans())
 def test_where_there_is_no_data(seed, row, column, alpha):
     rng = np.random.default_rng(seed)

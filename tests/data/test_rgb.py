@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.common_limits import fixed
-from napari_samsp.core.errors import ConstantImageError, InputError
-from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.notes import FileNote
+from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.data.shared_limits import fixed
+from napari_samsp.utils.errors import ConstantImageError, InputError
+from napari_samsp.utils.notes import FileNote
 
 RAMP = np.arange(20 * 30).reshape(20, 30)
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_samsp.core.common_limits import PLANES_LOOKED_AT, fixed
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, to_rgb8
+from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, fixed
+from napari_samsp.utils.errors import InputError
 
 
 @given(

@@ -9,11 +9,11 @@ import zarr
 from imagecodecs import png_encode
 from PIL import Image, ImageOps
 
-from napari_samsp.core import stored_image
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.notes import FileNote
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.data import image_source as stored_image
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.image_source import open_image
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 RAMP = (np.arange(20 * 30) % 251).astype(np.uint8).reshape(20, 30)
 COLOURS = np.stack([RAMP, RAMP // 2, 255 - RAMP], -1)

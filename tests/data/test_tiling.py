@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.tiles import OVERLAP, Grid
+from napari_samsp.data.tiling import OVERLAP, Grid
 
 sides = st.integers(1, 500)
 

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QRubberBand
 
-from napari_samsp.core.metrics import iou
+from napari_samsp.metrics import iou
 
 pytestmark = pytest.mark.gui
 

@@ -181,7 +181,7 @@ def test_closing_the_dock_ends_a_segmentation(docked, qtbot, nuclei):
 
 
 def test_the_menu_entry_opens_the_widget(make_napari_viewer, npe2pm):
-    from napari_samsp.ui.menu import open_widget
+    from napari_samsp.ui.commands import open_widget
 
     with npe2pm.tmp_plugin(package="napari-samsp"):
         viewer = make_napari_viewer()
@@ -197,8 +197,8 @@ import napari
 viewer = napari.Viewer()
 viewer.add_image(np.eye(64))
 viewer.screenshot(flash=False)
-from napari_samsp.ui.warm_up import load_torch_libraries
-from napari_samsp.core.torch_guard import import_torch
+from napari_samsp.ui.models.warm_up import load_torch_libraries
+from napari_samsp.utils.torch_import import import_torch
 assert "torch" not in sys.modules
 load_torch_libraries()
 torch = import_torch()

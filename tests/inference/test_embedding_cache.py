@@ -9,17 +9,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_samsp.core import self_prompting
-from napari_samsp.core.embedding_cache import (
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.embedding_cache import (
     SIZE_VARIABLE,
     EmbeddingCache,
     fingerprint,
     key,
 )
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.self_prompting import model as self_prompting
+from napari_samsp.utils.errors import InputError
 
 ONE = torch.randn(4, 8, 8)
 TINY = Architecture(32, 8, 16, 1, 2, (0,), 2, 16, 16)

@@ -9,14 +9,14 @@ import torch
 import zarr
 from PIL import Image
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.letterbox import to_model_input
-from napari_samsp.core.metrics import average_precision, dice
-from napari_samsp.core.picture import Picture
-from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.metrics import average_precision, dice
+from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
+from napari_samsp.self_prompting.letterbox import to_model_input
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

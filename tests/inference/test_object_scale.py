@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage.draw import disk
 from skimage.transform import downscale_local_mean
 
-from napari_samsp.core.closer_look import CLOSEST, field_for, look, typical_width
+from napari_samsp.inference.object_scale import CLOSEST, field_for, look, typical_width
 
 SIZE, PATCH = 256, 16
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import napari_samsp
-from napari_samsp.core.image_files import read_image
-from napari_samsp.core.plausibility import (
+from napari_samsp.data.image_files import read_image
+from napari_samsp.inference.plausibility import (
     Oddity,
     count_labels,
     find_oddity,
     separate_parts,
 )
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
 
 SAMPLES = Path(napari_samsp.__file__).parent / "samples"
 

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import draw
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.following import (
+from napari_samsp.data.tiling import Grid
+from napari_samsp.inference.propagation import (
     SliceFollower,
     continued,
     follow,
     seen_before,
 )
-from napari_samsp.core.letterbox import fit, logits_to_image
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.core.tiles import Grid
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.self_prompting.letterbox import fit, logits_to_image
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

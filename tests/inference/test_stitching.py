@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import draw, measure
 
-from napari_samsp.core.mosaic import Mosaic
-from napari_samsp.core.tiles import Grid
+from napari_samsp.data.tiling import Grid
+from napari_samsp.inference.stitching import Mosaic
 
 
 def relabelled(labels):

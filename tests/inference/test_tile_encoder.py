@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_samsp.core.letterbox import fit, logits_to_image, stretch
-from napari_samsp.core.tile_run import full_size
+from napari_samsp.inference.tile_encoder import full_size
+from napari_samsp.self_prompting.letterbox import fit, logits_to_image, stretch
 
 shapes = st.tuples(st.integers(1, 300), st.integers(1, 300))
 

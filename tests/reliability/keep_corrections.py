@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 
 
 def content(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

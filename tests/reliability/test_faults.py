@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_samsp import cli
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError, in_words
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train import __main__ as train
-from napari_samsp.ui.correct_panel import CorrectPanel
+from napari_samsp.ui.correct.correct_panel import CorrectPanel
+from napari_samsp.utils import cli
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError, in_words
 
 QUICK = [
     "--views", "2", "--batch", "2", "--rank", "1", "--input-size", "64", "--patience",
@@ -76,8 +76,8 @@ def test_a_disk_that_is_really_full(tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from napari_samsp.core.errors import in_words\n"
-        "from napari_samsp.core.training_set import TrainingSet\n"
+        "from napari_samsp.utils.errors import in_words\n"
+        "from napari_samsp.data.training_sets.training_set import TrainingSet\n"
         "corrections, kept = TrainingSet(Path(sys.argv[1]) / 'set'), 0\n"
         "try:\n"
         "    while True:\n"

@@ -12,25 +12,25 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core.adapter_card import (
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter_card import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     AdapterCard,
     read_card,
 )
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import home, widget_file
-from napari_samsp.core.known_files import KnownFile, find, known_files
-from napari_samsp.core.peft_config import check_config
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.sam.known_files import KnownFile, find, known_files
+from napari_samsp.sam.peft_config import check_config
 from napari_samsp.train.__main__ import read_recipe
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, from_json
+from napari_samsp.train.examples.splits import split
 from napari_samsp.train.run_folder import RunFolder
-from napari_samsp.train.splits import split
-from napari_samsp.ui.adapters import Adapter
-from napari_samsp.ui.kept import local_time, origin
-from napari_samsp.ui.memory import read_state
+from napari_samsp.ui.correct.kept import local_time, origin
+from napari_samsp.ui.models.adapters import Adapter
+from napari_samsp.ui.settings_store import read_state
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import home, widget_file
 
 EXAMPLES = 200
 fuzz = settings(

@@ -22,14 +22,16 @@ from hostile import (
     tiff,
 )
 
-from napari_samsp import cli, evaluate, export, models, predict
-from napari_samsp.core import adapter, checkpoints, segmenter
-from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.errors import InputError
+from napari_samsp import evaluate, export, models, predict
+from napari_samsp.inference import segmenter
+from napari_samsp.sam import adapter, checkpoints
+from napari_samsp.sam.adapter_card import AdapterCard
 from napari_samsp.train import __main__ as train
-from napari_samsp.ui.adapter_chooser import AdapterChooser
-from napari_samsp.ui.correct_panel import CorrectPanel
+from napari_samsp.ui.correct.correct_panel import CorrectPanel
+from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.readers import get_reader
+from napari_samsp.utils import cli
+from napari_samsp.utils.errors import InputError
 
 MOST_MEMORY = 200_000_000
 """Far below what the bombs would unfold to, and above what a command needs."""

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.image_files import read_labels
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.image_files import read_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter_card import read_card
 
 KEEPER = Path(__file__).with_name("keep_corrections.py")
 KILLS = 25
@@ -134,7 +134,7 @@ def removed(corrections: TrainingSet):
 def test_two_programs_keep_in_one_set_and_no_line_is_lost(tmp_path, tally):
     code = (
         "import sys, numpy as np\n"
-        "from napari_samsp.core.training_set import TrainingSet\n"
+        "from napari_samsp.data.training_sets.training_set import TrainingSet\n"
         "mine = int(sys.argv[2])\n"
         "corrections = TrainingSet(sys.argv[1])\n"
         "sys.stdin.readline()\n"

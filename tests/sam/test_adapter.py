@@ -11,13 +11,13 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
 import napari_samsp
-from napari_samsp.core.adapter import add_lora, load_adapter, merge, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard, read_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.sam import build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.sam.adapter import add_lora, load_adapter, merge, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.architecture import build_sam
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.errors import InputError
 
 
 def decode(sam) -> torch.Tensor:

@@ -8,17 +8,17 @@ import torch
 from segment_anything import SamPredictor, build_sam_vit_b
 from segment_anything.modeling import MaskDecoder
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.sam import (
+from napari_samsp.sam.architecture import (
     Architecture,
     build_sam,
     detect_architecture,
     from_stock_layout,
     to_stock_layout,
 )
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_samsp.core import checkpoints, models, sam
-from napari_samsp.core.checkpoints import load_sam, load_state_dict
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import models_folder
-from napari_samsp.core.models import file_sha256
+from napari_samsp.sam import architecture as sam
+from napari_samsp.sam import checkpoints
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.checkpoints import load_sam, load_state_dict
+from napari_samsp.sam.registry import file_sha256
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import models_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ import pytest
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
 
-from napari_samsp.core import sam
-from napari_samsp.core.adapter import add_lora, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard, write_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam import architecture as sam
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard, write_card
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.utils.errors import InputError
 
 MINI = sam.Architecture(64, 16, 32, 2, 2, (1,), 2, prompt_dim=32, decoder_mlp_dim=64)
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import home
-from napari_samsp.core.known_files import MOST, find, known_files, remember
+from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.known_files import MOST, find, known_files, remember
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import home
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import json
 import pytest
 from peft import LoraConfig
 
-from napari_samsp.core.adapter import FULLY_TRAINED, TARGETS
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.peft_config import check_config
+from napari_samsp.sam.adapter import FULLY_TRAINED, TARGETS
+from napari_samsp.sam.peft_config import check_config
+from napari_samsp.utils.errors import InputError
 
 
 def check(tmp_path, **changes) -> None:

@@ -7,9 +7,10 @@ import os
 import pytest
 
 from napari_samsp import models as command
-from napari_samsp.core import fetching, models
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import models_folder
+from napari_samsp.sam import download as fetching
+from napari_samsp.sam import registry as models
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import models_folder
 
 
 def files() -> list[str]:

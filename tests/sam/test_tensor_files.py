@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_samsp.core import sam, tensor_files
-from napari_samsp.core.checkpoints import load_sam, load_state_dict
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.sam import architecture as sam
+from napari_samsp.sam import tensor_files
+from napari_samsp.sam.checkpoints import load_sam, load_state_dict
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.errors import InputError
 
 MINI = sam.Architecture(64, 16, 32, 2, 2, (1,), 2, prompt_dim=32, decoder_mlp_dim=64)
 POSITIONS = "image_encoder.pos_embed"

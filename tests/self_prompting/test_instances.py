@@ -8,8 +8,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from skimage.draw import disk, rectangle
 
-from napari_samsp.core.objects import cut_at_necks, distinct, objects_of, without_specks
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.self_prompting.instances import (
+    cut_at_necks,
+    distinct,
+    objects_of,
+    without_specks,
+)
 
 
 def test_each_number_is_an_object_and_its_largest_piece_counts():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from napari_samsp.core.letterbox import fit, logits_to_image, to_model_input
+from napari_samsp.self_prompting.letterbox import fit, logits_to_image, to_model_input
 
 sides = st.integers(1, 400)
 

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.prompt_kind import parse_kind
-from napari_samsp.core.prompts import (
+from napari_samsp.sam.prompt_kind import parse_kind
+from napari_samsp.self_prompting.prompts import (
     OUTSIDE_LOGIT,
     boxes_of,
     deepest_points,
     prompt_from_masks,
 )
+from napari_samsp.utils.errors import InputError
 
 
 @given(st.integers(0, 20), st.integers(0, 30), st.integers(1, 11), st.integers(1, 9))

@@ -10,8 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.__main__ import main, parser, read_recipe
 from napari_samsp.train.config import TrainConfig, option_help
 from napari_samsp.train.events import (
@@ -25,6 +24,7 @@ from napari_samsp.train.events import (
     from_json,
     to_json,
 )
+from napari_samsp.utils.errors import InputError
 
 QUICK = ["--epochs", "1", "--views", "2", "--batch", "2", "--no-augment"]
 

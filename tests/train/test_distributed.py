@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.__main__ import main
-from napari_samsp.train.data import Batches
+from napari_samsp.train.examples.dataset import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_samsp.train.running_mean import RunningMean
+from napari_samsp.train.ema import RunningMean
 
 
 def test_the_mean_lies_among_the_steps_and_the_model_gets_its_own_back():

@@ -12,15 +12,15 @@ import yaml
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from napari_samsp.core import sample as core_sample
-from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets import sample as core_sample
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Finished, Noted, Started, Stepped
 from napari_samsp.train.loop import train
+from napari_samsp.utils.errors import InputError
 
 QUICK = TrainConfig(epochs=2, views=4, batch=2, threads=2, augment=False)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_samsp.core.adapter import add_lora, freeze_blocks
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.sam.adapter import add_lora, freeze_blocks
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.train import model as model_module
-from napari_samsp.train.augment import View
 from napari_samsp.train.config import SPEEDS, TrainConfig
+from napari_samsp.train.examples.augment import View
 from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.objective import Objective
-from napari_samsp.train.speed import frozen_blocks
+from napari_samsp.train.objective.objective import Objective
+from napari_samsp.train.trainable import frozen_blocks
 
 SMALL = Architecture(64, 8, 24, 4, 2, (1, 3), 3, 16, 32)
 

@@ -14,11 +14,11 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.loop import train
 from napari_samsp.train.run_folder import RunFolder
+from napari_samsp.utils.errors import InputError
 
 CONFIG = TrainConfig(
     epochs=1, views=2, batch=2, threads=1, rank=1, input_size=64, augment=False,

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.augment import View
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Noted, from_json, to_json
+from napari_samsp.train.examples.augment import View
 from napari_samsp.train.loop import train
 from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.objective import Objective
+from napari_samsp.train.objective.objective import Objective
 from napari_samsp.train.step import Step
+from napari_samsp.utils.errors import InputError
 
 SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
 

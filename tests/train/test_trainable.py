@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_samsp.core.sam import ARCHITECTURES, build_sam
+from napari_samsp.sam.architecture import ARCHITECTURES, build_sam
 from napari_samsp.train.config import SPEEDS
-from napari_samsp.train.speed import choose_speed, cost, operations_per_second
+from napari_samsp.train.trainable import choose_speed, cost, operations_per_second
 
 LAPTOP, GPU = 2e11, 5e13
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.planes import Channels, PlaneReader, planes_along, shown_plane
 
 

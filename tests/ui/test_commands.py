@@ -10,8 +10,8 @@ from napari.utils.key_bindings import coerce_keybinding
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QPushButton
 
-from napari_samsp.ui import menu
-from napari_samsp.ui.menu import KEYS
+from napari_samsp.ui import commands as menu
+from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.widget import SamSpWidget
 
 # What belongs to the end of a single run, or is only there for a model that is missing.

@@ -8,7 +8,7 @@ import pytest
 import xarray
 import zarr
 
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
 
 TURNED = np.eye(3)
 TURNED[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]

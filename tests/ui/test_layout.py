@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QScrollArea
 
-from napari_samsp.ui.summary import Summary
+from napari_samsp.ui.segment.summary import Summary
 
 DOCK = (380, 700)
 """Of a window of 1280 x 800."""

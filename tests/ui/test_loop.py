@@ -9,11 +9,11 @@ import pytest
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_samsp.core.folders import corrections_folder, runs_folder
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.events import EpochEnded, Figures, Finished
-from napari_samsp.ui.trainer_process import Ending
+from napari_samsp.ui.finetune.trainer_process import Ending
+from napari_samsp.utils.paths import corrections_folder, runs_folder
 
 
 def result(viewer, iteration=-1):
@@ -36,7 +36,7 @@ def test_segment_correct_finetune_segment(
     kept_image, kept_labels = stored[0].read()
     assert np.array_equal(kept_image, image)
     assert np.array_equal(kept_labels, labels)
-    from napari_samsp.core.image_files import read_labels
+    from napari_samsp.data.image_files import read_labels
 
     assert np.array_equal(read_labels(stored[0].prediction), predicted)
     assert stored[0].info["layer"] == "cells"

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from napari_samsp.core.adapter import add_lora, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.folders import runs_folder, widget_file
-from napari_samsp.ui.memory import read_state
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.ui.settings_store import read_state
 from napari_samsp.ui.widget import SamSpWidget
+from napari_samsp.utils.paths import runs_folder, widget_file
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from napari_samsp.core import atomic_files
-from napari_samsp.core.atomic_files import (
+from napari_samsp.utils import atomic_files
+from napari_samsp.utils.atomic_files import (
     folder_beside,
     recover_folder,
     remove_leftovers,

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from napari_samsp.core.interrupt import interruptible
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.utils.cancellation import interruptible
 
 
 class _StoppedError(Exception):

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_samsp import cli, evaluate, models
-from napari_samsp.core import sam
-from napari_samsp.core.errors import InputError, printable, some
-from napari_samsp.core.image_files import write_labels
+from napari_samsp import evaluate, models
+from napari_samsp.data.image_files import write_labels
+from napari_samsp.sam import architecture as sam
 from napari_samsp.train.events import Noted
 from napari_samsp.train.terminal import Terminal
+from napari_samsp.utils import cli
+from napari_samsp.utils.errors import InputError, printable, some
 
 ESCAPE = "\x1b]0;title\x07\x1b[2Jx"
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from napari_samsp import cli
-from napari_samsp.core.embedding_cache import EmbeddingCache
-from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.core.memory import in_batches
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.core.tile_run import Encoder
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.embedding_cache import EmbeddingCache
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.inference.tile_encoder import Encoder
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils import cli
+from napari_samsp.utils.errors import InputError, is_out_of_memory
+from napari_samsp.utils.memory import in_batches
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_every_part_is_worked_on_once(count):
 
 STREWN = """
 import numpy as np, psutil
-from napari_samsp.core.memory import freed_memory_given_back
+from napari_samsp.utils.memory import freed_memory_given_back
 
 def held(given_back):
     with freed_memory_given_back(given_back):
@@ -184,10 +184,10 @@ SHORT = """
 import resource, sys
 import numpy as np, psutil, tifffile, torch
 from pathlib import Path
-from napari_samsp.core.checkpoints import load_state_dict
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.sam.checkpoints import load_state_dict
+from napari_samsp.utils.errors import InputError
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.image_source import open_image
 
 def opened(path):
     with open_image(path):

@@ -28,14 +28,14 @@ from held_out import next_clicks
 from real_images import Pair, test_pairs, training_pairs
 
 from napari_samsp import Segmenter
-from napari_samsp.core.closer_look import field_for, typical_width
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
-from napari_samsp.core.metrics import average_precision, dice
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.metrics import average_precision, dice
+from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.prompts import Prompt
 
 SETS = {
     "isic2017": False,

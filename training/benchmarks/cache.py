@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_samsp.core.embedding_cache import EmbeddingCache
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.embedding_cache import EmbeddingCache
+from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.sample_data import nuclei
 
 

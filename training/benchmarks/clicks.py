@@ -38,18 +38,18 @@ from held_out import next_clicks
 from real_images import test_pairs, training_pairs
 
 from napari_samsp import Segmenter
-from napari_samsp.core.clicks import Clicks, Cut
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.metrics import iou
-from napari_samsp.core.tiles import Tile
-from napari_samsp.ui import click_edits
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.interactive.clicks import Clicks, Cut
+from napari_samsp.metrics import iou
+from napari_samsp.ui.correct import click_edits
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.clicks import ClickedImage
-    from napari_samsp.ui.click_edits import Edit, Place
+    from napari_samsp.inference.interactive.clicks import ClickedImage
+    from napari_samsp.ui.correct.click_edits import Edit, Place
 
 SETS = {"isic2017": False, "potholes": False, "sediment_grains": True, "dsb2018": True}
 """And whether their objects are wanted apart."""

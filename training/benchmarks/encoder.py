@@ -28,14 +28,15 @@ import torch
 from segment_anything import sam_model_registry
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_samsp.core import fast_encoder, gpu_encoder
-from napari_samsp.core.device import has_bfloat16
-from napari_samsp.core.sam import (
+from napari_samsp.sam.architecture import (
     ARCHITECTURES,
     Architecture,
     build_sam,
     from_stock_layout,
 )
+from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
+from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
+from napari_samsp.utils.device import has_bfloat16
 
 if TYPE_CHECKING:
     from collections.abc import Callable

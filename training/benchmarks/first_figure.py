@@ -25,8 +25,8 @@ from skimage.transform import resize
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_images import training_pairs
 
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.events import EpochEnded, Finished, Started, from_json
 
 IMAGES, SIDE = 5, 512

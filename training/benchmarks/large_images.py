@@ -25,7 +25,7 @@ import zarr
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from synthetic import generate
 
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
 
 CHUNK = 1024
 

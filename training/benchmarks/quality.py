@@ -30,8 +30,8 @@ from skimage.filters import threshold_otsu
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_images import test_pairs
 
-from napari_samsp.core.image_files import read_image, read_labels, write_labels
-from napari_samsp.core.metrics import average_precision, dice
+from napari_samsp.data.image_files import read_image, read_labels, write_labels
+from napari_samsp.metrics import average_precision, dice
 
 
 def run(module: str, *arguments: object) -> None:

@@ -29,7 +29,7 @@ from skimage.transform import AffineTransform, warp
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_images import test_pairs
 
-from napari_samsp.core.image_files import read_image, read_labels
+from napari_samsp.data.image_files import read_image, read_labels
 
 SLICES = 10
 SETS = {"isic2017": False, "gpr_tunnel": False, "dsb2018": True, "nasa_instances": True}

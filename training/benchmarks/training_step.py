@@ -30,17 +30,17 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor, nn
 
-from napari_samsp.core.adapter import add_lora
-from napari_samsp.core.chunked_attention import fast_products
-from napari_samsp.core.device import has_bfloat16
-from napari_samsp.core.memory import freed_memory_given_back
-from napari_samsp.core.sam import ARCHITECTURES, build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.train.augment import View
+from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.architecture import ARCHITECTURES, build_sam
+from napari_samsp.sam.kernels.attention import fast_products
+from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.examples.augment import View
 from napari_samsp.train.model import ModelInTraining
-from napari_samsp.train.objective import Objective
-from napari_samsp.train.speed import frozen_blocks
+from napari_samsp.train.objective.objective import Objective
+from napari_samsp.train.trainable import frozen_blocks
+from napari_samsp.utils.device import has_bfloat16
+from napari_samsp.utils.memory import freed_memory_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

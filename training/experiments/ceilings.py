@@ -22,14 +22,14 @@ from skimage import measure
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from real_images import test_pairs
 
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.closer_look import field_for, typical_width
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.core.letterbox import to_model_input
-from napari_samsp.core.metrics import average_precision
-from napari_samsp.core.sam import patch_size
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.metrics import average_precision
+from napari_samsp.sam.architecture import patch_size
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.self_prompting.letterbox import to_model_input
+from napari_samsp.self_prompting.model import SelfPrompting
 
 CROPS = 3
 """Of an image that is not seen whole."""

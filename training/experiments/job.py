@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.components import connected_parts
+from napari_samsp.data.components import connected_parts
 
 if TYPE_CHECKING:
-    from napari_samsp.train.data import Picture
+    from napari_samsp.train.examples.dataset import Picture
 
 Predictor = Callable[[np.ndarray], list[np.ndarray]]
 """From a ``(Y, X, 3)`` uint8 image to ``(Y, X)`` int32 labels: one, or one an

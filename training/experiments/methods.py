@@ -20,8 +20,8 @@ from sklearn.ensemble import RandomForestClassifier
 from unets import imagenet_unet, scratch_unet
 
 from napari_samsp import Segmenter
-from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Event
 from napari_samsp.train.loop import train

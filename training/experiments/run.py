@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from methods import METHODS, Job
 from real_images import Pair, test_pairs, training_pairs
 
-from napari_samsp.core.image_files import read_image, read_labels
-from napari_samsp.core.images import to_rgb8
-from napari_samsp.core.metrics import average_precision, dice, iou
-from napari_samsp.train.data import Picture
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.metrics import average_precision, dice, iou
+from napari_samsp.train.examples.dataset import Picture
 
 BUNDLED = "samsp_small"
 

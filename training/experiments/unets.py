@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_samsp.core.conv_trunk import load_imagenet
-from napari_samsp.core.letterbox import logits_to_image, to_model_input
-from napari_samsp.core.sam import PIXEL_MEAN, PIXEL_STD
-from napari_samsp.train.augment import Augmentation, stack_views
-from napari_samsp.train.data import best_fields
-from napari_samsp.train.losses import segmentation_loss
-from napari_samsp.train.symmetry import symmetry_of
+from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
+from napari_samsp.sam.conv_trunk import load_imagenet
+from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
+from napari_samsp.train.examples.augment import Augmentation, stack_views
+from napari_samsp.train.examples.dataset import best_fields
+from napari_samsp.train.examples.symmetry import symmetry_of
+from napari_samsp.train.objective.losses import segmentation_loss
 
 if TYPE_CHECKING:
     from job import Job, Predictor

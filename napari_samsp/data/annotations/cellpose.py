@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import unreadable
-from napari_samsp.core.size_limit import check_size
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.image_files import unreadable
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.annotations.json_files import (
+from napari_samsp.data.annotations.json_files import (
     items,
     points,
     read_json,
     whole,
     write_json,
 )
-from napari_samsp.core.annotations.outlines import (
+from napari_samsp.data.annotations.outlines import (
     Outline,
     fill,
     own_numbers,
     trace,
 )
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.size_limit import check_size
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_samsp.core.annotations import (
+from napari_samsp.data.annotations import (
     cellpose,
     coco,
     geojson,
@@ -16,14 +16,14 @@ from napari_samsp.core.annotations import (
     labelme,
     yolo,
 )
-from napari_samsp.core.annotations.json_files import read_json
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.file_names import image_stem
-from napari_samsp.core.image_files import as_labels, is_ome_zarr, read_labels
-from napari_samsp.core.label_files import write_ome_zarr, write_tiff
-from napari_samsp.core.stored_image import open_image
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data.annotations.json_files import read_json
+from napari_samsp.data.image_files import as_labels, is_ome_zarr, read_labels
+from napari_samsp.data.image_source import open_image
+from napari_samsp.data.label_files import write_ome_zarr, write_tiff
+from napari_samsp.data.voxel_size import VoxelSize
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.file_names import image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.annotations.json_files import (
+from napari_samsp.data.annotations.json_files import (
     points,
     read_json,
     whole,
     write_json,
 )
-from napari_samsp.core.annotations.outlines import Outline, Polygon, draw, trace
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.notes import tell
+from napari_samsp.data.annotations.outlines import Outline, Polygon, draw, trace
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
-from napari_samsp.core.annotations.json_files import whole
-from napari_samsp.core.annotations.outlines import Outline, Polygon, draw, trace
-from napari_samsp.core.atomic_files import written_beside
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import unreadable
-from napari_samsp.core.notes import tell
+from napari_samsp.data.annotations.json_files import whole
+from napari_samsp.data.annotations.outlines import Outline, Polygon, draw, trace
+from napari_samsp.data.image_files import unreadable
+from napari_samsp.utils.atomic_files import written_beside
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

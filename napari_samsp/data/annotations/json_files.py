@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError, is_out_of_memory
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from napari_samsp.core.annotations.json_files import (
+from napari_samsp.data.annotations.json_files import (
     items,
     points,
     read_json,
     whole,
     write_json,
 )
-from napari_samsp.core.annotations.outlines import Outline, fill, trace
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.notes import tell
-from napari_samsp.core.size_limit import check_size
+from napari_samsp.data.annotations.outlines import Outline, fill, trace
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.annotations.outlines import Outline, draw, joined, trace
-from napari_samsp.core.atomic_files import write_atomically
-from napari_samsp.core.errors import InputError
+from napari_samsp.data.annotations.outlines import Outline, draw, joined, trace
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.notes import tell
-from napari_samsp.core.optional import reader_library
-from napari_samsp.core.size_limit import check_size
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.voxel_size import VoxelSize
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
+from napari_samsp.utils.optional_imports import reader_library
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.file_kinds import is_tiff
-from napari_samsp.core.notes import tell
+from napari_samsp.data.formats.file_kinds import is_tiff
+from napari_samsp.utils.errors import InputError, some
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

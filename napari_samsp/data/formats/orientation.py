@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.notes import tell
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from pathlib import Path

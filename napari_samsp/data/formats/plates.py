@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 
 def fields_of(path: Path) -> list[Path]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_samsp.core.alpha import with_gaps
-from napari_samsp.core.notes import tell
-from napari_samsp.core.orientation import upright
-from napari_samsp.core.size_limit import check_size
+from napari_samsp.data.formats.alpha import with_gaps
+from napari_samsp.data.formats.orientation import upright
+from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from pathlib import Path

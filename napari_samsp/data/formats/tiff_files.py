@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tifffile
 
-from napari_samsp.core.alpha import straight, with_gaps
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.notes import tell
-from napari_samsp.core.orientation import upright
+from napari_samsp.data.formats.alpha import straight, with_gaps
+from napari_samsp.data.formats.orientation import upright
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.dicom_files import (
+from napari_samsp.data.formats.dicom_files import (
     DICOM_SUFFIXES,
     is_dicom,
     is_series,
     read_dicom,
     read_series,
 )
-from napari_samsp.core.nifti_files import NIFTI_SUFFIXES, is_nifti, read_nifti
+from napari_samsp.data.formats.nifti_files import NIFTI_SUFFIXES, is_nifti, read_nifti
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-    from napari_samsp.core.voxel_size import VoxelSize
+    from napari_samsp.data.voxel_size import VoxelSize
 
 VOLUME_SUFFIXES = (*DICOM_SUFFIXES, *NIFTI_SUFFIXES)
 

@@ -10,7 +10,7 @@ import re
 import reprlib
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

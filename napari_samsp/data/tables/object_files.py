@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import as_labels, is_ome_zarr, read_labels
-from napari_samsp.core.object_table import PixelSize, measure_planes
-from napari_samsp.core.stored_image import StoredImage, open_image
+from napari_samsp.data.image_files import as_labels, is_ome_zarr, read_labels
+from napari_samsp.data.image_source import StoredImage, open_image
+from napari_samsp.data.tables.object_table import PixelSize, measure_planes
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_samsp.core.object_table import Columns
-    from napari_samsp.core.voxel_size import VoxelSize
+    from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.voxel_size import VoxelSize
 
 
 def measure_file(

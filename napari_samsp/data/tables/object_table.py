@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_samsp.core.voxel_size import VoxelSize
+    from napari_samsp.data.voxel_size import VoxelSize
 
 Columns = dict[str, np.ndarray]
 """A table: arrays of one length by column name."""

@@ -9,15 +9,15 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.atomic_files import written_beside
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.atomic_files import written_beside
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
-    from napari_samsp.core.object_table import Columns
+    from napari_samsp.data.tables.object_table import Columns
 
 SUFFIXES = (".csv", ".parquet")
 _TEXTS = ("image", "unit")
@@ -99,7 +99,7 @@ class TableFile:
         image : str
             What the column of this name says.
         columns : dict
-            As `napari_samsp.core.object_files.measure_file` gives them.
+            As `napari_samsp.data.tables.object_files.measure_file` gives them.
         """
         name = table_name(image)
         rows = zip(*(values.tolist() for values in columns.values()), strict=True)

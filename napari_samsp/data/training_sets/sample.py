@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folder_changes import unchanging
-from napari_samsp.core.image_files import orientation, read_image, read_labels
-from napari_samsp.core.notes import tell
-from napari_samsp.core.orientation import turned
+from napari_samsp.data.formats.orientation import turned
+from napari_samsp.data.image_files import orientation, read_image, read_labels
+from napari_samsp.data.training_sets.transactions import unchanging
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

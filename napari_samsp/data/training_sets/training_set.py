@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError, some
-from napari_samsp.core.file_names import by_stem, composed, safe_name, suffix_of
-from napari_samsp.core.folder_changes import changing, unchanging
-from napari_samsp.core.image_files import (
+from napari_samsp.data.image_files import (
     IMAGE_SUFFIXES,
     MASK_SUFFIXES,
     as_labels,
     read_image,
     tiff_bytes,
 )
-from napari_samsp.core.sample import Sample, size_text
-from napari_samsp.core.sample_list import changed_list, read_list
+from napari_samsp.data.training_sets.sample import Sample, size_text
+from napari_samsp.data.training_sets.sample_list import changed_list, read_list
+from napari_samsp.data.training_sets.transactions import changing, unchanging
+from napari_samsp.utils.errors import InputError, some
+from napari_samsp.utils.file_names import by_stem, composed, safe_name, suffix_of
 
 if TYPE_CHECKING:
-    from napari_samsp.core.folder_changes import Change
+    from napari_samsp.data.training_sets.transactions import Change
 
 FOLDERS = ("images", "masks", "predictions")
 LIST = "samples.jsonl"

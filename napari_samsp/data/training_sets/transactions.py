@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from napari_samsp.core.atomic_files import sync_folder, write_atomically
-from napari_samsp.core.errors import InputError
+from napari_samsp.utils.atomic_files import sync_folder, write_atomically
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,21 +13,25 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_samsp.core.cut import Box, Clicks, Cut, around
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, as_picture
-from napari_samsp.core.inference import field_of_view
-from napari_samsp.core.letterbox import logits_to_image
-from napari_samsp.core.prompted import decode_prompted, read_prompts, to_input
-from napari_samsp.core.tile_run import Encoder, inference
-from napari_samsp.core.tiles import Grid, Tile
+from napari_samsp.data.rgb import Scaling, as_picture
+from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
+from napari_samsp.inference.interactive.prompted import (
+    decode_prompted,
+    read_prompts,
+    to_input,
+)
+from napari_samsp.inference.sliding_window import field_of_view
+from napari_samsp.inference.tile_encoder import Encoder, inference
+from napari_samsp.self_prompting.letterbox import logits_to_image
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_samsp.core.decoding import Decoding
-    from napari_samsp.core.embedding_cache import ModelCache
-    from napari_samsp.core.inference import Tiling
-    from napari_samsp.core.prompts import Prompt
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.sliding_window import Tiling
+    from napari_samsp.self_prompting.decoding import Decoding
+    from napari_samsp.self_prompting.model import SelfPrompting
+    from napari_samsp.self_prompting.prompts import Prompt
 
 ROOM = 1.25
 """A view is at least so many times as wide as what it is to show."""
@@ -56,7 +60,7 @@ class ClickView:
     pixels : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
     scaling, tile, cache
-        As for `napari_samsp.core.clicks.ClickedImage`.
+        As for `napari_samsp.inference.interactive.clicks.ClickedImage`.
 
     Raises
     ------
@@ -87,7 +91,7 @@ class ClickView:
             self._encoder([self._first(clicks)])
 
     def segment(self, clicks: Clicks, iterations: int) -> Cut:
-        """Segment one object; see `napari_samsp.core.clicks.ClickedImage`."""
+        """Segment one object; see `ClickedImage.segment`."""
         view: Tile | None = self._first(clicks)
         while view is not None:
             found = self._see(view, clicks, iterations)

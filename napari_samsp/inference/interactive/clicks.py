@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.click_view import ClickView
-from napari_samsp.core.common_limits import fixed
-from napari_samsp.core.cut import Clicks, Cut
-from napari_samsp.core.tiles import Grid, Tile
+from napari_samsp.data.shared_limits import fixed
+from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.interactive.click_view import ClickView
+from napari_samsp.inference.interactive.cut import Clicks, Cut
 
 if TYPE_CHECKING:
-    from napari_samsp.core.embedding_cache import ModelCache
-    from napari_samsp.core.images import Scaling
-    from napari_samsp.core.inference import Tiling
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.data.rgb import Scaling
+    from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.sliding_window import Tiling
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 __all__ = ["ClickedImage", "Clicks", "Cut"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.tiling import Tile
+from napari_samsp.utils.errors import InputError
 
 Box = tuple[float, float, float, float]
 """row0, column0, row1, column1; the second corner is outside."""

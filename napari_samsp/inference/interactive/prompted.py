@@ -14,22 +14,22 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.inference import Iteration
-from napari_samsp.core.metrics import iou
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.tile_run import Encoder, full_size, inference
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.sliding_window import Iteration
+from napari_samsp.inference.tile_encoder import Encoder, full_size, inference
+from napari_samsp.metrics import iou
+from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
-    from napari_samsp.core.decoding import Decoding
-    from napari_samsp.core.embedding_cache import ModelCache
-    from napari_samsp.core.picture import Picture
-    from napari_samsp.core.self_prompting import SelfPrompting
+    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.self_prompting.decoding import Decoding
+    from napari_samsp.self_prompting.model import SelfPrompting
 
 INSIDE_LOGIT = 8.0
 """Logit of a mask prompt's pixels, positive inside: as sure as SAM usually is."""

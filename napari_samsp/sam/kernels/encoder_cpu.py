@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_samsp.core.chunked_attention import (
+from napari_samsp.sam.kernels.attention import (
     Buffers,
     attention_weights,
     chunks,
@@ -23,12 +23,12 @@ from napari_samsp.core.chunked_attention import (
     positions_of,
     windows,
 )
-from napari_samsp.core.device import likes_bfloat16
+from napari_samsp.utils.device import likes_bfloat16
 
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
 
-    from napari_samsp.core.sam import SplitAttention
+    from napari_samsp.sam.architecture import SplitAttention
 
 WORTH_IT_TOKENS = 1024
 """With no more of them the plain encoder is as fast."""

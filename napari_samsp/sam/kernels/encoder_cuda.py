@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_samsp.core.chunked_attention import positions_of, run_block
-from napari_samsp.core.device import likes_bfloat16
-from napari_samsp.core.errors import is_out_of_memory
-from napari_samsp.core.training_encoder import first_blocks
+from napari_samsp.sam.kernels.attention import positions_of, run_block
+from napari_samsp.sam.kernels.encoder_train import first_blocks
+from napari_samsp.utils.device import likes_bfloat16
+from napari_samsp.utils.errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def encode(encoder: ImageEncoderViT, images: Tensor) -> Tensor:
     Parameters
     ----------
     encoder : ImageEncoderViT
-        With `napari_samsp.core.sam.SplitAttention`, adapted by PEFT or not.
+        With `napari_samsp.sam.architecture.SplitAttention`, adapted by PEFT or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
 

@@ -18,15 +18,15 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from napari_samsp.core.chunked_attention import (
+from napari_samsp.sam.conv_trunk import CHANNELS
+from napari_samsp.sam.kernels.attention import (
     Buffers,
     attention_weights,
     chunks,
     relative_positions,
     run_block,
 )
-from napari_samsp.core.conv_trunk import CHANNELS
-from napari_samsp.core.small_sam import PYRAMID, HybridEncoder, fold, unfold
+from napari_samsp.sam.small_sam import PYRAMID, HybridEncoder, fold, unfold
 
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
@@ -41,7 +41,7 @@ def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor
     Parameters
     ----------
     encoder : ImageEncoderViT
-        With `napari_samsp.core.sam.SplitAttention`, adapted by PEFT or not.
+        With `napari_samsp.sam.architecture.SplitAttention`, adapted by PEFT or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
     count : int

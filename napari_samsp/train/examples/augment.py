@@ -9,8 +9,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F2
 
-from napari_samsp.core.letterbox import fit, normalise_and_pad
-from napari_samsp.train.symmetry import Symmetry
+from napari_samsp.self_prompting.letterbox import fit, normalise_and_pad
+from napari_samsp.train.examples.symmetry import Symmetry
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from napari_samsp.core.closer_look import field_for, typical_width
-from napari_samsp.core.components import connected_parts, holds_one_value
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.train.augment import Augmentation, View, stack_views
-from napari_samsp.train.symmetry import symmetry_of
+from napari_samsp.data.components import connected_parts, holds_one_value
+from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.train.examples.augment import Augmentation, View, stack_views
+from napari_samsp.train.examples.symmetry import symmetry_of
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
 
 
 @dataclass(frozen=True)

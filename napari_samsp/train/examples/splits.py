@@ -7,12 +7,12 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
 
 HELD_OUT_FRACTION = 0.2
 MOST_FOLDS = 5

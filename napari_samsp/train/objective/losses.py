@@ -14,7 +14,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samsp.core.decoding import Decoding
+    from napari_samsp.self_prompting.decoding import Decoding
 
 SEAM = 5
 """Pixels of the model's input across a seam: wide enough to leave a low-res gap."""

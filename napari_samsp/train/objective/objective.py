@@ -8,24 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.core.prompts import Prompt, boxes_of
-from napari_samsp.train.losses import (
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.prompts import Prompt, boxes_of
+from napari_samsp.train.objective.losses import (
     coverage,
     decoding_loss,
     distillation_loss,
     match_objects,
     separated,
 )
-from napari_samsp.train.relief import RELIEF_WEIGHT, relief_loss, relief_of
+from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss, relief_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.decoding import Decoding
-    from napari_samsp.core.self_prompting import SelfPrompting
-    from napari_samsp.train.augment import View
+    from napari_samsp.self_prompting.decoding import Decoding
+    from napari_samsp.self_prompting.model import SelfPrompting
     from napari_samsp.train.config import TrainConfig
+    from napari_samsp.train.examples.augment import View
 
 OBJECTS_PER_STEP = 32
 """Objects that one step trains on, drawn at random if an image has more."""

@@ -1,8 +1,9 @@
 """What tells objects that touch apart: how deep in its object a pixel is.
 
 The small model's iteration 0 learns it beside the foreground; its prompts come from the
-peaks (`napari_samsp.core.objects.split_touching`). Much like the distances of StarDist
-(arXiv 1806.03535) and micro-sam's decoder (Archit et al., Nature Methods 2025).
+peaks (`napari_samsp.self_prompting.instances.split_touching`). Much like the distances
+of StarDist (arXiv 1806.03535) and micro-sam's decoder (Archit et al., Nature Methods
+2025).
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
-    from napari_samsp.train.judge import Judgement
     from napari_samsp.train.setup import Parts
     from napari_samsp.train.trainer import Trainer
+    from napari_samsp.train.validation.judge import Judgement
 
 SHARE = 0.25
 """Of a run's time, for all folds together."""

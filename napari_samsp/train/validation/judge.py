@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from napari_samsp.core.inference import iterate_picture
-from napari_samsp.core.metrics import average_precision, dice, iou
+from napari_samsp.inference.sliding_window import iterate_picture
+from napari_samsp.metrics import average_precision, dice, iou
 from napari_samsp.train.events import Figures
 
 if TYPE_CHECKING:
-    from napari_samsp.core.self_prompting import SelfPrompting
-    from napari_samsp.train.data import Picture
+    from napari_samsp.self_prompting.model import SelfPrompting
+    from napari_samsp.train.examples.dataset import Picture
 
 LEAST_GAIN = 1e-4
 """A smaller rise of the merit is noise, and no improvement."""

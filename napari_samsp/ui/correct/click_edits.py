@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_samsp.core.cut import Clicks, Cut
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.tiles import Tile
+from napari_samsp.data.tiling import Tile
+from napari_samsp.inference.interactive.cut import Clicks, Cut
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.clicks import ClickedImage
+    from napari_samsp.inference.interactive.clicks import ClickedImage
 
 Place = tuple[int, int]
 """Row and column of a pixel of the plane."""

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_samsp.ui.click_tools import ADD, ERASE, FIX, MERGE, SPLIT, ClickTools
+from napari_samsp.ui.correct.click_tools import (
+    ADD,
+    ERASE,
+    FIX,
+    MERGE,
+    SPLIT,
+    ClickTools,
+)
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samsp.ui.click_tools import Surroundings
+    from napari_samsp.ui.correct.click_tools import Surroundings
 
 TIPS = {
     ADD: "Click a missed object, or drag a box round it.\n"

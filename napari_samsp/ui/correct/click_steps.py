@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_samsp.ui.click_edits import Edit, Told
-    from napari_samsp.ui.labelled_plane import LabelledPlane
+    from napari_samsp.ui.correct.click_edits import Edit, Told
+    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 
 class Step(NamedTuple):

@@ -10,23 +10,23 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_samsp.core.cut import Clicks
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui import click_edits
-from napari_samsp.ui.click_steps import Pending, write
-from napari_samsp.ui.click_work import ClickJob, ClickWork
-from napari_samsp.ui.mouse_grip import PAN, MouseGrip
-from napari_samsp.ui.rubber_band import RubberBand
+from napari_samsp.inference.interactive.cut import Clicks
+from napari_samsp.ui.correct import click_edits
+from napari_samsp.ui.correct.click_steps import Pending, write
+from napari_samsp.ui.correct.click_work import ClickJob, ClickWork
+from napari_samsp.ui.correct.mouse_grip import PAN, MouseGrip
+from napari_samsp.ui.correct.rubber_band import RubberBand
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import napari
 
-    from napari_samsp.ui.click_edits import Edit, Place
-    from napari_samsp.ui.labelled_plane import LabelledPlane
-    from napari_samsp.ui.segment_steps import SegmentRequest
-    from napari_samsp.ui.workplace import Workplace
+    from napari_samsp.ui.correct.click_edits import Edit, Place
+    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
+    from napari_samsp.ui.models.workplace import Workplace
+    from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 ADD, FIX, SPLIT, MERGE, ERASE = TOOLS = ("add", "fix", "split", "merge", "erase")
 WITH_MODEL = (ADD, FIX, SPLIT)

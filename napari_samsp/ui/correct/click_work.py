@@ -13,23 +13,23 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.interrupt import StoppedError, interruptible
-from napari_samsp.ui.click_edits import Edit, Plane
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.ui.correct.click_edits import Edit, Plane
 from napari_samsp.ui.planes import first_scale
 from napari_samsp.ui.result_layers import RESULT_KEY
-from napari_samsp.ui.segment_steps import explain
+from napari_samsp.ui.segment.segment_steps import explain
+from napari_samsp.utils.cancellation import StoppedError, interruptible
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Labels
 
-    from napari_samsp.core.clicks import ClickedImage
-    from napari_samsp.ui.labelled_plane import LabelledPlane
-    from napari_samsp.ui.segment_steps import SegmentRequest
-    from napari_samsp.ui.workplace import Workplace
+    from napari_samsp.inference.interactive.clicks import ClickedImage
+    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
+    from napari_samsp.ui.models.workplace import Workplace
+    from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 
 @dataclass(frozen=True)

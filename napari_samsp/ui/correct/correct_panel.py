@@ -23,16 +23,16 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_samsp.core.errors import InputError, in_words
-from napari_samsp.core.folders import corrections_folder
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.ui.corrections import ORIGIN, collect, same_pixels
-from napari_samsp.ui.kept import kept_planes, local_time, newest_first, origin
-from napari_samsp.ui.labelled_plane import LabelledPlane
-from napari_samsp.ui.layer_chooser import LayerChooser
-from napari_samsp.ui.open_sample import open_sample
-from napari_samsp.ui.plain_text import plain, show_error
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.ui.correct.corrections import ORIGIN, collect, same_pixels
+from napari_samsp.ui.correct.kept import kept_planes, local_time, newest_first, origin
+from napari_samsp.ui.correct.labelled_plane import LabelledPlane
+from napari_samsp.ui.correct.open_sample import open_sample
 from napari_samsp.ui.result_layers import image_to_label
+from napari_samsp.ui.widgets.layer_chooser import LayerChooser
+from napari_samsp.ui.widgets.plain_text import plain, show_error
+from napari_samsp.utils.errors import InputError, in_words
+from napari_samsp.utils.paths import corrections_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
     from napari_samsp.ui.planes import Channels, PlaneIndex
 
 LIST_HEIGHT = 110

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Shapes
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_image
-from napari_samsp.core.sample import size_text
-from napari_samsp.ui.labelled_plane import LabelledPlane
+from napari_samsp.data.image_files import read_image
+from napari_samsp.data.training_sets.sample import size_text
+from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.result_layers import RESULT_KEY
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari.components import Dims
 
-    from napari_samsp.core.sample import Sample
-    from napari_samsp.core.training_set import TrainingSet
+    from napari_samsp.data.training_sets.sample import Sample
+    from napari_samsp.data.training_sets.training_set import TrainingSet
     from napari_samsp.ui.planes import Channels
 
 ORIGIN = ("layer", "file", "source", "slice", "region")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
     from napari_samsp.ui.planes import PlaneIndex
 
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.sample import size_text
-from napari_samsp.ui.large_plane import LazyPlane
+from napari_samsp.data.training_sets.sample import size_text
 from napari_samsp.ui.planes import (
     Channels,
     PlaneIndex,
@@ -19,6 +17,8 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import Source, source_of
+from napari_samsp.ui.segment.large_plane import LazyPlane
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_labels
+from napari_samsp.data.image_files import read_labels
 from napari_samsp.ui.planes import Channels, PlaneIndex
 from napari_samsp.ui.result_layers import Source, remember_source
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
-    from napari_samsp.core.sample import Sample
+    from napari_samsp.data.training_sets.sample import Sample
 
 MOST_CHANNELS = 4
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QLabel, QVBoxLayout, QWidget
 
-from napari_samsp.ui.compact_table import CompactTable
+from napari_samsp.ui.widgets.compact_table import CompactTable
 
 if TYPE_CHECKING:
     from napari_samsp.train.events import Finished

@@ -17,8 +17,6 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_samsp.core.errors import InputError, in_words
-from napari_samsp.core.folders import runs_folder
 from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
@@ -29,20 +27,22 @@ from napari_samsp.train.events import (
     Started,
     Stepped,
 )
-from napari_samsp.ui.curves import Curves
-from napari_samsp.ui.figures_table import FiguresTable
-from napari_samsp.ui.plain_text import show_error, show_info
-from napari_samsp.ui.time_left import duration
-from napari_samsp.ui.training import FULL
-from napari_samsp.ui.training_settings import TrainingSettings
+from napari_samsp.ui.finetune.curves import Curves
+from napari_samsp.ui.finetune.figures_table import FiguresTable
+from napari_samsp.ui.finetune.training import FULL
+from napari_samsp.ui.finetune.training_settings import TrainingSettings
+from napari_samsp.ui.widgets.plain_text import show_error, show_info
+from napari_samsp.ui.widgets.time_left import duration
+from napari_samsp.utils.errors import InputError, in_words
+from napari_samsp.utils.paths import runs_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samsp.core.images import Scaling
-    from napari_samsp.core.training_set import TrainingSet
-    from napari_samsp.ui.trainer_process import Ending
-    from napari_samsp.ui.training import Training
+    from napari_samsp.data.rgb import Scaling
+    from napari_samsp.data.training_sets.training_set import TrainingSet
+    from napari_samsp.ui.finetune.trainer_process import Ending
+    from napari_samsp.ui.finetune.training import Training
 
 
 class FinetunePanel(QWidget):

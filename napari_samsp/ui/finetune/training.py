@@ -10,8 +10,8 @@ from napari.utils import progress
 from qtpy.QtCore import QObject
 
 from napari_samsp.train.events import EpochEnded, Event, FoldStepped, Started, Stepped
-from napari_samsp.ui.plain_text import show_info
-from napari_samsp.ui.trainer_process import Ending, TrainerProcess
+from napari_samsp.ui.finetune.trainer_process import Ending, TrainerProcess
+from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from napari_samsp.train.config import SPEEDS, TrainConfig, option_help
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_samsp.core.images import Scaling
+    from napari_samsp.data.rgb import Scaling
 
 DEFAULT_MINUTES = 5.0
 SPEED_CHOICES = {

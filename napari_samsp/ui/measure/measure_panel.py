@@ -22,27 +22,27 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.core.errors import InputError, in_words, is_out_of_memory
-from napari_samsp.core.object_table import PIXELS
-from napari_samsp.core.table_files import write_table
-from napari_samsp.core.voxel_size import SYMBOLS
-from napari_samsp.ui.layer_chooser import LayerChooser
-from napari_samsp.ui.measuring import (
+from napari_samsp.data.tables.object_table import PIXELS
+from napari_samsp.data.tables.table_files import write_table
+from napari_samsp.data.voxel_size import SYMBOLS
+from napari_samsp.ui.measure.measuring import (
     MeasureRequest,
     measure_parts,
     request_of,
     show_features,
 )
-from napari_samsp.ui.plain_text import show_error
 from napari_samsp.ui.planes import first_scale, shown_plane
 from napari_samsp.ui.result_layers import image_to_label
+from napari_samsp.ui.widgets.layer_chooser import LayerChooser
+from napari_samsp.ui.widgets.plain_text import show_error
+from napari_samsp.utils.errors import InputError, in_words, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
 
-    from napari_samsp.core.object_table import Columns
+    from napari_samsp.data.tables.object_table import Columns
     from napari_samsp.ui.planes import Channels
 
 FOLLOW_MS = 100
@@ -238,7 +238,7 @@ def summary(tables: list[Columns], volumes: bool = False) -> str:
     Parameters
     ----------
     tables : list of dict
-        From `napari_samsp.ui.measuring.measure_parts`.
+        From `napari_samsp.ui.measure.measuring.measure_parts`.
     volumes : bool
         Whether they are volumes.
 

@@ -9,12 +9,11 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import as_labels
-from napari_samsp.core.object_files import depth_axis, slice_names
-from napari_samsp.core.object_table import PIXELS, PixelSize, measure_planes
-from napari_samsp.core.sample import size_text
-from napari_samsp.core.stored_image import is_large
+from napari_samsp.data.image_files import as_labels
+from napari_samsp.data.image_source import is_large
+from napari_samsp.data.tables.object_files import depth_axis, slice_names
+from napari_samsp.data.tables.object_table import PIXELS, PixelSize, measure_planes
+from napari_samsp.data.training_sets.sample import size_text
 from napari_samsp.ui.planes import (
     Channels,
     PlaneIndex,
@@ -24,6 +23,7 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import source_of
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     import threading
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.components import Dims
 
-    from napari_samsp.core.object_table import Columns
+    from napari_samsp.data.tables.object_table import Columns
 
 SPARE = "IRHVWKJMNO"
 """Letters for axes of a stack whose labels tell nothing."""
@@ -193,8 +193,8 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
     Returns
     -------
     list of dict
-        A table a part, as `napari_samsp.core.object_table.measure` gives it, after
-        the columns that say where.
+        A table a part, as `napari_samsp.data.tables.object_table.measure` gives it,
+        after the columns that say where.
 
     Raises
     ------

@@ -7,9 +7,9 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui.adapters import Adapter, kept_adapters, read_adapter
-from napari_samsp.ui.plain_text import plain, show_error
+from napari_samsp.ui.models.adapters import Adapter, kept_adapters, read_adapter
+from napari_samsp.ui.widgets.plain_text import plain, show_error
+from napari_samsp.utils.errors import InputError
 
 NO_ADAPTER = "None (base model)"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samsp.core.adapter_card import AdapterCard, adapter_name, read_card
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folders import runs_folder
+from napari_samsp.sam.adapter_card import AdapterCard, adapter_name, read_card
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.paths import runs_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

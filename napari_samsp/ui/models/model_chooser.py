@@ -16,13 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.core import models
-from napari_samsp.core.known_files import known_files, remember
-from napari_samsp.ui.model_download import ModelDownload
-from napari_samsp.ui.plain_text import plain
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.known_files import known_files, remember
+from napari_samsp.ui.models.model_download import ModelDownload
+from napari_samsp.ui.widgets.plain_text import plain
 
 if TYPE_CHECKING:
-    from napari_samsp.core.adapter_card import AdapterCard
+    from napari_samsp.sam.adapter_card import AdapterCard
 
 OPEN_ENTRY = "Open a checkpoint…"
 FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"

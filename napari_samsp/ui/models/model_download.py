@@ -8,8 +8,8 @@ from typing import Any
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_samsp.core import models
-from napari_samsp.core.errors import InputError
+from napari_samsp.sam import registry as models
+from napari_samsp.utils.errors import InputError
 
 LOOK_MS = 100
 """How often the progress is read; a fast line has thousands of steps a second."""
@@ -49,7 +49,7 @@ class ModelDownload(QObject):
         Parameters
         ----------
         name : str
-            One of `napari_samsp.core.models.names`.
+            One of `napari_samsp.sam.registry.names`.
         """
         if self._job is not None:
             return

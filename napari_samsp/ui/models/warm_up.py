@@ -28,7 +28,7 @@ def load_torch_libraries() -> None:
     """
     if sys.platform != "linux" or "torch" in sys.modules:
         return
-    # Bound deeply for the reason that `napari_samsp.core.torch_guard` tells.
+    # Bound deeply for the reason that `napari_samsp.utils.torch_import` tells.
     _map("triton", "_C/libtriton.so", os.RTLD_LOCAL | os.RTLD_DEEPBIND)
     for name in TORCH_LIBRARIES:
         # As torch itself does: the first one makes CUDA's symbols known to all.

@@ -7,19 +7,19 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.folders import embeddings_folder
-from napari_samsp.core.interrupt import StoppedError
-from napari_samsp.core.torch_guard import import_torch
-from napari_samsp.ui.warm_up import (
+from napari_samsp.ui.models.warm_up import (
     load_labels_support,
     load_torch_libraries,
     without_collections,
 )
+from napari_samsp.utils.cancellation import StoppedError
+from napari_samsp.utils.paths import embeddings_folder
+from napari_samsp.utils.torch_import import import_torch
 
 if TYPE_CHECKING:
-    from napari_samsp.core.clicks import ClickedImage
-    from napari_samsp.core.segmenter import Segmenter
-    from napari_samsp.ui.segment_steps import SegmentRequest
+    from napari_samsp.inference.interactive.clicks import ClickedImage
+    from napari_samsp.inference.segmenter import Segmenter
+    from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 GUI_FIRST_S = 0.3
 
@@ -88,8 +88,8 @@ def _load(request: SegmentRequest) -> Segmenter:
         load_torch_libraries()
         import_torch()
         load_labels_support()
-        from napari_samsp.core.embedding_cache import EmbeddingCache
-        from napari_samsp.core.segmenter import Segmenter
+        from napari_samsp.inference.embedding_cache import EmbeddingCache
+        from napari_samsp.inference.segmenter import Segmenter
 
         cache = EmbeddingCache(embeddings_folder())
         return Segmenter(model=request.model, adapter=request.adapter, cache=cache)

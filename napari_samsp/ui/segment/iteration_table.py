@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QWidget
 
-from napari_samsp.ui.compact_table import CompactTable
+from napari_samsp.ui.widgets.compact_table import CompactTable
 
 if TYPE_CHECKING:
-    from napari_samsp.ui.summary import Summary
+    from napari_samsp.ui.segment.summary import Summary
 
 COLUMNS = ("Round", "Objects", "Area", "Agreement", "Confidence")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.core.plausibility import separate_parts
+from napari_samsp.inference.plausibility import separate_parts
 from napari_samsp.ui.plane_sizes import checked
-from napari_samsp.ui.stack_result import StackResult, lazy_disagreement, on_disk
+from napari_samsp.ui.segment.stack_result import StackResult, lazy_disagreement, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

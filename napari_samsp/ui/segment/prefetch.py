@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.interrupt import StoppedError, interruptible
-from napari_samsp.ui.large_plane import LazyPlane
 from napari_samsp.ui.planes import next_plane
+from napari_samsp.ui.segment.large_plane import LazyPlane
+from napari_samsp.utils.cancellation import StoppedError, interruptible
 
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
-    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.planes import PlaneIndex
-    from napari_samsp.ui.segment_steps import SegmentRequest
+    from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 THREAD = "samsp-look-ahead"
 PAUSE_S = 0.3
@@ -187,7 +187,7 @@ class _Task:
             _log.debug("The next slice was not encoded", exc_info=True)
 
     def _encode(self) -> None:
-        from napari_samsp.core.common_limits import fixed
+        from napari_samsp.data.shared_limits import fixed
 
         pixels = self.request.read(self.plane)
         self._check()
@@ -198,7 +198,7 @@ class _Task:
     def _fits(self) -> bool:
         import torch
 
-        from napari_samsp.core.memory import free_bytes
+        from napari_samsp.utils.memory import free_bytes
 
         pixels = prod(LazyPlane(self.request.read, self.plane).shape[:2])
         device = self.segmenter.device

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_samsp.core.plausibility import Oddity, find_oddity
-from napari_samsp.ui.iteration_table import IterationTable
-from napari_samsp.ui.plain_text import show_info
+from napari_samsp.inference.plausibility import Oddity, find_oddity
 from napari_samsp.ui.result_layers import add_disagreement
+from napari_samsp.ui.segment.iteration_table import IterationTable
+from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samsp.ui.planes import PlaneIndex
-    from napari_samsp.ui.run_results import RunResults
-    from napari_samsp.ui.summary import Summary
+    from napari_samsp.ui.segment.run_results import RunResults
+    from napari_samsp.ui.segment.summary import Summary
 
 ADVICE = {
     Oddity.NOTHING: (

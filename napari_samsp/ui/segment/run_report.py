@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_samsp.ui.time_left import TimeLeft
+from napari_samsp.ui.widgets.time_left import TimeLeft
 
 if TYPE_CHECKING:
-    from napari_samsp.ui.run_results import RunResults
+    from napari_samsp.ui.segment.run_results import RunResults
 
 
 class RunReport:

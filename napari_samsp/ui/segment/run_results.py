@@ -26,9 +26,9 @@ from napari_samsp.ui.result_layers import (
 if TYPE_CHECKING:
     import napari
 
-    from napari_samsp.core.images import Scaling
-    from napari_samsp.ui.segment_steps import Refused, Segmented, SegmentRequest
-    from napari_samsp.ui.summary import Summary
+    from napari_samsp.data.rgb import Scaling
+    from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
+    from napari_samsp.ui.segment.summary import Summary
 
 REDRAW_3D_S = 2.0
 """A volume is drawn again so often at most: all of it goes to the graphics card."""

@@ -16,9 +16,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.ui.axis_choosers import compact_combo
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.ui.segment.axis_choosers import compact_combo
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -17,15 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.known_files import known_files, remember
-from napari_samsp.ui.adapter_chooser import AdapterChooser
-from napari_samsp.ui.axis_choosers import ChannelChooser, SliceChooser
-from napari_samsp.ui.large_plane import LARGE, LargeResult, LazyPlane
-from napari_samsp.ui.layer_chooser import LayerChooser
-from napari_samsp.ui.look_ahead import LookAhead
-from napari_samsp.ui.model_chooser import ModelChooser
-from napari_samsp.ui.plain_text import show_error
+from napari_samsp.sam.known_files import known_files, remember
+from napari_samsp.ui.models.adapter_chooser import AdapterChooser
+from napari_samsp.ui.models.model_chooser import ModelChooser
 from napari_samsp.ui.planes import (
     PlaneReader,
     labels_shape,
@@ -34,20 +28,26 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.ui.result_panel import ResultPanel
-from napari_samsp.ui.run_report import RunReport
-from napari_samsp.ui.run_results import RunResults
-from napari_samsp.ui.scaling_control import ScalingControl
-from napari_samsp.ui.segment_run import SegmentRun
-from napari_samsp.ui.segment_steps import Refused, Segmented, SegmentRequest
-from napari_samsp.ui.stack_result import StackResult
+from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
+from napari_samsp.ui.segment.large_plane import LARGE, LargeResult, LazyPlane
+from napari_samsp.ui.segment.prefetch import LookAhead
+from napari_samsp.ui.segment.result_panel import ResultPanel
+from napari_samsp.ui.segment.run_report import RunReport
+from napari_samsp.ui.segment.run_results import RunResults
+from napari_samsp.ui.segment.scaling_control import ScalingControl
+from napari_samsp.ui.segment.segment_run import SegmentRun
+from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
+from napari_samsp.ui.segment.stack_result import StackResult
+from napari_samsp.ui.widgets.layer_chooser import LayerChooser
+from napari_samsp.ui.widgets.plain_text import show_error
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samsp.core.segmenter import Segmenter
-    from napari_samsp.ui.adapters import Adapter
-    from napari_samsp.ui.workplace import Loaded
+    from napari_samsp.inference.segmenter import Segmenter
+    from napari_samsp.ui.models.adapters import Adapter
+    from napari_samsp.ui.models.workplace import Loaded
 
 DEFAULT_ITERATIONS = 3
 MOST_ITERATIONS = 6

@@ -14,8 +14,8 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_samsp.ui.plain_text import show_error
-from napari_samsp.ui.segment_steps import (
+from napari_samsp.ui.models.workplace import Loaded, Workplace
+from napari_samsp.ui.segment.segment_steps import (
     POLL_S,
     Refused,
     SegmentationError,
@@ -24,12 +24,12 @@ from napari_samsp.ui.segment_steps import (
     Step,
     segment_steps,
 )
-from napari_samsp.ui.workplace import Loaded, Workplace
+from napari_samsp.ui.widgets.plain_text import show_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_samsp.core.segmenter import Segmenter
+    from napari_samsp.inference.segmenter import Segmenter
 
 BREATH_MS = 20
 """Between two turns, for the GUI to draw and to answer."""

@@ -6,12 +6,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.errors import InputError, is_out_of_memory
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.interrupt import StoppedError, interruptible
-from napari_samsp.ui.large_plane import LargeResult, LazyPlane
-from napari_samsp.ui.summary import Summary
-from napari_samsp.ui.workplace import Loaded, Workplace
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.ui.models.workplace import Loaded, Workplace
+from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
+from napari_samsp.ui.segment.summary import Summary
+from napari_samsp.utils.cancellation import StoppedError, interruptible
+from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_samsp.core.segmenter import Iteration, Segmenter
+    from napari_samsp.inference.segmenter import Iteration, Segmenter
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
-    from napari_samsp.ui.stack_result import StackResult
+    from napari_samsp.ui.segment.stack_result import StackResult
 
 POLL_S = 0.05
 
@@ -184,8 +184,8 @@ def _planes(
         stop_if_asked()
         return LazyPlane(request.read, plane)
 
-    from napari_samsp.core.common_limits import fixed
-    from napari_samsp.core.following import SliceFollower
+    from napari_samsp.data.shared_limits import fixed
+    from napari_samsp.inference.propagation import SliceFollower
 
     stack, scaling = request.stack, request.scaling
     several = len(request.planes) > 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.core.plausibility import count_labels, separate_parts
+from napari_samsp.inference.plausibility import count_labels, separate_parts
 
 if TYPE_CHECKING:
-    from napari_samsp.core.segmenter import Iteration
+    from napari_samsp.inference.segmenter import Iteration
 
 
 @dataclass(frozen=True)

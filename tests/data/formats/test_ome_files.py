@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_image
-from napari_samsp.core.notes import FileNote
-from napari_samsp.core.ome_files import without_parts
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.data.formats.ome_files import without_parts
+from napari_samsp.data.image_files import read_image
+from napari_samsp.data.image_source import open_image
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 OWN, OTHER = "urn:uuid:own", "urn:uuid:other"
 SECRET = np.full((40, 56), 77, np.uint8)

@@ -13,8 +13,8 @@ from numcodecs.abc import Codec
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 from zarr.codecs.numcodecs import LZ4
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.stored_image import open_image
+from napari_samsp.data.image_source import open_image
+from napari_samsp.utils.errors import InputError
 
 PIXELS = np.arange(40 * 56, dtype=np.uint16).reshape(40, 56)
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import regionprops
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.label_files import write_ome_zarr, write_tiff
-from napari_samsp.core.object_files import measure_file, slice_names
-from napari_samsp.core.object_table import PixelSize, measure
-from napari_samsp.core.voxel_size import VoxelSize
+from napari_samsp.data.label_files import write_ome_zarr, write_tiff
+from napari_samsp.data.tables.object_files import measure_file, slice_names
+from napari_samsp.data.tables.object_table import PixelSize, measure
+from napari_samsp.data.voxel_size import VoxelSize
+from napari_samsp.utils.errors import InputError
 
 UM = dict.fromkeys("ZYX", "micrometer")
 

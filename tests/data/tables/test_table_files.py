@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.object_table import measure
-from napari_samsp.core.table_files import TableFile, check_table, write_table
+from napari_samsp.data.tables.object_table import measure
+from napari_samsp.data.tables.table_files import TableFile, check_table, write_table
+from napari_samsp.utils.errors import InputError
 
 
 def rows(path) -> list[dict[str, str]]:

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.sample_list import changed_list, read_list
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.sample_list import changed_list, read_list
+from napari_samsp.data.training_sets.training_set import TrainingSet
 
 FOREIGN = [
     b"# counted by Ann, 3 May", b"", b'{"note": "no name"}', b'["a list"]', b"\xff\xfe",

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import io
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import tiff_bytes, write_image, write_labels
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.image_files import tiff_bytes, write_image, write_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.utils.errors import InputError
 
 
 def test_what_is_added_is_read_back(tmp_path, nuclei):

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_samsp.core import folder_changes
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.folder_changes import changing, unchanging
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets import transactions as folder_changes
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.data.training_sets.transactions import changing, unchanging
+from napari_samsp.utils.errors import InputError
 
 
 class Crash(BaseException):

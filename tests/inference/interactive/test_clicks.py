@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_samsp.core import clicks as clicks_module
-from napari_samsp.core.clicks import Clicks, Cut
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.metrics import iou
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.core.tiles import Grid, Tile
+from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.interactive import clicks as clicks_module
+from napari_samsp.inference.interactive.clicks import Clicks, Cut
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.metrics import iou
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

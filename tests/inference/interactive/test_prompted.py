@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment_anything import SamPredictor, build_sam_vit_b
 
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.prompted import read_prompts
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.interactive.prompted import read_prompts
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import fast_decoder, promptable
-from napari_samsp.core.adapter import add_lora
-from napari_samsp.core.prompts import Prompt
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
+from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.sam.kernels import decoder as fast_decoder
+from napari_samsp.self_prompting import promptable
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.prompts import Prompt
 
 
 def model(grid: int = 5) -> SelfPrompting:

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import chunked_attention, fast_encoder
-from napari_samsp.core.adapter import add_lora
-from napari_samsp.core.device import PRECISION_VARIABLE, has_bfloat16, likes_bfloat16
-from napari_samsp.core.sam import Architecture, build_sam
+from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.sam.kernels import attention as chunked_attention
+from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
+from napari_samsp.utils.device import PRECISION_VARIABLE, has_bfloat16, likes_bfloat16
 
 if TYPE_CHECKING:
     from peft import PeftModel

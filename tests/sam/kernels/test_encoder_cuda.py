@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import gpu_encoder
-from napari_samsp.core.gpu_encoder import WAYS, biased, choose, encode, run
-from napari_samsp.core.interrupt import StoppedError, interruptible
-from napari_samsp.core.sam import Architecture, build_sam
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
+from napari_samsp.sam.kernels.encoder_cuda import WAYS, biased, choose, encode, run
+from napari_samsp.utils.cancellation import StoppedError, interruptible
 
 CPU = torch.device("cpu")
 

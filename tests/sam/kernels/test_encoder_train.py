@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.core import chunked_attention, training_encoder
-from napari_samsp.core.adapter import add_lora
-from napari_samsp.core.sam import ARCHITECTURES, Architecture, build_sam
-from napari_samsp.core.training_encoder import first_blocks, last_blocks
+from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.architecture import ARCHITECTURES, Architecture, build_sam
+from napari_samsp.sam.kernels import attention as chunked_attention
+from napari_samsp.sam.kernels import encoder_train as training_encoder
+from napari_samsp.sam.kernels.encoder_train import first_blocks, last_blocks
 
 
 def adapted(architecture, everything=False):

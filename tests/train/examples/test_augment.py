@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.train.augment import Augmentation, stack_views
+from napari_samsp.train.examples.augment import Augmentation, stack_views
 
 sides = st.integers(20, 120)
 

@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.draw import disk
 
-from napari_samsp.core.closer_look import typical_width
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import write_labels
-from napari_samsp.core.images import Scaling, to_rgb8
-from napari_samsp.core.notes import FileNote
-from napari_samsp.core.orientation import turned
-from napari_samsp.core.sample import Sample
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.train.data import Picture, Views, best_fields, read_pictures
-from napari_samsp.train.splits import folds, split
+from napari_samsp.data.formats.orientation import turned
+from napari_samsp.data.image_files import write_labels
+from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.data.training_sets.sample import Sample
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.inference.object_scale import typical_width
+from napari_samsp.train.examples.dataset import (
+    Picture,
+    Views,
+    best_fields,
+    read_pictures,
+)
+from napari_samsp.train.examples.splits import folds, split
+from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 
 def samples(count: int, per_source: int = 1) -> list[Sample]:

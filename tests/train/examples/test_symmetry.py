@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.train.augment import Augmentation
-from napari_samsp.train.symmetry import Symmetry, symmetry_of
+from napari_samsp.train.examples.augment import Augmentation
+from napari_samsp.train.examples.symmetry import Symmetry, symmetry_of
 
 
 def band(top: float, bottom: float, shape: tuple[int, int] = (60, 90)) -> np.ndarray:

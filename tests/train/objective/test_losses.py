@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.letterbox import valid_cells
-from napari_samsp.train.losses import (
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.train.objective.losses import (
     coverage,
     distillation_loss,
     match_objects,

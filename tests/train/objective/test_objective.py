@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_samsp.core.decoding import Decoding
-from napari_samsp.core.sam import Architecture, build_sam
-from napari_samsp.core.self_prompting import SelfPrompting
-from napari_samsp.train.augment import View
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.objective import Objective, teacher_of_objects
+from napari_samsp.train.examples.augment import View
+from napari_samsp.train.objective.objective import Objective, teacher_of_objects
 
 SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_samsp.core.objects import cut_at_necks, split_touching
-from napari_samsp.train.relief import relief_loss, relief_of
+from napari_samsp.self_prompting.instances import cut_at_necks, split_touching
+from napari_samsp.train.objective.relief import relief_loss, relief_of
 
 
 def squares(sides: int, width: int) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from napari_samsp.core.adapter_card import read_card
-from napari_samsp.core.training_set import TrainingSet
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.sam.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.cross_validation import LEAST_STEPS
 from napari_samsp.train.events import EpochEnded, FoldEnded, FoldStepped, Noted, Stepped
 from napari_samsp.train.loop import train
+from napari_samsp.train.validation.cross_validation import LEAST_STEPS
 
 SHORT = TrainConfig(epochs=1, views=2, batch=2, threads=2, input_size=96, augment=False)
 # Three folds of five steps, then twelve for the adapter.

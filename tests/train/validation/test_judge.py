@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_samsp.train.events import Figures
-from napari_samsp.train.judge import Judgement, is_better, is_kept
+from napari_samsp.train.validation.judge import Judgement, is_better, is_kept
 
 
 def judged(*merits):

@@ -14,8 +14,8 @@ from napari.utils.interactions import (
 from napari.utils.key_bindings import coerce_keybinding
 from scipy import ndimage
 
-from napari_samsp.core.metrics import iou
-from napari_samsp.ui.menu import KEYS
+from napari_samsp.metrics import iou
+from napari_samsp.ui.commands import KEYS
 
 WORK_MS = 120_000
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.training_set import TrainingSet
-from napari_samsp.ui.corrections import collect, same_pixels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.ui.correct.corrections import collect, same_pixels
+from napari_samsp.utils.errors import InputError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_samsp.train.events import EpochEnded, Figures, Started, Stepped
-from napari_samsp.ui.curves import LINE_COLOURS, Curves
+from napari_samsp.ui.finetune.curves import LINE_COLOURS, Curves
 
 
 @pytest.fixture

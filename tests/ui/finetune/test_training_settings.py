@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from napari_samsp.core.images import Scaling
+from napari_samsp.data.rgb import Scaling
 from napari_samsp.train.__main__ import parser
 from napari_samsp.train.config import SPEEDS
-from napari_samsp.ui.training_settings import TrainingSettings
+from napari_samsp.ui.finetune.training_settings import TrainingSettings
 
 
 @pytest.mark.parametrize("speed", ["auto", *SPEEDS])

@@ -9,8 +9,8 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 from skimage.measure import regionprops
 
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui.measuring import request_of
+from napari_samsp.ui.measure.measuring import request_of
+from napari_samsp.utils.errors import InputError
 
 MEASURE_MS = 60_000
 
@@ -110,7 +110,7 @@ def test_a_table_that_cannot_be_written_is_said(
     viewer, widget, nuclei, tmp_path, qtbot, monkeypatch
 ) -> None:
     said = []
-    monkeypatch.setattr("napari_samsp.ui.measure_panel.show_error", said.append)
+    monkeypatch.setattr("napari_samsp.ui.measure.measure_panel.show_error", said.append)
     viewer.add_labels(nuclei[1])
     with qtbot.waitSignal(widget.measuring.ended, timeout=MEASURE_MS):
         widget.measuring.measure(tmp_path / "none" / "table.csv")

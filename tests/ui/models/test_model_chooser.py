@@ -7,13 +7,13 @@ import pytest
 from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QFileDialog
 
-from napari_samsp.core import models
-from napari_samsp.core.adapter import add_lora, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.folders import models_folder
-from napari_samsp.core.known_files import known_files
-from napari_samsp.ui.model_chooser import OPEN_ENTRY, ModelChooser
+from napari_samsp.sam import registry as models
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.sam.known_files import known_files
+from napari_samsp.ui.models.model_chooser import OPEN_ENTRY, ModelChooser
+from napari_samsp.utils.paths import models_folder
 
 DOWNLOAD_MS = 60_000
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.ui import large_plane
-from napari_samsp.ui.large_plane import LargeResult, LazyPlane
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.planes import Channels, PlaneReader
+from napari_samsp.ui.segment import large_plane
+from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 
 
 @pytest.fixture

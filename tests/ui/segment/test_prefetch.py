@@ -11,11 +11,11 @@ import pytest
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
-from napari_samsp.core.folders import embeddings_folder
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.ui import look_ahead
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.planes import next_plane
+from napari_samsp.ui.segment import prefetch as look_ahead
+from napari_samsp.utils.paths import embeddings_folder
 
 WAIT_MS = 120_000
 

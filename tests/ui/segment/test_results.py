@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QLabel, QPushButton
 
-from napari_samsp.core.plausibility import Oddity
-from napari_samsp.ui.result_panel import ADVICE
-from napari_samsp.ui.summary import Summary
+from napari_samsp.inference.plausibility import Oddity
+from napari_samsp.ui.segment.result_panel import ADVICE
+from napari_samsp.ui.segment.summary import Summary
 
 
 def results(viewer):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_samsp.core.adapter import add_lora, save_adapter
-from napari_samsp.core.adapter_card import AdapterCard, read_card
-from napari_samsp.core.checkpoints import load_sam
-from napari_samsp.core.folders import runs_folder, widget_file
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.ui.scaling_control import CONTRAST
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.ui.segment.scaling_control import CONTRAST
 from napari_samsp.ui.widget import SamSpWidget
+from napari_samsp.utils.paths import runs_folder, widget_file
 
 
 def choose(control, kind):

@@ -8,15 +8,15 @@ import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QPushButton
 
-from napari_samsp.core.segmenter import Segmenter
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.ui.models.warm_up import without_collections
+from napari_samsp.ui.models.workplace import Workplace
 from napari_samsp.ui.planes import PlaneReader
-from napari_samsp.ui.segment_steps import (
+from napari_samsp.ui.segment.segment_steps import (
     SegmentationError,
     SegmentRequest,
     segment_steps,
 )
-from napari_samsp.ui.warm_up import without_collections
-from napari_samsp.ui.workplace import Workplace
 
 KEYS = {
     "image", "iteration", "iterations", "model", "adapter", "prompt", "objects",

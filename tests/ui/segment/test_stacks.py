@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QPushButton
 
-from napari_samsp.core.common_limits import fixed
-from napari_samsp.core.errors import InputError
-from napari_samsp.core.image_files import read_labels
-from napari_samsp.core.images import Scaling
-from napari_samsp.core.segmenter import Segmenter
-from napari_samsp.ui import stack_result
+from napari_samsp.data.image_files import read_labels
+from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.shared_limits import fixed
+from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.ui.stack_result import StackResult
+from napari_samsp.ui.segment import stack_result
+from napari_samsp.ui.segment.stack_result import StackResult
+from napari_samsp.utils.errors import InputError
 
 WAIT_MS = 120_000
 

@@ -10,10 +10,10 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_samsp.core.adapter_card import AdapterCard, write_card
-from napari_samsp.core.errors import InputError
-from napari_samsp.ui.plain_text import plain, show_error, show_info
+from napari_samsp.sam.adapter_card import AdapterCard, write_card
 from napari_samsp.ui.readers import get_reader
+from napari_samsp.ui.widgets.plain_text import plain, show_error, show_info
+from napari_samsp.utils.errors import InputError
 
 IMAGE = '<img src="http://192.0.2.1/x.png">'
 

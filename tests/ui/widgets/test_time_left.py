@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_samsp.ui import time_left
-from napari_samsp.ui.time_left import TimeLeft, duration
+from napari_samsp.ui.widgets import time_left
+from napari_samsp.ui.widgets.time_left import TimeLeft, duration
 
 
 @pytest.mark.parametrize(

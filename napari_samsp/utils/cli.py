@@ -9,15 +9,15 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_samsp.core.errors import (
+from napari_samsp.utils.errors import (
     InputError,
     in_words,
     is_disk_error,
     is_out_of_memory,
     printable,
 )
-from napari_samsp.core.notes import FileNote
-from napari_samsp.core.torch_guard import wait_without_spinning
+from napari_samsp.utils.notes import FileNote
+from napari_samsp.utils.torch_import import wait_without_spinning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

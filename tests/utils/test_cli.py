@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_samsp.cli import Parser, run
-from napari_samsp.core.errors import InputError, in_words
+from napari_samsp.utils.cli import Parser, run
+from napari_samsp.utils.errors import InputError, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def test_subcommands_are_plain_too(capsys) -> None:
 
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
     code = (
-        "from napari_samsp.cli import run\n"
+        "from napari_samsp.utils.cli import run\n"
         "run(lambda _: [print('x' * 100) for _ in range(10000)] and 0)\n"
     )
     process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""Images and labels: read, scaled, and written. Knows no torch model."""

@@ -1,0 +1,1 @@
+"""File formats, each read with care, whoever wrote the file."""

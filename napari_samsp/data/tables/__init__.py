@@ -1,0 +1,1 @@
+"""Measured objects, as rows of a table."""

@@ -1,0 +1,1 @@
+"""Folders of images and masks: what the widget writes and the trainer reads."""

@@ -1,0 +1,1 @@
+"""Objects from a user's points, boxes and masks."""

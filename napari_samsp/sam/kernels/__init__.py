@@ -1,0 +1,1 @@
+"""The same encoder and decoder, faster: for CPU, CUDA, and training."""

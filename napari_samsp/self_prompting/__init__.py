@@ -1,0 +1,1 @@
+"""The method: a model's output becomes the prompt of its next iteration."""

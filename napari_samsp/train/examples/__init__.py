@@ -1,0 +1,1 @@
+"""What the model sees in training: crops, augmentation, splits."""

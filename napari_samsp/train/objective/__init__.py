@@ -1,0 +1,1 @@
+"""The loss: segmentation, self-distillation, relief."""

@@ -1,0 +1,1 @@
+"""Step 2: correct labels by click or brush, and keep them."""

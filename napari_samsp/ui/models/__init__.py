@@ -1,0 +1,1 @@
+"""Which base model and adapter are used, and loading them."""

@@ -1,0 +1,1 @@
+"""Step 1: segment the layer, and show each iteration."""
