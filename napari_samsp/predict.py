@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.inputs import find_images
+from napari_samsp.batch.job import Settings
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
 from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
-from napari_samsp.batch.segment_file import Settings
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
@@ -25,7 +25,7 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from napari_samsp.batch.segment_file import Job, Outcome
+    from napari_samsp.batch.job import Job, Outcome
 
 EXAMPLES = """
 python -m napari_samsp.predict images --output masks
@@ -65,6 +65,13 @@ def parser() -> Parser:
         "--objects",
         action=argparse.BooleanOptionalAction,
         help="one prompt per object, and instances (as the adapter was trained, or no)",
+    )
+    made.add_argument(
+        "--limits",
+        choices=("stack", "slice"),
+        default="stack",
+        help="intensity limits of a stack or series: the same for all its planes, or "
+        "those of each plane by itself (stack)",
     )
     made.add_argument(
         "--follow-slices",
@@ -127,7 +134,7 @@ def parser() -> Parser:
         "--format",
         choices=("auto", "tif", "ome-zarr"),
         default="auto",
-        help="of the labels: auto takes ome-zarr for OME-Zarr images of more than 33 "
+        help="of the labels: auto takes ome-zarr for OME-Zarr images of more than 50 "
         "million pixels a plane, NIfTI for NIfTI, and tif for all others (auto)",
     )
     made.add_argument(
@@ -277,6 +284,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         prompt=args.prompt,
         tile=args.tile,
         all_iterations=args.all_iterations,
+        limits=args.limits,
         follow_slices=args.follow_slices,
         channels=args.channel if args.channel is not None else args.channels,
         axes=args.axes.upper() if args.axes else None,
@@ -292,6 +300,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
     fingerprint["adapter"] = (
         models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None
     )
+    if settings.limits == "slice":
+        del fingerprint["limits"]  # as before there was such an option
     if settings.series is None:
         del fingerprint["series"]  # as before there was such an option
     if settings.prompts is None:

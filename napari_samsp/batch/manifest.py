@@ -16,7 +16,7 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from napari_samsp.batch.segment_file import Outcome
+    from napari_samsp.batch.job import Outcome
 
 MANIFEST_FILE = "manifest.jsonl"
 _BEGUN_FILE = ".manifest.begun"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from napari_samsp.batch.segment_file import Job, as_nifti
+from napari_samsp.batch.job import Job
+from napari_samsp.batch.segment_file import as_nifti
 from napari_samsp.data.image_files import is_image_folder, is_ome_zarr
 from napari_samsp.utils.errors import InputError, some
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from napari_samsp.batch.job import Settings
     from napari_samsp.batch.manifest import Manifest
-    from napari_samsp.batch.segment_file import Settings
 
 
 def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[str]]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from napari_samsp.batch.prompted_plane import check_planes, label_prompted
-from napari_samsp.batch.prompts_file import PromptsFile
+from napari_samsp.batch.job import Job, Outcome, Settings
+from napari_samsp.batch.prompted_planes import label_prompted
 from napari_samsp.data.formats.nifti_files import is_nifti, write_nifti
 from napari_samsp.data.image_files import is_ome_zarr
-from napari_samsp.data.image_source import is_large, open_image
+from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
 from napari_samsp.utils.errors import (
     ConstantImageError,
     InputError,
@@ -41,100 +43,6 @@ _one_at_a_time = threading.RLock()
 
 # What no other file would fare better with.
 _FOR_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How files are segmented.
-
-    Attributes
-    ----------
-    model, adapter, device, input_size
-        As for `napari_samsp.inference.segmenter.Segmenter`.
-    iterations, objects, prompt, tile
-        As for its `segment`.
-    all_iterations : bool
-        Whether each iteration's labels are written too.
-    follow_slices : bool
-        Whether a plane of a stack is prompted by the result of the one before.
-    channels : tuple of int or None
-        The channels that are red, green and blue, or one that is gray.
-    axes : str or None
-        Instead of what the files say.
-    series : int or None
-        Which image of a file that holds several; None: the largest.
-    output_format : {"auto", "tif", "ome-zarr"}
-        ``auto``: OME-Zarr for large OME-Zarr images, NIfTI for NIfTI, TIFF for all
-        others.
-    measure : bool
-        Whether the objects are measured too.
-    threads : int
-        Of torch; 0 leaves them as they are.
-    prompts : str or None
-        A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
-    """
-
-    model: str
-    adapter: str | None = None
-    device: str = "auto"
-    input_size: int | None = None
-    iterations: int = 3
-    objects: bool = False
-    prompt: str | None = None
-    tile: Literal["auto", "on", "off"] | int = "auto"
-    all_iterations: bool = False
-    follow_slices: bool = False
-    channels: tuple[int, ...] | None = None
-    axes: str | None = None
-    series: int | None = None
-    output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
-    measure: bool = False
-    threads: int = 0
-    prompts: str | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """An image file and its labels.
-
-    Attributes
-    ----------
-    image : Path
-        The file.
-    labels : Path
-        Without their ending.
-    spared : tuple of Path
-        Files beside the labels that must not be replaced.
-    """
-
-    image: Path
-    labels: Path
-    spared: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a file.
-
-    Attributes
-    ----------
-    job : Job
-        Which.
-    files : tuple of Path
-        Written; the last iteration's labels first.
-    seconds : float
-        It took so long.
-    error : str
-        One sentence if it could not be segmented, else empty.
-    objects : tuple of dict
-        What was measured, a table a slice.
-    """
-
-    job: Job
-    files: tuple[Path, ...]
-    seconds: float
-    error: str = ""
-    objects: tuple[Columns, ...] = ()
 
 
 def segment_file(
@@ -225,8 +133,6 @@ def _segment(
     settings: Settings,
     progress: Callable[[float], None] | None,
 ) -> tuple[Path, ...]:
-    from napari_samsp.inference.propagation import SliceFollower
-
     with (
         open_image(job.image, settings.axes, series=settings.series) as image,
         ExitStack() as stack,
@@ -256,48 +162,13 @@ def _segment(
             )
             for t in set(written.values())
         }
-        planes = image.planes()
-        prompts = None
+        planes = _Planes(image, settings.channels)
         if settings.prompts is not None:
-            prompts = PromptsFile(Path(settings.prompts)).of(job.image)
-            check_planes(prompts, planes)
-        axis = len(image.plane_axes) - 1
-        follow = settings.follow_slices and axis >= 0
-        follower = SliceFollower(planes, axis if follow else None, settings.objects)
-        for n, index in enumerate(planes):
-            report = None
-            if progress is not None:
-                report = _part(progress, n, len(planes))
-            plane, channel_axis = image.plane(index, settings.channels)
-            outs = [
-                _Plane(arrays[t], index) if t in arrays else None
-                for t in range(settings.iterations)
-            ]
-            # What is blank in a stack has no objects.
-            with suppress(*[ConstantImageError] if len(planes) > 1 else []):
-                if prompts is not None:
-                    mine = {
-                        label: prompt
-                        for label, prompt in enumerate(prompts, start=1)
-                        if prompt.plane == tuple(index)
-                    }
-                    label_prompted(
-                        segmenter, plane, channel_axis, mine, settings, outs[-1], report
-                    )
-                    continue
-                if large:
-                    segmenter.segment_each_into(
-                        plane, outs, settings.objects, channel_axis, settings.prompt,
-                        settings.tile, report,
-                    )  # fmt: skip
-                    continue
-                for found in segmenter.iterate(
-                    plane, settings.iterations, settings.objects, channel_axis,
-                    settings.prompt, settings.tile, report, follower.before(index),
-                ):  # fmt: skip
-                    step = follower.take(index, found)
-                    if (out := outs[step.iteration]) is not None:
-                        out[...] = step.labels
+            label_prompted(
+                segmenter, planes, job.image, settings, arrays[last], progress
+            )
+        else:
+            _label(segmenter, planes, settings, arrays, progress)
         # The last iteration's at the end: where they are, all are.
         for path, t in reversed(written.items()):
             if ending == ".nii.gz":
@@ -308,25 +179,64 @@ def _segment(
     return tuple(written)
 
 
-class _Plane:
-    """One plane of an array of labels, which takes and gives windows."""
+def _label(
+    segmenter: Segmenter,
+    planes: _Planes,
+    settings: Settings,
+    arrays: dict[int, Any],
+    progress: Callable[[float], None] | None,
+) -> None:
+    """Write the labels of some iterations of all planes."""
+    axis = len(planes.image.plane_axes) - 1
+    options = SegmentOptions(
+        iterations=settings.iterations,
+        objects=settings.objects,
+        prompt=settings.prompt,
+        tile=settings.tile,
+        shared_limits=settings.limits == "stack",
+        follow_axis=axis if settings.follow_slices and axis >= 0 else None,
+    )
+    count = len(planes.planes)
 
-    def __init__(self, array: Any, index: tuple[int, ...]) -> None:
-        self._array, self._index = array, index
-        self.shape = tuple(array.shape[-2:])
-        self.dtype = array.dtype
-        chunks = getattr(array, "chunks", None)
-        if chunks is not None:
-            self.chunks = tuple(chunks[-2:])
+    def tell(number: int, done: float) -> None:
+        if progress is not None:
+            progress((number + done) / count)
 
-    def __getitem__(self, window: Any) -> Any:
-        return self._array[self._at(window)]
+    for found in segment_stack(segmenter, planes, options, _Arrays(arrays), tell):
+        # What is blank in a stack has no objects; whatever else it is, is an error.
+        if isinstance(found, PlaneSkipped) and not isinstance(
+            found.error, ConstantImageError
+        ):
+            raise found.error
 
-    def __setitem__(self, window: Any, values: Any) -> None:
-        self._array[self._at(window)] = values
 
-    def _at(self, window: Any) -> tuple[Any, ...]:
-        return (*self._index, *(window if isinstance(window, tuple) else (window,)))
+@dataclass(frozen=True)
+class _Planes:
+    """The planes of an image file."""
+
+    image: StoredImage
+    channels: tuple[int, ...] | None
+
+    @property
+    def planes(self) -> list[tuple[int, ...]]:
+        return self.image.planes()
+
+    def open(self, plane: tuple[int | None, ...]) -> Any:
+        return self.image.plane(plane, self.channels)[0]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """An array of labels an iteration that is wanted."""
+
+    arrays: dict[int, Any]
+
+    def target(self, iteration: int, plane: tuple[int | None, ...]) -> Any | None:
+        array = self.arrays.get(iteration)
+        return None if array is None else PlaneView(array, plane)
+
+    def complete(self, *_: object) -> None:
+        """Nothing is left to do: files are written when all planes are done."""
 
 
 def as_nifti(image: Path, settings: Settings) -> bool:
@@ -346,9 +256,3 @@ def _ending(job: Job, settings: Settings, large: bool) -> str:
     if kind == "ome-zarr" or (kind == "auto" and large and is_ome_zarr(job.image)):
         return ".ome.zarr"
     return ".tif"
-
-
-def _part(
-    progress: Callable[[float], None], number: int, count: int
-) -> Callable[[float], None]:
-    return lambda done: progress((number + done) / count)

@@ -19,12 +19,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_samsp.batch.segment_file import Job, Outcome, Settings, load, segment_file
+from napari_samsp.batch.segment_file import load, segment_file
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor
+
+    from napari_samsp.batch.job import Job, Outcome, Settings
 
 AHEAD = 4
 """Files that wait for each worker, so that none waits for us."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import zarr
 
-LARGE_PIXELS = 2**25
+LARGE_PIXELS = 50_000_000
 """A plane or a stack of more is never held as a whole."""
 MOST_BLOCKS = 10_000_000
 """Chunks of a lazy array: 30,000 x 30,000 in chunks of 64 are 220,000."""
@@ -95,7 +95,7 @@ class StoredImage:
         return list(product(*(range(self._side(axis)) for axis in self.plane_axes)))
 
     def plane(
-        self, index: tuple[int, ...], channels: Sequence[int] | None = None
+        self, index: Sequence[int | None], channels: Sequence[int] | None = None
     ) -> tuple[Any, int | None]:
         """One plane.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ ALPHA = 3
 """Where a pixel of four colours has its alpha."""
 
 
-class Picture:
+class LazyRGB:
     """An image of which a window at a time is read and brought to 8-bit RGB.
 
     ``picture[rows, columns]`` gives ``(h, w, 3)`` uint8, contiguous. Gray fills all
@@ -109,6 +110,15 @@ class Picture:
             )
         self._scaled = scaling.kind != "none"
         self._limits = scaling.limits_from(found)
+        self._scaling = scaling
+
+    @property
+    def scaling(self) -> Scaling:
+        """How intensities are scaled, with limits in place of percentiles."""
+        if self._scaling.kind != "percentile":
+            return self._scaling
+        low, high = self._limits
+        return replace(self._scaling, kind="limits", low=low, high=high)
 
     def _look(self, height: int, width: int) -> Intensities:
         """Read it once: its intensities, and which blocks have pixels without data."""

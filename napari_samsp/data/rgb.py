@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_samsp.data.intensities import Intensities
-from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.utils.errors import InputError
 
 
@@ -139,12 +139,12 @@ def to_rgb8(
         If the image is empty, constant, not real, too narrow, or of other
         shape.
     """
-    return as_picture(image, channel_axis, scaling)[:, :]
+    return as_lazy_rgb(image, channel_axis, scaling)[:, :]
 
 
-def as_picture(
+def as_lazy_rgb(
     image: Any, channel_axis: int | None = None, scaling: Scaling | None = None
-) -> Picture:
+) -> LazyRGB:
     """Read an image into memory, to be brought to 8-bit RGB.
 
     Parameters
@@ -154,8 +154,8 @@ def as_picture(
 
     Returns
     -------
-    Picture
-        ``[:, :]`` is what `to_rgb8` gives, and `Picture.missing` where there is no
+    LazyRGB
+        ``[:, :]`` is what `to_rgb8` gives, and `LazyRGB.missing` where there is no
         data.
 
     Raises
@@ -167,4 +167,4 @@ def as_picture(
         array = np.asarray(image)
     except (ValueError, TypeError) as error:
         raise InputError(f"The image is no array of numbers: {error}.") from error
-    return Picture(array, channel_axis, scaling or Scaling())
+    return LazyRGB(array, channel_axis, scaling or Scaling())

@@ -19,7 +19,9 @@ PIXELS_LOOKED_AT = 4_000_000
 P = TypeVar("P")
 
 
-def fixed(scaling: Scaling, read: Callable[[P], Any], planes: Sequence[P]) -> Scaling:
+def resolve_percentiles(
+    scaling: Scaling, read: Callable[[P], Any], planes: Sequence[P]
+) -> Scaling:
     """Replace percentiles by the intensities that they stand for.
 
     Parameters

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_samsp.data.blocks import blocks, chunk_sides
-from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.tiling import Grid
 from napari_samsp.inference.object_scale import WORTH_IT
+from napari_samsp.inference.results import Written
 from napari_samsp.inference.sliding_window import field_of_view
 from napari_samsp.inference.stitching import Mosaic
 from napari_samsp.inference.tile_encoder import Encoder, iterate_tiles
@@ -34,43 +34,9 @@ LARGEST_TILE = 4096
 """Pixels that the model sees at once at most, a side: a strip of them is held."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """What was written about a large image, of one iteration.
-
-    Attributes
-    ----------
-    iteration : int
-        Which, from 0.
-    objects : int
-        How many labels there are.
-    area_fraction : float
-        Part of the image that is foreground.
-    score : float
-        SAM's predicted IoU, the mean over tiles or objects.
-    iou_to_previous : float or None
-        IoU of its foreground with that of the iteration before, if that was written.
-    tiles : int
-        How many.
-    tile : int
-        Side of the tiles in pixels: so much the model saw at once.
-    seconds : float
-        All of them together took so long.
-    """
-
-    iteration: int
-    objects: int
-    area_fraction: float
-    score: float
-    iou_to_previous: float | None
-    tiles: int
-    tile: int
-    seconds: float
-
-
 def segment_picture_into(
     model: SelfPrompting,
-    picture: np.ndarray | Picture,
+    picture: np.ndarray | LazyRGB,
     outs: Sequence[Any | None],
     tile: Tiling,
     progress: Progress,
@@ -81,7 +47,7 @@ def segment_picture_into(
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    picture : numpy.ndarray or Picture
+    picture : numpy.ndarray or LazyRGB
         ``(Y, X, 3)`` uint8, or what gives windows of it.
     outs : sequence of array_like or None
         For each iteration, the prompt-free one first, ``(Y, X)`` integers of at least
@@ -120,7 +86,7 @@ def segment_picture_into(
         )
         size = LARGEST_TILE
     grid = Grid(shape, size)
-    missing = picture.missing if isinstance(picture, Picture) else None
+    missing = picture.missing if isinstance(picture, LazyRGB) else None
     mosaics = {
         t: Mosaic(grid, out, model.objects, missing=missing)
         for t, out in wanted.items()

@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_samsp.data.lazy_rgb import Picture
-from napari_samsp.data.rgb import Scaling, as_picture, to_rgb8
+from napari_samsp.data.lazy_rgb import LazyRGB
+from napari_samsp.data.rgb import Scaling, as_lazy_rgb, to_rgb8
 from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.inference.interactive.clicks import ClickedImage
 from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
-from napari_samsp.inference.large_image import Written, segment_picture_into
-from napari_samsp.inference.sliding_window import (
-    Iteration,
-    embed_picture,
-    iterate_picture,
-)
+from napari_samsp.inference.large_image import segment_picture_into
+from napari_samsp.inference.results import Iteration, Written
+from napari_samsp.inference.sliding_window import embed_picture, iterate_picture
 from napari_samsp.sam.adapter_card import adapter_name, read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
@@ -160,14 +157,15 @@ class Segmenter:
         Parameters
         ----------
         image, iterations, objects, channel_axis, prompt, tile
-            As for `segment`.
+            As for `segment`; or a `napari_samsp.data.lazy_rgb.LazyRGB`, whose
+            intensities are scaled already.
         progress : callable, optional
-            Called with the part that is done, 0 to 1, after every tile. What it
-            raises ends the work.
+            Called with the part that is done, 0 to 1, after every tile. An exception
+            raised by it aborts the run.
         before : Iteration, optional
             The last one of the slice before in a stack, of equal height and width:
             its objects are iteration 0's prompts, see
-            `napari_samsp.inference.propagation.SliceFollower`.
+            `napari_samsp.inference.slice_propagator.SlicePropagator`.
 
         Yields
         ------
@@ -180,7 +178,9 @@ class Segmenter:
             As `segment`.
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
-        picture = as_picture(image, channel_axis, self.scaling)
+        picture = image
+        if not isinstance(image, LazyRGB):
+            picture = as_lazy_rgb(image, channel_axis, self.scaling)
         if before is not None and before.labels.shape != picture.shape[:2]:
             raise InputError(
                 f"The slice before has shape {before.labels.shape}, not "
@@ -409,7 +409,9 @@ class Segmenter:
         """
         model, tile = self._prepare(len(outs), objects, prompt, tile)
         said = Progress(progress)
-        picture = Picture(image, channel_axis, self.scaling, said.beat)
+        picture = image
+        if not isinstance(image, LazyRGB):
+            picture = LazyRGB(image, channel_axis, self.scaling, said.beat)
         return segment_picture_into(model, picture, outs, tile, said)
 
     def _prepare(

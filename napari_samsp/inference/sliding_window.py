@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.object_scale import WORTH_IT, look
+from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.stitching import Mosaic
 from napari_samsp.inference.tile_encoder import (
     EMBEDDINGS_BYTES,
@@ -25,7 +25,7 @@ from napari_samsp.utils.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.data.lazy_rgb import LazyRGB
     from napari_samsp.inference.embedding_cache import ModelCache
     from napari_samsp.inference.stitching import Missing
     from napari_samsp.inference.tile_encoder import TileMaps
@@ -37,47 +37,9 @@ AHEAD = 4
 it does not drive out what is in use."""
 
 
-@dataclass(frozen=True)
-class Iteration:
-    """What one self-prompting iteration says about an image.
-
-    Attributes
-    ----------
-    labels : numpy.ndarray
-        ``(Y, X)`` int32: 0 and 1, or with objects 0 and the instances 1, 2, ...
-    logits : numpy.ndarray
-        ``(Y, X)`` float32, foreground above 0; with objects the largest of their
-        maps.
-    prompt : str or None
-        What it was prompted with; None for iteration 0, unless it follows a slice.
-    score : float
-        SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
-    iou_to_previous : float or None
-        IoU of the foregrounds of this iteration and the one before.
-    seconds : float
-        It took so long; iteration 0 includes the image encoder.
-    iteration, iterations : int
-        Its number, from 0, of how many.
-    """
-
-    labels: np.ndarray
-    logits: np.ndarray
-    prompt: str | None
-    score: float
-    iou_to_previous: float | None
-    seconds: float
-    iteration: int
-    iterations: int
-
-    @property
-    def area_fraction(self) -> float:
-        """Part of the image that is foreground."""
-        return float(np.count_nonzero(self.labels) / self.labels.size)
-
-
 def iterate_picture(
     model: SelfPrompting,
-    picture: np.ndarray | Picture,
+    picture: np.ndarray | LazyRGB,
     iterations: int,
     tile: Tiling = "auto",
     progress: Callable[[float], None] | None = None,
@@ -91,7 +53,7 @@ def iterate_picture(
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    picture : numpy.ndarray or Picture
+    picture : numpy.ndarray or LazyRGB
         ``(Y, X, 3)`` uint8, from `napari_samsp.data.rgb.to_rgb8`.
     iterations : int
         How many, the prompt-free one included.
@@ -109,7 +71,7 @@ def iterate_picture(
         The last of the slice before, whose prompts iteration 0 takes; without any
         foreground it changes nothing.
     missing : callable, optional
-        `napari_samsp.data.lazy_rgb.Picture.missing`, of what has no data.
+        `napari_samsp.data.lazy_rgb.LazyRGB.missing`, of what has no data.
 
     Yields
     ------
@@ -166,7 +128,7 @@ def iterate_picture(
 
 def embed_picture(
     model: SelfPrompting,
-    picture: np.ndarray | Picture,
+    picture: np.ndarray | LazyRGB,
     cache: ModelCache,
     tile: Tiling = "auto",
 ) -> bool:

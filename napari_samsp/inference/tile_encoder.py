@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from napari_samsp.inference.propagation import follow, seen_before
 from napari_samsp.sam.architecture import embedding_channels, is_hybrid, patch_size
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.self_prompting.letterbox import (
@@ -15,6 +14,7 @@ from napari_samsp.self_prompting.letterbox import (
     stretch,
     to_model_input,
 )
+from napari_samsp.self_prompting.propagation import follow, seen_before
 from napari_samsp.utils.device import likes_bfloat16
 from napari_samsp.utils.memory import in_batches
 from napari_samsp.utils.progress import Progress
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.data.lazy_rgb import LazyRGB
     from napari_samsp.data.tiling import Tile
     from napari_samsp.inference.embedding_cache import ModelCache
-    from napari_samsp.inference.sliding_window import Iteration
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.self_prompting.decoding import Decoding
     from napari_samsp.self_prompting.model import SelfPrompting
 
@@ -70,7 +70,7 @@ class Encoder:
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    picture : numpy.ndarray or Picture
+    picture : numpy.ndarray or LazyRGB
         ``(Y, X, 3)`` uint8.
     cache : ModelCache, optional
         Where embeddings are looked up, and kept.
@@ -79,7 +79,7 @@ class Encoder:
     def __init__(
         self,
         model: SelfPrompting,
-        picture: np.ndarray | Picture,
+        picture: np.ndarray | LazyRGB,
         cache: ModelCache | None = None,
     ) -> None:
         self.model, self.picture, self.cache = model, picture, cache
@@ -223,7 +223,7 @@ class _TileRun:
         with inference(model.device), progress.within(model.sam):
             embeddings, valid = embed(tiles)
             if before is not None:
-                seen = seen_before(model, before, tiles, valid)
+                seen = seen_before(model, before.labels, before.logits, tiles, valid)
                 first = follow(model, embeddings, valid, *seen)
         self.model, self.tiles, self.size = model, tiles, embed.size
         self.decodings = model.iterate(embeddings, valid, iterations, first=first)

@@ -19,7 +19,7 @@ from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.data.lazy_rgb import LazyRGB
 
 REDUCING_GAP = 3
 """An image that is larger by this is first averaged over whole numbers of pixels."""
@@ -67,13 +67,13 @@ def normalise_and_pad(image: Tensor, size: int) -> Tensor:
 
 
 def to_model_input(
-    image: np.ndarray | Picture, size: int, place: Tile | None = None
+    image: np.ndarray | LazyRGB, size: int, place: Tile | None = None
 ) -> tuple[Tensor, Tensor]:
     """Bring an image, or a place in it, into the model's frame.
 
     Parameters
     ----------
-    image : numpy.ndarray or Picture
+    image : numpy.ndarray or LazyRGB
         ``(Y, X, 3)`` uint8. What is much larger than the model's input is read and
         made smaller strip by strip.
     size : int
@@ -100,7 +100,7 @@ def to_model_input(
     return normalise_and_pad(tensor, size), torch.tensor([height, width])
 
 
-def _average(image: np.ndarray | Picture, place: Tile, factor: int) -> np.ndarray:
+def _average(image: np.ndarray | LazyRGB, place: Tile, factor: int) -> np.ndarray:
     """A place, smaller by ``factor``; of a large one a block at a time is read."""
     cells = tuple(-(-side // factor) for side in place.shape)
     total = np.zeros((*cells, 3), np.uint32)

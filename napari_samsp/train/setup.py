@@ -21,7 +21,7 @@ from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.kernels.encoder_train import WORTH_IT_TOKENS
 from napari_samsp.train.distributed import Processes
 from napari_samsp.train.examples.dataset import (
-    Picture,
+    Example,
     Views,
     best_fields,
     check_labelled,
@@ -69,7 +69,7 @@ class Parts:
         Where the run is written.
     report : callable
         Hears every event, on the main process.
-    pictures, judged_by : list of Picture
+    pictures, judged_by : list of Example
         What trains, and what judges: the same if none is held out.
     held_out : int
         How many images are.
@@ -94,8 +94,8 @@ class Parts:
     processes: Processes
     folder: RunFolder
     report: Callable[[Event], None]
-    pictures: list[Picture]
-    judged_by: list[Picture]
+    pictures: list[Example]
+    judged_by: list[Example]
     held_out: int
     field: tuple[int, int]
     peft: PeftModel
@@ -105,7 +105,7 @@ class Parts:
     card: AdapterCard
     note: str = ""
 
-    def judge(self, trainer: Trainer, pictures: list[Picture]) -> Judgement:
+    def judge(self, trainer: Trainer, pictures: list[Example]) -> Judgement:
         """Judge the running mean of a trainer's weights; the same in all processes."""
 
         def work() -> Judgement:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from napari_samsp.batch.job import Job, Outcome
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State
-from napari_samsp.batch.segment_file import Job, Outcome
 
 SETTINGS = {"iterations": 3, "channels": [0], "prompt": None}
 

@@ -14,9 +14,9 @@ import zarr
 from skimage import io
 
 from napari_samsp import predict
+from napari_samsp.batch.job import Job, Outcome, Settings
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State
 from napari_samsp.batch.outputs import plan
-from napari_samsp.batch.segment_file import Job, Outcome, Settings
 from napari_samsp.data import image_source as stored_image
 from napari_samsp.utils.errors import InputError
 

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.batch import workers
-from napari_samsp.batch.segment_file import Job, Outcome, Settings, segment_file
+from napari_samsp.batch.job import Job, Outcome, Settings
+from napari_samsp.batch.segment_file import segment_file
 from napari_samsp.data import image_source as stored_image
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.utils.errors import InputError

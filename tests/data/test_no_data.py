@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.data import blocks
-from napari_samsp.data.lazy_rgb import Picture
-from napari_samsp.data.rgb import Scaling, as_picture, to_rgb8
+from napari_samsp.data.lazy_rgb import LazyRGB
+from napari_samsp.data.rgb import Scaling, as_lazy_rgb, to_rgb8
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.utils.errors import ConstantImageError
 from napari_samsp.utils.notes import FileNote
@@ -43,7 +43,7 @@ def test_where_there_is_no_data(seed, row, column, alpha):
         image[nothing, rng.integers(2)] = rng.choice([np.nan, np.inf])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_BYTES", 1500)
-        picture = Picture(image, None, Scaling())
+        picture = LazyRGB(image, None, Scaling())
     window = slice(row, None), slice(column, column + 20)
     found = picture.missing(window)
     want = nothing[window]
@@ -54,13 +54,13 @@ def test_only_what_has_no_data_is_read_again(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 56 * 4 * 4)
     image = np.random.default_rng(0).random((40, 56)).astype(np.float32)
     whole = Counting(image)
-    picture = Picture(whole, None, Scaling())
+    picture = LazyRGB(whole, None, Scaling())
     assert whole.read == image.size
     assert picture.missing(ALL) is None
     assert whole.read == image.size
     image[17, 3] = np.nan
     with pytest.warns(FileNote, match="1 values that are not a number"):
-        picture = Picture(whole, None, Scaling())
+        picture = LazyRGB(whole, None, Scaling())
     whole.read = 0
     assert np.argwhere(picture.missing(ALL)).tolist() == [[17, 3]]
     assert whole.read == 56 * 4
@@ -71,7 +71,7 @@ def test_what_is_transparent_is_left_out_of_scaling():
     opaque = to_rgb8(image[10:, :, :3])
     image[:10] = 250, 0, 3, 0
     with pytest.warns(FileNote, match="560 transparent pixels"):
-        picture = as_picture(image)
+        picture = as_lazy_rgb(image)
     assert np.array_equal(picture[10:, :], opaque)
     assert not picture[:10, :].any()
     image[..., 3] = 0

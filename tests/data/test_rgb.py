@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.data.rgb import Scaling, to_rgb8
-from napari_samsp.data.shared_limits import fixed
+from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.utils.errors import ConstantImageError, InputError
 from napari_samsp.utils.notes import FileNote
 
@@ -75,7 +75,7 @@ def test_the_whole_range_of_a_dtype(dtype):
 
 def test_a_stack_of_large_whole_numbers_has_its_limits():
     stack = 2**63 + np.arange(2 * 20 * 30, dtype=np.uint64).reshape(2, 20, 30)
-    scaling = fixed(Scaling(), stack.__getitem__, range(2))
+    scaling = resolve_percentiles(Scaling(), stack.__getitem__, range(2))
     assert scaling.kind == "limits"
     assert to_rgb8(stack[0], scaling=scaling).max() == 127
     assert to_rgb8(stack[1], scaling=scaling).max() == 255

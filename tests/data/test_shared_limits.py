@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_samsp.data.rgb import Scaling, to_rgb8
-from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, fixed
+from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, resolve_percentiles
 from napari_samsp.utils.errors import InputError
 
 
@@ -21,7 +21,7 @@ from napari_samsp.utils.errors import InputError
 def test_a_plane_is_seen_as_without(plane):
     """Limits of one plane change nothing of what the model reads."""
     scaling = Scaling("percentile", 5, 90)
-    limits = fixed(scaling, plane.__getitem__, [...])
+    limits = resolve_percentiles(scaling, plane.__getitem__, [...])
     try:
         expected = to_rgb8(plane, None, scaling)
     except InputError:
@@ -32,14 +32,14 @@ def test_a_plane_is_seen_as_without(plane):
 @pytest.mark.parametrize("dtype", [np.float16, bool])
 def test_narrow_types_are_seen_as_without(dtype):
     plane = (np.arange(2000).reshape(40, 50) % 7 > 3).astype(dtype)
-    limits = fixed(Scaling(), plane.__getitem__, [...])
+    limits = resolve_percentiles(Scaling(), plane.__getitem__, [...])
     assert np.array_equal(to_rgb8(plane, None, limits), to_rgb8(plane))
 
 
 def test_alpha_has_no_part_in_it():
     rgba = np.full((20, 30, 4), 255, np.uint8)
     rgba[..., :3] = np.arange(600).reshape(20, 30, 1) % 90
-    assert fixed(Scaling(), rgba.__getitem__, [...]).high < 100
+    assert resolve_percentiles(Scaling(), rgba.__getitem__, [...]).high < 100
 
 
 def test_a_stack_has_one_pair_from_some_of_its_planes():
@@ -51,7 +51,7 @@ def test_a_stack_has_one_pair_from_some_of_its_planes():
         read.append(n)
         return stack[n]
 
-    limits = fixed(Scaling("percentile", 1, 99), plane, range(200))
+    limits = resolve_percentiles(Scaling("percentile", 1, 99), plane, range(200))
     assert len(read) == PLANES_LOOKED_AT
     assert (read[0], read[-1]) == (0, 199)
     low, high = np.nanpercentile(stack, (1, 99))
@@ -62,9 +62,9 @@ def test_a_stack_has_one_pair_from_some_of_its_planes():
 
 def test_what_has_no_limits_is_left_as_it_is():
     for plane in (np.ones((4, 5)), np.full((4, 5), np.nan), np.ones((4, 5), complex)):
-        assert fixed(Scaling(), plane.__getitem__, [...]) == Scaling()
+        assert resolve_percentiles(Scaling(), plane.__getitem__, [...]) == Scaling()
     other = Scaling("limits", 3, 4)
-    assert fixed(other, np.eye(4).__getitem__, [...]) == other
+    assert resolve_percentiles(other, np.eye(4).__getitem__, [...]) == other
 
 
 @given(

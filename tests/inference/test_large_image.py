@@ -9,7 +9,7 @@ import torch
 import zarr
 from PIL import Image
 
-from napari_samsp.data.lazy_rgb import Picture
+from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import Scaling, to_rgb8
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.segmenter import Segmenter
@@ -126,7 +126,7 @@ def test_a_first_look_at_a_large_image_reads_its_chunks(place):
     image = rng.integers(0, 4000, (700, 900)).astype(np.uint16)
     chunked = dask.array.from_array(image, (128, 200))
     expected, _ = to_model_input(to_rgb8(image), 64, place)
-    got, valid = to_model_input(Picture(chunked, None, Scaling()), 64, place)
+    got, valid = to_model_input(LazyRGB(chunked, None, Scaling()), 64, place)
     assert torch.equal(got, expected)
     whole = Image.fromarray(to_rgb8(image)[place.window])
     other = whole.resize(valid.tolist()[::-1], Image.Resampling.BILINEAR)
@@ -138,7 +138,7 @@ def test_a_first_look_at_a_large_image_reads_its_chunks(place):
 
 def test_a_window_is_read_at_a_time(segmenter, mosaic):
     image = Windows(np.tile(mosaic[0], (10, 10)))
-    picture = Picture(image, None, Scaling())
+    picture = LazyRGB(image, None, Scaling())
     image.most = 0
     picture[100:228, 200:328]
     assert image.most == 128 * 128
@@ -175,7 +175,7 @@ def test_what_cannot_take_the_labels(segmenter, nuclei):
 
 def test_a_picture_s_windows_are_those_of_the_whole(nuclei):
     image = nuclei[0].astype(np.float32) / 255
-    picture = Picture(dask.array.from_array(image, (30, 40)), None, Scaling())
+    picture = LazyRGB(dask.array.from_array(image, (30, 40)), None, Scaling())
     whole = to_rgb8(image)
     assert (picture[10:50, 20:90] == whole[10:50, 20:90]).all()
     assert picture.shape == whole.shape

@@ -12,7 +12,7 @@ import numpy as np
 from napari_samsp.data.components import connected_parts
 
 if TYPE_CHECKING:
-    from napari_samsp.train.examples.dataset import Picture
+    from napari_samsp.train.examples.dataset import Example
 
 Predictor = Callable[[np.ndarray], list[np.ndarray]]
 """From a ``(Y, X, 3)`` uint8 image to ``(Y, X)`` int32 labels: one, or one an
@@ -25,7 +25,7 @@ class Job:
 
     Attributes
     ----------
-    pictures : list of Picture
+    pictures : list of Example
         To learn from.
     work : Path
         An empty folder of its own.
@@ -41,7 +41,7 @@ class Job:
         Instances are wanted.
     """
 
-    pictures: list[Picture]
+    pictures: list[Example]
     work: Path
     base: str
     minutes: float

@@ -31,7 +31,7 @@ from real_images import Pair, test_pairs, training_pairs
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.metrics import average_precision, dice, iou
-from napari_samsp.train.examples.dataset import Picture
+from napari_samsp.train.examples.dataset import Example
 
 BUNDLED = "samsp_small"
 
@@ -112,10 +112,10 @@ class Row:
     seconds: float
 
 
-def pictures(pairs: list[Pair]) -> list[Picture]:
+def pictures(pairs: list[Pair]) -> list[Example]:
     """Read images and labels."""
     return [
-        Picture(pair.stem, to_rgb8(read_image(pair.image)), read_labels(pair.mask))
+        Example(pair.stem, to_rgb8(read_image(pair.image)), read_labels(pair.mask))
         for pair in pairs
     ]
 

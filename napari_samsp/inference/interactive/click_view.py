@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_samsp.data.rgb import Scaling, as_picture
+from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
 from napari_samsp.inference.interactive.prompted import (
@@ -77,7 +77,7 @@ class ClickView:
         cache: ModelCache | None,
     ) -> None:
         self._model = model
-        picture = as_picture(pixels, None, scaling)
+        picture = as_lazy_rgb(pixels, None, scaling)
         self._missing = picture.missing
         self._encoder = Encoder(model, picture[:, :], cache)
         self._shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])

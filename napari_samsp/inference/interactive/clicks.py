@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.data.shared_limits import fixed
+from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.interactive.click_view import ClickView
 from napari_samsp.inference.interactive.cut import Clicks, Cut
@@ -63,7 +63,9 @@ class ClickedImage:
         large = self.shape[0] * self.shape[1] > WHOLE_PIXELS
         self._grid = Grid(self.shape, PART if large else None)
         if large:
-            self._scaling = fixed(scaling, self._read, _spread(self.shape))
+            self._scaling = resolve_percentiles(
+                scaling, self._read, _spread(self.shape)
+            )
         self._place: Tile | None = None
         self._view: ClickView | None = None
 

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_samsp.data.tiling import Tile
-from napari_samsp.inference.sliding_window import Iteration
+from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.tile_encoder import Encoder, full_size, inference
 from napari_samsp.metrics import iou
 from napari_samsp.self_prompting.prompts import Prompt
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_samsp.data.lazy_rgb import Picture
+    from napari_samsp.data.lazy_rgb import LazyRGB
     from napari_samsp.inference.embedding_cache import ModelCache
     from napari_samsp.self_prompting.decoding import Decoding
     from napari_samsp.self_prompting.model import SelfPrompting
@@ -37,7 +37,7 @@ INSIDE_LOGIT = 8.0
 
 def segment_prompted(
     model: SelfPrompting,
-    picture: np.ndarray | Picture,
+    picture: np.ndarray | LazyRGB,
     prompt: Prompt,
     iterations: int,
     cache: ModelCache | None = None,
@@ -48,7 +48,7 @@ def segment_prompted(
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    picture : numpy.ndarray or Picture
+    picture : numpy.ndarray or LazyRGB
         ``(Y, X, 3)`` uint8.
     prompt : Prompt
         N prompts in the picture's pixels, from `read_prompts`.

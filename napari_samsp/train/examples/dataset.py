@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Example:
     """One image as the model reads it.
 
     Attributes
@@ -48,7 +48,7 @@ def read_pictures(
     scaling: Scaling,
     components: str = "no",
     series: int | None = None,
-) -> list[Picture]:
+) -> list[Example]:
     """Read and scale samples.
 
     Parameters
@@ -65,7 +65,7 @@ def read_pictures(
 
     Returns
     -------
-    list of Picture
+    list of Example
         In order.
 
     Raises
@@ -85,18 +85,18 @@ def read_pictures(
         try:
             seen = sample_scaling(sample, scaling)
             rgb = to_rgb8(image, None, seen)
-            pictures.append(Picture(sample.name, rgb, labels, split))
+            pictures.append(Example(sample.name, rgb, labels, split))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
     return pictures
 
 
-def check_labelled(pictures: list[Picture]) -> None:
+def check_labelled(pictures: list[Example]) -> None:
     """Check that there is something to learn.
 
     Parameters
     ----------
-    pictures : list of Picture
+    pictures : list of Example
         The training images.
 
     Raises
@@ -139,12 +139,12 @@ def sample_scaling(sample: Sample, scaling: Scaling) -> Scaling:
         return scaling  # a broken note: the pixels themselves tell
 
 
-def best_fields(pictures: list[Picture], input_size: int, patch_size: int) -> list[int]:
+def best_fields(pictures: list[Example], input_size: int, patch_size: int) -> list[int]:
     """How much the model should see at once of images whose objects are known.
 
     Parameters
     ----------
-    pictures : list of Picture
+    pictures : list of Example
         The training images.
     input_size, patch_size : int
         Of the model, in input pixels.
@@ -172,7 +172,7 @@ class Views(Dataset[View]):
 
     Parameters
     ----------
-    pictures : list of Picture
+    pictures : list of Example
         The training images.
     size : int
         Side of the model's input.
@@ -191,7 +191,7 @@ class Views(Dataset[View]):
 
     def __init__(
         self,
-        pictures: list[Picture],
+        pictures: list[Example],
         size: int,
         least: int,
         augment: bool,

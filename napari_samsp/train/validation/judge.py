@@ -14,7 +14,7 @@ from napari_samsp.train.events import Figures
 
 if TYPE_CHECKING:
     from napari_samsp.self_prompting.model import SelfPrompting
-    from napari_samsp.train.examples.dataset import Picture
+    from napari_samsp.train.examples.dataset import Example
 
 LEAST_GAIN = 1e-4
 """A smaller rise of the merit is noise, and no improvement."""
@@ -114,7 +114,7 @@ def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
 
 def judge(
     model: SelfPrompting,
-    pictures: list[Picture],
+    pictures: list[Example],
     iterations: int,
     field: tuple[int, int],
 ) -> Judgement:
@@ -124,7 +124,7 @@ def judge(
     ----------
     model : SelfPrompting
         With objects, AP at 0.5 is judged too. Left in evaluation mode.
-    pictures : list of Picture
+    pictures : list of Example
         What to judge by.
     iterations : int
         How many to run.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.data.image_source import is_large
 from napari_samsp.inference.plausibility import separate_parts
 from napari_samsp.ui.plane_sizes import checked
 from napari_samsp.ui.segment.stack_result import StackResult, lazy_disagreement, on_disk
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
 
-LARGE = 50_000_000
-"""A plane of more pixels is segmented strip by strip."""
 FINER = 4
 OVERVIEW = 2048
 """Longest side of the coarsest level."""
@@ -56,8 +54,8 @@ class LazyPlane:
 
     @property
     def is_large(self) -> bool:
-        """Whether it has more than `LARGE` pixels."""
-        return prod(self.shape[:2]) > LARGE
+        """Whether it is segmented strip by strip."""
+        return is_large(self.shape[:2])
 
     def __getitem__(self, window: slice | tuple[slice, ...]) -> np.ndarray:
         """Read a window: two slices, or three if there are colours."""
@@ -114,15 +112,7 @@ class LargeResult(StackResult):
     def complete(
         self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
     ) -> None:
-        """Make the coarser levels of a plane that is written; in the worker.
-
-        Parameters
-        ----------
-        iteration, plane
-            As for `remember`.
-        tick : callable
-            Called often; what it raises ends the work.
-        """
+        """Make the coarser levels of a plane that is written; in the worker."""
         for level in range(1, len(self.labels[iteration])):
             fine = self._plane(iteration, plane, level - 1)
             coarse = self._plane(iteration, plane, level)
@@ -130,7 +120,7 @@ class LargeResult(StackResult):
                 tick()
                 rows = slice(first, first + ROWS_AT_ONCE)
                 coarse[rows] = fine[::FINER, ::FINER][rows]
-        self._note(iteration, plane)
+        super().complete(iteration, plane, tick)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Nothing is left to do: the labels are where the layer shows them."""

@@ -187,13 +187,11 @@ class _Task:
             _log.debug("The next slice was not encoded", exc_info=True)
 
     def _encode(self) -> None:
-        from napari_samsp.data.shared_limits import fixed
-
         pixels = self.request.read(self.plane)
         self._check()
-        scaling = fixed(self.request.scaling, pixels.__getitem__, [...])
+        request = self.request
         with interruptible(self.segmenter.sam, self._check):
-            self.segmenter.embed(pixels, self.request.objects, scaling=scaling)
+            self.segmenter.embed(pixels, request.objects, scaling=request.scaling)
 
     def _fits(self) -> bool:
         import torch

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.sam.known_files import known_files, remember
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.models.model_chooser import ModelChooser
@@ -29,7 +30,7 @@ from napari_samsp.ui.planes import (
 )
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
-from napari_samsp.ui.segment.large_plane import LARGE, LargeResult, LazyPlane
+from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.prefetch import LookAhead
 from napari_samsp.ui.segment.result_panel import ResultPanel
 from napari_samsp.ui.segment.run_report import RunReport
@@ -196,8 +197,8 @@ class SegmentPanel(QWidget):
         large = LazyPlane(read, plane).is_large
         if large and follow_axis is not None:
             raise InputError(
-                f"A slice of {image.name} has more than {LARGE / 1e6:.0f} million "
-                "pixels, too many for Follow slices: switch that off."
+                f"A slice of {image.name} has more than {LARGE_PIXELS / 1e6:.0f} "
+                "million pixels, too many for Follow slices: switch that off."
             )
         if large or along:
             shape = labels_shape(image, plane, along)

@@ -10,7 +10,7 @@ from napari_samsp.data.rgb import Scaling
 from napari_samsp.ui.models.workplace import Loaded, Workplace
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.summary import Summary
-from napari_samsp.utils.cancellation import StoppedError, interruptible
+from napari_samsp.utils.cancellation import StoppedError
 from napari_samsp.utils.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_samsp.inference.segmenter import Iteration, Segmenter
+    from napari_samsp.inference.segmenter import Segmenter
+    from napari_samsp.inference.stack import PlaneResult
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
     from napari_samsp.ui.segment.stack_result import StackResult
 
@@ -73,6 +74,10 @@ class SegmentRequest:
     same_limits: bool = True
     stack: StackResult | None = None
     follow_axis: int | None = None
+
+    def open(self, plane: PlaneIndex) -> LazyPlane:
+        """A plane, read window by window; called in the worker."""
+        return LazyPlane(self.read, plane)
 
     @property
     def model_key(self) -> tuple[Any, ...]:
@@ -155,9 +160,8 @@ def segment_steps(
         if stop.is_set():
             raise StoppedError
 
-    def progress(part: float) -> None:
+    def progress(_: int, part: float) -> None:
         workplace.part_of_plane = part
-        stop_if_asked()
 
     try:
         loaded = workplace.load(request, stop)
@@ -178,97 +182,50 @@ def _planes(
     request: SegmentRequest,
     segmenter: Segmenter,
     stop_if_asked: Callable[[], None],
-    progress: Callable[[float], None],
+    progress: Callable[[int, float], None],
 ) -> Iterator[Step]:
-    def by_windows(plane: PlaneIndex) -> LazyPlane:
-        stop_if_asked()
-        return LazyPlane(request.read, plane)
+    from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
 
-    from napari_samsp.data.shared_limits import fixed
-    from napari_samsp.inference.propagation import SliceFollower
-
-    stack, scaling = request.stack, request.scaling
-    several = len(request.planes) > 1
+    options = SegmentOptions(
+        iterations=request.iterations,
+        objects=request.objects,
+        scaling=request.scaling,
+        shared_limits=request.same_limits,
+        follow_axis=request.follow_axis,
+    )
+    stack = request.stack
     if stack is not None:
         stack.allocate()
-    if several and request.same_limits:
-        scaling = fixed(scaling, by_windows, request.planes)
-    follower = SliceFollower(request.planes, request.follow_axis, request.objects)
-    for plane in request.planes:
-        progress(0.0)
-        try:
-            if isinstance(stack, LargeResult):
-                segmenter.scaling, lazy = scaling, by_windows(plane)
-                yield from _large(
-                    request, stack, lazy, segmenter, stop_if_asked, progress
-                )
-                continue
-            stop_if_asked()
-            pixels = request.read(plane)
-            seen = segmenter.scaling = fixed(scaling, pixels.__getitem__, [...])
-            before = follower.before(plane)
-            for found in _iterations(
-                request, segmenter, pixels, before, stop_if_asked, progress
-            ):
-                iteration = follower.take(plane, found)
-                if stack is not None:
-                    stack.remember(iteration.iteration, plane, iteration.labels)
-                summary = Summary.of(iteration, request.objects)
-                yield Segmented(plane, summary, iteration.labels, seen)
-        except InputError as error:
-            if not several:
-                raise
-            # An empty slice does not end a stack.
-            yield Refused(str(error), plane)
+    for found in segment_stack(
+        segmenter, request, options, stack, progress, stop_if_asked
+    ):
+        if isinstance(found, PlaneSkipped):
+            yield Refused(str(found.error), found.plane)
+            continue
+        summary = _summary(found, request, segmenter)
+        yield Segmented(found.plane, summary, found.labels, found.scaling)
 
 
-def _large(
-    request: SegmentRequest,
-    stack: LargeResult,
-    pixels: LazyPlane,
-    segmenter: Segmenter,
-    stop_if_asked: Callable[[], None],
-    progress: Callable[[float], None],
-) -> Iterator[Segmented]:
-    plane = pixels.plane
-    targets = [stack.target(t, plane) for t in range(request.iterations)]
-    with interruptible(segmenter.sam, stop_if_asked):
-        written = segmenter.segment_each_into(
-            pixels, targets, request.objects, progress=progress
-        )
-    for said, labels in zip(written, targets, strict=True):
-        stack.complete(said.iteration, plane, stop_if_asked)
-        summary = Summary(
-            iteration=said.iteration,
-            iterations=request.iterations,
-            prompt=segmenter.kind if said.iteration else "none",
-            score=said.score,
-            iou_to_previous=said.iou_to_previous,
-            area_fraction=said.area_fraction,
-            object_count=said.objects,
-            parts=0 if request.objects else stack.parts(said.iteration, plane),
-        )
-        yield Segmented(plane, summary, labels, segmenter.scaling)
+def _summary(
+    found: PlaneResult, request: SegmentRequest, segmenter: Segmenter
+) -> Summary:
+    from napari_samsp.inference.results import Iteration
 
-
-def _iterations(
-    request: SegmentRequest,
-    segmenter: Segmenter,
-    pixels: np.ndarray,
-    before: Iteration | None,
-    stop_if_asked: Callable[[], None],
-    progress: Callable[[float], None],
-) -> Iterator[Iteration]:
-    going = segmenter.iterate(
-        pixels, request.iterations, request.objects, progress=progress, before=before
+    iteration, stack = found.iteration, request.stack
+    if isinstance(iteration, Iteration):
+        return Summary.of(iteration, request.objects)
+    assert isinstance(stack, LargeResult)
+    parts = 0 if request.objects else stack.parts(iteration.iteration, found.plane)
+    return Summary(
+        iteration=iteration.iteration,
+        iterations=request.iterations,
+        prompt=segmenter.kind if iteration.iteration else "none",
+        score=iteration.score,
+        iou_to_previous=iteration.iou_to_previous,
+        area_fraction=iteration.area_fraction,
+        object_count=iteration.objects,
+        parts=parts,
     )
-    while True:
-        # Not around a yield: a worker that is told to quit stays there for ever.
-        with interruptible(segmenter.sam, stop_if_asked):
-            iteration = next(going, None)
-        if iteration is None:
-            return
-        yield iteration
 
 
 def explain(error: Exception) -> str:

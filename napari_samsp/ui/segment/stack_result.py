@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.ui.planes import disagreement
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import dask.array as da
 
@@ -76,8 +77,8 @@ class StackResult:
         ]
         self.labels = [make(self.shape) for _ in range(self.iterations)]
 
-    def remember(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
-        """Keep what was predicted; in the worker, since it is compressed.
+    def target(self, iteration: int, plane: PlaneIndex) -> Any:
+        """Where predicted labels are kept, compressed; in the worker.
 
         Parameters
         ----------
@@ -85,19 +86,39 @@ class StackResult:
             From 0.
         plane : PlaneIndex
             Which plane.
-        labels : numpy.ndarray
-            ``(Y, X)``.
+
+        Returns
+        -------
+        array_like
+            ``(Y, X)`` int32 that takes windows.
         """
-        self._predicted[iteration][self._window(plane)] = labels
-        self._note(iteration, plane)
+        return PlaneView(self._predicted[iteration], self._window(plane))
+
+    def complete(
+        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+    ) -> None:
+        """An iteration of a plane is written; with the last one they are compared.
+
+        Parameters
+        ----------
+        iteration, plane
+            As for `target`.
+        tick : callable
+            Called often; an exception raised by it aborts the run.
+        """
+        self._done[iteration].add(plane)
+        if iteration == self.iterations - 1 > 0:
+            self.disputed[plane] = part_in_dispute(self._seen(plane))
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Put labels where the layer shows them; what a user painted there stays.
 
         Parameters
         ----------
-        iteration, plane, labels
-            As for `remember`.
+        iteration, plane
+            As for `target`.
+        labels : numpy.ndarray
+            ``(Y, X)``.
         """
         target = self.labels[iteration][self._window(plane)]
         np.copyto(target, labels, where=target == 0)
@@ -135,12 +156,6 @@ class StackResult:
         """The planes that are done, those first of which most is in dispute."""
         disputed = dict(self.disputed)
         return sorted(disputed, key=lambda plane: -disputed[plane])
-
-    def _note(self, iteration: int, plane: PlaneIndex) -> None:
-        """An iteration of a plane is there; with the last one they can be compared."""
-        self._done[iteration].add(plane)
-        if iteration == self.iterations - 1 > 0:
-            self.disputed[plane] = part_in_dispute(self._seen(plane))
 
     def _seen(self, plane: PlaneIndex) -> list[Any]:
         return [array[self._window(plane)] for array in self._predicted]

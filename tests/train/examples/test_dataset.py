@@ -21,7 +21,7 @@ from napari_samsp.data.training_sets.sample import Sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.object_scale import typical_width
 from napari_samsp.train.examples.dataset import (
-    Picture,
+    Example,
     Views,
     best_fields,
     read_pictures,
@@ -152,18 +152,18 @@ def test_a_mask_may_fit_either_orientation(tmp_path, nuclei, value):
         assert other is any("a.tif fits a.png only as" in str(w.message) for w in said)
 
 
-def discs(name: str, shape: tuple[int, int], radius: int) -> Picture:
+def discs(name: str, shape: tuple[int, int], radius: int) -> Example:
     labels = np.zeros(shape, np.int32)
     for n, y in enumerate(range(2 * radius, shape[0], 5 * radius)):
         for m, x in enumerate(range(2 * radius, shape[1], 5 * radius)):
             labels[disk((y, x), radius, shape=shape)] = 100 * n + m + 1
     image = np.repeat((labels > 0)[..., None], 3, -1) * np.uint8(255)
-    return Picture(name, image, labels)
+    return Example(name, image, labels)
 
 
 def test_images_of_other_magnification_are_seen_from_as_near_as_they_need():
     near, far = discs("near", (500, 640), 20), discs("far", (500, 640), 8)
-    empty = Picture("empty", near.image, np.zeros_like(near.labels))
+    empty = Example("empty", near.image, np.zeros_like(near.labels))
     whole = discs("whole", (300, 420), 60)
     pictures = [near, far, empty, whole]
     fields = best_fields(pictures, 256, 16)

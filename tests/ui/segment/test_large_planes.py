@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_samsp.data import image_source
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.planes import Channels, PlaneReader
@@ -16,7 +17,7 @@ from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 
 @pytest.fixture
 def everything_is_large(monkeypatch):
-    monkeypatch.setattr(large_plane, "LARGE", 1000)
+    monkeypatch.setattr(image_source, "LARGE_PIXELS", 1000)
     monkeypatch.setattr(large_plane, "OVERVIEW", 50)
 
 
@@ -139,7 +140,7 @@ def test_a_region_of_it_is_kept_opened_and_corrected(
 
 
 def test_large_slices_are_not_followed(viewer, widget, click, monkeypatch, nuclei):
-    monkeypatch.setattr(large_plane, "LARGE", 1000)
+    monkeypatch.setattr(image_source, "LARGE_PIXELS", 1000)
     viewer.add_image(np.stack([nuclei[0]] * 3), name="slides")
     widget.segmenting.slices.combo.setCurrentIndex(1)
     widget.segmenting.slices.follow.setChecked(True)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.data.shared_limits import fixed
+from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment import stack_result
@@ -53,7 +53,9 @@ def test_all_slices_fill_one_layer_an_iteration(
     layers = results(viewer)
     assert [layer.name for layer in layers] == ["SAM-SP 0 · cells", "SAM-SP 1 · cells"]
     assert [layer.visible for layer in layers] == [False, True]
-    segmenter = Segmenter(scaling=fixed(Scaling(), stack.__getitem__, range(4)))
+    segmenter = Segmenter(
+        scaling=resolve_percentiles(Scaling(), stack.__getitem__, range(4))
+    )
     for n in (0, 1, 3):
         expected = segmenter.segment(stack[n], 2)
         for layer, iteration in zip(layers, expected, strict=True):
@@ -127,7 +129,9 @@ def test_slices_follow_each_other_from_the_shown_one_to_both_ends(
     assert order == [1, 1, 3, 3, 4, 4, 0, 0]
     layers = results(viewer)
     pixels = viewer.layers[0].data
-    segmenter = Segmenter(scaling=fixed(Scaling(), pixels.__getitem__, range(5)))
+    segmenter = Segmenter(
+        scaling=resolve_percentiles(Scaling(), pixels.__getitem__, range(5))
+    )
     shown = segmenter.segment(pixels[1], 2, objects=True)
     first = list(segmenter.iterate(pixels[0], 2, True, before=shown[-1]))
     for layer, one, other in zip(layers, shown, first, strict=True):
@@ -210,7 +214,7 @@ def test_a_corrected_slice_is_kept_with_its_own_prediction(
         assert np.array_equal(labels, layer.data[n])
         assert np.array_equal(read_labels(sample.prediction), before)
         assert sample.info["slice"] == [n, None, None]
-        limits = fixed(Scaling(), stack.__getitem__, range(4))
+        limits = resolve_percentiles(Scaling(), stack.__getitem__, range(4))
         assert sample.info["scaling"] == "percentile:0.5:99.8"
         assert sample.info["limits"] == [limits.low, limits.high]
     assert len(widget.correcting.training_set.samples()) == 2

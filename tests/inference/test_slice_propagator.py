@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 from skimage import draw
 
 from napari_samsp.data.tiling import Grid
-from napari_samsp.inference.propagation import (
-    SliceFollower,
-    continued,
-    follow,
-    seen_before,
-)
 from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.inference.slice_propagator import SlicePropagator, continued
 from napari_samsp.self_prompting.letterbox import fit, logits_to_image
 from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.propagation import follow, seen_before
 from napari_samsp.utils.errors import InputError
 
 
@@ -37,7 +33,7 @@ def dice(labels, truth):
 def followed(segmenter, stack, iterations=2, objects=False, **settings):
     """The iterations of every slice, each after the one before."""
     indices = [(n,) for n in range(len(stack))]
-    follower = SliceFollower(indices, 0, objects)
+    follower = SlicePropagator(indices, 0, objects)
     return [
         [
             follower.take(index, one)
@@ -151,7 +147,7 @@ def test_logits_come_back_to_the_grid_they_were_made_on(model, shape, size):
 
     before = Before()
     before.labels, before.logits = (logits > 0).astype(np.int32), logits
-    labels, back = seen_before(model, before, tiles, valid)
+    labels, back = seen_before(model, before.labels, before.logits, tiles, valid)
     assert torch.equal(labels > 0, back > 0)
     rows, columns = (int(n) // model.stride for n in valid[0])
     smallest = min(tiles[0].shape)
@@ -202,7 +198,7 @@ def test_another_size_is_refused(segmenter, nuclei):
 def test_each_slice_follows_its_neighbour(segmenter, nuclei, order, expected):
     (step,) = segmenter.segment(nuclei[0], 1)
     indices = [(7, n, None, None) for n in order]
-    follower = SliceFollower(indices, 1, False)
+    follower = SlicePropagator(indices, 1, False)
     got = []
     for index in indices:
         before = follower.before(index)
@@ -210,7 +206,7 @@ def test_each_slice_follows_its_neighbour(segmenter, nuclei, order, expected):
         follower.take(index, dataclasses.replace(step, score=float(index[1])))
         assert len(follower._done) <= 2
     assert got == expected
-    assert SliceFollower(indices, None, False).before(indices[0]) is None
+    assert SlicePropagator(indices, None, False).before(indices[0]) is None
 
 
 def test_numbers_go_on_or_are_new():

@@ -1,0 +1,107 @@
+"""What a batch is made of: settings, a job a file, and its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from napari_samsp.data.tables.object_table import Columns
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are segmented.
+
+    Attributes
+    ----------
+    model, adapter, device, input_size
+        As for `napari_samsp.inference.segmenter.Segmenter`.
+    iterations, objects, prompt, tile
+        As for its `segment`.
+    all_iterations : bool
+        Whether each iteration's labels are written too.
+    limits : {"stack", "slice"}
+        Whether the planes of a stack share their intensity limits.
+    follow_slices : bool
+        Whether a plane of a stack is prompted by the result of the one before.
+    channels : tuple of int or None
+        The channels that are red, green and blue, or one that is gray.
+    axes : str or None
+        Instead of what the files say.
+    series : int or None
+        Which image of a file that holds several; None: the largest.
+    output_format : {"auto", "tif", "ome-zarr"}
+        ``auto``: OME-Zarr for large OME-Zarr images, NIfTI for NIfTI, TIFF for all
+        others.
+    measure : bool
+        Whether the objects are measured too.
+    threads : int
+        Of torch; 0 leaves its default.
+    prompts : str or None
+        A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
+    """
+
+    model: str
+    adapter: str | None = None
+    device: str = "auto"
+    input_size: int | None = None
+    iterations: int = 3
+    objects: bool = False
+    prompt: str | None = None
+    tile: Literal["auto", "on", "off"] | int = "auto"
+    all_iterations: bool = False
+    limits: Literal["stack", "slice"] = "stack"
+    follow_slices: bool = False
+    channels: tuple[int, ...] | None = None
+    axes: str | None = None
+    series: int | None = None
+    output_format: Literal["auto", "tif", "ome-zarr"] = "auto"
+    measure: bool = False
+    threads: int = 0
+    prompts: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image file and its labels.
+
+    Attributes
+    ----------
+    image : Path
+        The file.
+    labels : Path
+        Without their ending.
+    spared : tuple of Path
+        Files beside the labels that must not be replaced.
+    """
+
+    image: Path
+    labels: Path
+    spared: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file.
+
+    Attributes
+    ----------
+    job : Job
+        The file.
+    files : tuple of Path
+        Written; the last iteration's labels first.
+    seconds : float
+        Wall time.
+    error : str
+        One sentence if it could not be segmented, else empty.
+    objects : tuple of dict
+        What was measured, a table a slice.
+    """
+
+    job: Job
+    files: tuple[Path, ...]
+    seconds: float
+    error: str = ""
+    objects: tuple[Columns, ...] = ()

@@ -1,0 +1,79 @@
+"""Results of one self-prompting iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Result of one self-prompting iteration.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)`` int32: 0 and 1, or with objects 0 and the instances 1, 2, ...
+    logits : numpy.ndarray
+        ``(Y, X)`` float32, foreground above 0; with objects the largest of their
+        maps.
+    prompt : str or None
+        What it was prompted with; None for iteration 0, unless it follows a slice.
+    score : float
+        SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
+    iou_to_previous : float or None
+        IoU of the foregrounds of this iteration and the one before.
+    seconds : float
+        Wall time; iteration 0 includes the image encoder.
+    iteration, iterations : int
+        Its number, from 0, of how many.
+    """
+
+    labels: np.ndarray
+    logits: np.ndarray
+    prompt: str | None
+    score: float
+    iou_to_previous: float | None
+    seconds: float
+    iteration: int
+    iterations: int
+
+    @property
+    def area_fraction(self) -> float:
+        """Part of the image that is foreground."""
+        return float(np.count_nonzero(self.labels) / self.labels.size)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Result of one iteration whose labels were written to an array.
+
+    Attributes
+    ----------
+    iteration : int
+        Which, from 0.
+    objects : int
+        How many labels there are.
+    area_fraction : float
+        Part of the image that is foreground.
+    score : float
+        SAM's predicted IoU, the mean over tiles or objects.
+    iou_to_previous : float or None
+        IoU of its foreground with that of the iteration before, if that was written.
+    tiles : int
+        Number of tiles.
+    tile : int
+        Side of a tile in pixels: how much the model saw at once.
+    seconds : float
+        Wall time of all iterations together.
+    """
+
+    iteration: int
+    objects: int
+    area_fraction: float
+    score: float
+    iou_to_previous: float | None
+    tiles: int
+    tile: int
+    seconds: float

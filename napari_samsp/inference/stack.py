@@ -1,0 +1,270 @@
+"""The planes of an image, one or many, from pixels to labels.
+
+The widget, `predict` and the image list all segment through `segment_stack`: whether
+planes share their intensity limits, which of them are large, what a blank slice means
+and how slices follow each other is decided here and nowhere else. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_samsp.data.image_source import is_large
+from napari_samsp.data.lazy_rgb import LazyRGB
+from napari_samsp.data.rgb import Scaling, as_lazy_rgb
+from napari_samsp.data.shared_limits import resolve_percentiles
+from napari_samsp.inference.slice_propagator import SlicePropagator
+from napari_samsp.utils.cancellation import interruptible
+from napari_samsp.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari_samsp.inference.results import Iteration, Written
+    from napari_samsp.inference.segmenter import Segmenter
+    from napari_samsp.inference.slice_propagator import PlaneIndex
+    from napari_samsp.inference.sliding_window import Tiling
+
+
+class PlaneSource(Protocol):
+    """An image, plane by plane.
+
+    Attributes
+    ----------
+    planes : sequence of PlaneIndex
+        In the order in which they are segmented.
+    """
+
+    @property
+    def planes(self) -> Sequence[PlaneIndex]: ...  # noqa: D102
+
+    def open(self, plane: PlaneIndex) -> Any:
+        """Open a plane without reading it.
+
+        Returns
+        -------
+        array_like
+            ``(Y, X)`` or ``(Y, X, C)`` with ``shape``, ``dtype`` and windows
+            ``[rows, columns]``.
+        """
+
+
+class LabelSink(Protocol):
+    """Where labels go."""
+
+    def target(self, iteration: int, plane: PlaneIndex) -> Any | None:
+        """Where an iteration's labels of a plane are written.
+
+        Returns
+        -------
+        array_like or None
+            ``(Y, X)`` integers of at least 32 bits that take windows; None if they
+            are not wanted.
+        """
+
+    def complete(
+        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+    ) -> None:
+        """The labels of a plane are written; ``tick`` may raise to stop."""
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How an image is segmented.
+
+    Attributes
+    ----------
+    iterations, objects, prompt, tile
+        As for `napari_samsp.inference.segmenter.Segmenter.segment`.
+    scaling : Scaling or None
+        None: the segmenter's own.
+    shared_limits : bool
+        Percentiles are of all planes together, not of each by itself: a dim slice
+        stays dim, and the noise of a blank one stays noise.
+    follow_axis : int or None
+        Entry of the plane indices along which each plane is prompted by its
+        neighbour's result.
+    """
+
+    iterations: int = 3
+    objects: bool = False
+    prompt: str | None = None
+    tile: Tiling = "auto"
+    scaling: Scaling | None = None
+    shared_limits: bool = True
+    follow_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class PlaneResult:
+    """One iteration of a plane.
+
+    Attributes
+    ----------
+    plane : PlaneIndex
+        Which plane.
+    iteration : Iteration or Written
+        `Written` of a large plane, whose labels are only in the sink.
+    labels : array_like
+        ``(Y, X)``; of a large plane the sink's target.
+    scaling : Scaling
+        How the plane's intensities were scaled.
+    """
+
+    plane: PlaneIndex
+    iteration: Iteration | Written
+    labels: Any
+    scaling: Scaling
+
+
+@dataclass(frozen=True)
+class PlaneSkipped:
+    """A plane of several that cannot be segmented, such as a constant one.
+
+    Attributes
+    ----------
+    plane : PlaneIndex
+        Which plane.
+    error : InputError
+        Why, in a sentence.
+    """
+
+    plane: PlaneIndex
+    error: InputError
+
+
+def segment_stack(
+    segmenter: Segmenter,
+    source: PlaneSource,
+    options: SegmentOptions,
+    sink: LabelSink | None = None,
+    progress: Callable[[int, float], None] | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[PlaneResult | PlaneSkipped]:
+    """Segment the planes of an image, one after the other.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Model and adapter.
+    source : PlaneSource
+        The image.
+    options : SegmentOptions
+        How.
+    sink : LabelSink, optional
+        Where labels are written; needed by large planes.
+    progress : callable, optional
+        Called with a plane's number, from 0, and the part of it that is done, 0 to 1.
+    check : callable, optional
+        Called often, also within the model. An exception raised by it aborts the run.
+
+    Yields
+    ------
+    PlaneResult or PlaneSkipped
+        Each iteration of a plane in order, of a large one all at its end.
+
+    Raises
+    ------
+    InputError
+        If a setting makes no sense, or a single plane cannot be segmented.
+    """
+    planes = source.planes
+    several = len(planes) > 1
+    scaling = options.scaling or segmenter.scaling
+    if several and options.shared_limits:
+
+        def opened(plane: PlaneIndex) -> Any:
+            if check is not None:
+                check()
+            return source.open(plane)
+
+        scaling = resolve_percentiles(scaling, opened, planes)
+    propagator = SlicePropagator(planes, options.follow_axis, options.objects)
+    for number, plane in enumerate(planes):
+        tell = None if progress is None else partial(progress, number)
+        run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
+        run.say(0.0)
+        try:
+            pixels = source.open(plane)
+            if is_large(pixels.shape[:2]):
+                yield from run.by_strips(pixels)
+            else:
+                yield from run.at_once(pixels, propagator)
+        except InputError as error:
+            if not several:
+                raise
+            # One slice that cannot be used does not end a stack.
+            yield PlaneSkipped(plane, error)
+
+
+@dataclass(frozen=True)
+class _PlaneRun:
+    """One plane on its way."""
+
+    segmenter: Segmenter
+    options: SegmentOptions
+    sink: LabelSink | None
+    plane: PlaneIndex
+    scaling: Scaling
+    tell: Callable[[float], None] | None
+    check: Callable[[], None] | None
+
+    def at_once(
+        self, pixels: Any, propagator: SlicePropagator
+    ) -> Iterator[PlaneResult]:
+        """A plane that fits into memory, iteration by iteration."""
+        options = self.options
+        image = as_lazy_rgb(pixels[:, :], scaling=self.scaling)
+        iterations = self.segmenter.iterate(
+            image, options.iterations, options.objects, prompt=options.prompt,
+            tile=options.tile, progress=self.say, before=propagator.before(self.plane),
+        )  # fmt: skip
+        while True:
+            # Not around a yield: whoever closes this generator is elsewhere by then.
+            with self._stoppable():
+                iteration = next(iterations, None)
+            if iteration is None:
+                return
+            iteration = propagator.take(self.plane, iteration)
+            if self.sink is not None:
+                target = self.sink.target(iteration.iteration, self.plane)
+                if target is not None:
+                    target[...] = iteration.labels
+                    self.sink.complete(iteration.iteration, self.plane, self.beat)
+            yield PlaneResult(self.plane, iteration, iteration.labels, image.scaling)
+
+    def by_strips(self, pixels: Any) -> Iterator[PlaneResult]:
+        """A large plane, of which only strips are in memory."""
+        options, sink = self.options, self.sink
+        if sink is None or options.follow_axis is not None:
+            raise ValueError("large planes need a sink, and cannot follow each other")
+        targets = [sink.target(t, self.plane) for t in range(options.iterations)]
+        with self._stoppable():
+            image = LazyRGB(pixels, None, self.scaling, self.beat)
+            written = self.segmenter.segment_each_into(
+                image, targets, options.objects, prompt=options.prompt,
+                tile=options.tile, progress=self.say,
+            )  # fmt: skip
+        for iteration in written:
+            sink.complete(iteration.iteration, self.plane, self.beat)
+            labels = targets[iteration.iteration]
+            yield PlaneResult(self.plane, iteration, labels, image.scaling)
+
+    def say(self, done: float) -> None:
+        """How much of the plane is done."""
+        self.beat()
+        if self.tell is not None:
+            self.tell(done)
+
+    def beat(self) -> None:
+        """Stop if that was asked for."""
+        if self.check is not None:
+            self.check()
+
+    def _stoppable(self) -> AbstractContextManager[None]:
+        if self.check is None:
+            return nullcontext()
+        return interruptible(self.segmenter.sam, self.check)

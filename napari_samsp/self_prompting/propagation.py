@@ -1,0 +1,145 @@
+"""Slices of a stack that take their first prompt from the slice before.
+
+An object hardly changes from one slice to the next, so the result of the slice before
+may say more than no prompt. What is new is still found without one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.instances import cut_at_necks, objects_of
+from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.prompts import OUTSIDE_LOGIT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_samsp.data.tiling import Tile
+    from napari_samsp.self_prompting.model import SelfPrompting
+
+LARGEST_JUMP = 2.0
+"""What grows or shrinks by more from slice to slice is not taken for the same."""
+COVERED = 0.5
+"""Of what is found without a prompt, that of which less is known is new."""
+
+
+def seen_before(
+    model: SelfPrompting,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    tiles: list[Tile],
+    valid: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What the slice before says about tiles, on the model's low-res grid.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        Whose grid.
+    labels, logits : numpy.ndarray
+        ``(Y, X)`` of the slice before, from its last iteration.
+    tiles : list of Tile
+        B of them.
+    valid : Tensor
+        ``(B, 2)`` int, unpadded height and width in input pixels.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(B, m, m)`` int64 labels and ``(B, m, m)`` float32 logits.
+    """
+    labels_seen, logits_seen = [], []
+    centres = (np.arange(model.mask_size) + 0.5) * model.stride
+    for tile, sides in zip(tiles, valid.tolist(), strict=True):
+        rows, columns = (
+            np.minimum(centres * length / side, length - 1).astype(np.int64) + first
+            for length, side, first in zip(
+                tile.shape, sides, (tile.top, tile.left), strict=True
+            )
+        )
+        at = np.ix_(rows, columns)
+        labels_seen.append(torch.from_numpy(labels[at].astype(np.int64)))
+        logits_seen.append(torch.from_numpy(logits[at]))
+    device = valid.device
+    return torch.stack(labels_seen).to(device), torch.stack(logits_seen).to(device)
+
+
+def follow(
+    model: SelfPrompting,
+    embeddings: Tensor,
+    valid: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+) -> Decoding:
+    """Iteration 0, prompted by what was seen before.
+
+    A prompt whose answer is empty, or of quite another size than what it was made
+    from, has lost its object and does not count. Of an image in which none counts,
+    and with objects where none is, iteration 0 is the one without a prompt.
+
+    Parameters
+    ----------
+    model : SelfPrompting
+        In evaluation mode.
+    embeddings : Tensor
+        ``(B, C, h, w)``.
+    valid : Tensor
+        ``(B, 2)`` int, unpadded height and width in input pixels.
+    labels, logits : Tensor
+        ``(B, m, m)``, of `seen_before`.
+
+    Returns
+    -------
+    Decoding
+        One map an image, or with objects one an object.
+    """
+    free = model.decode_freely(embeddings)
+    inside = valid_cells(valid, model.mask_size, model.stride)
+    prompt, index, regions = model.prompts_of(labels, logits, valid)
+    known = regions.flatten(1).any(1)
+    prompt, index, regions = prompt.select(known), index[known], regions[known]
+    if len(index):
+        followed = model.decode(embeddings, index, prompt, regions)
+        found = (followed.logits > 0) & inside[index]
+        sizes = [one.flatten(1).sum(1).float() for one in (found, regions)]
+        change = sizes[0] / sizes[1]
+        counts = (change >= 1 / LARGEST_JUMP) & (change <= LARGEST_JUMP)
+        maps, scores, index = (
+            one[counts] for one in (followed.logits, followed.scores, index)
+        )
+    else:
+        maps, scores = free.logits[:0], free.scores[:0]
+    if not model.objects:
+        return Decoding(
+            free.logits.index_copy(0, index, maps),
+            free.scores.index_copy(0, index, scores),
+            free.image_index,
+        )
+    return _with_new_objects(free, maps, scores, index, inside)
+
+
+def _with_new_objects(
+    free: Decoding, maps: Tensor, scores: Tensor, index: Tensor, inside: Tensor
+) -> Decoding:
+    """Maps of known objects, and a map of each that only ``free`` shows."""
+    taken = torch.zeros_like(inside)
+    for n, b in enumerate(index.tolist()):
+        taken[b] |= maps[n] > 0
+    new, where = objects_of(
+        cut_at_necks(free.logits.masked_fill(~inside, OUTSIDE_LOGIT))
+    )
+    shared = (new & taken[where]).flatten(1).sum(1) / new.flatten(1).sum(1)
+    new, where = new[shared < COVERED], where[shared < COVERED]
+    background = (free.logits <= 0)[where]
+    logits = torch.where(new | background, free.logits[where], OUTSIDE_LOGIT)
+    return Decoding(
+        torch.cat([maps, logits]),
+        torch.cat([scores, free.scores[where]]),
+        torch.cat([index, where]),
+        regions=torch.cat([maps > 0, new]),
+    )
