@@ -25,9 +25,10 @@ from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
+from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
 from napari_samsp.ui.segment.segment_steps import SegmentRequest
-from napari_samsp.ui.settings_store import Memory
+from napari_samsp.ui.settings_store import SettingsStore
 from napari_samsp.ui.widgets.plain_text import make_plain
 from napari_samsp.ui.widgets.wheel import WheelGuard
 from napari_samsp.utils.errors import InputError
@@ -35,6 +36,7 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_samsp.data.projects import Project
     from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 LEAST_WIDTH = 390
@@ -57,6 +59,7 @@ class SamSpWidget(QWidget):
         super().__init__()
         self._was_docked = False
         self._viewer = viewer
+        self.projects = ProjectChooser()
         self.segmenting = SegmentPanel(viewer)
         self.correcting = CorrectPanel(
             viewer,
@@ -116,7 +119,9 @@ class SamSpWidget(QWidget):
         )
         self.finetuning.adapter_ready.connect(self._use_adapter)
         self.stop_button.clicked.connect(self.stop)
-        self._memory = Memory(self)
+        self.projects.changed.connect(self._on_project)
+        self._use_project(self.projects.project)
+        self._settings = SettingsStore(self, self.projects.project)
         self._watch_viewer()
         self._bind_keys()
         self._follow_selection()
@@ -241,6 +246,16 @@ class SamSpWidget(QWidget):
         adapter = self.segmenting.adapter.adapter
         return adapter.folder if adapter else None
 
+    def _use_project(self, project: Project) -> None:
+        self.segmenting.adapter.set_runs(project.adapters)
+        self.finetuning.runs = project.adapters
+        self.correcting.set_folder(project.corrections)
+
+    def _on_project(self, project: Project) -> None:
+        with self._settings.switching_to(project):
+            self._use_project(project)
+        self._on_status(f"Project {project.name}.")
+
     def _use_adapter(self, folder: Path) -> None:
         try:
             self.segmenting.adapter.choose(folder)
@@ -256,6 +271,7 @@ class SamSpWidget(QWidget):
         trains = self.finetuning.process.running
         self.segmenting.ahead.allow(not trains)
         self.stop_button.setEnabled(segments or trains)
+        self.projects.allow(not (segments or trains), "Wait for the end, or press Stop")
         what = "segmenting" if segments else "training; the adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
@@ -308,6 +324,7 @@ class SamSpWidget(QWidget):
         foot.addWidget(self.stop_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.projects)
         layout.addWidget(scroll, 1)
         layout.addLayout(foot)
 

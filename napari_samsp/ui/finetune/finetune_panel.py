@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_samsp.data.projects import default_project
 from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
@@ -34,7 +35,6 @@ from napari_samsp.ui.finetune.training_settings import TrainingSettings
 from napari_samsp.ui.widgets.plain_text import show_error, show_info
 from napari_samsp.ui.widgets.time_left import duration
 from napari_samsp.utils.errors import InputError, in_words
-from napari_samsp.utils.paths import runs_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,11 @@ class FinetunePanel(QWidget):
         Gives the folder of the selected adapter, or None.
     scaling : callable
         Gives the intensity scaling that step 1 shows.
+
+    Attributes
+    ----------
+    runs : Path
+        Where new runs are written, a folder each.
     """
 
     status = Signal(str)
@@ -83,6 +88,7 @@ class FinetunePanel(QWidget):
         self._training_set, self._model, self._adapter = training_set, model, adapter
         self._scaling = scaling
         self._result: Path | None = None
+        self.runs = default_project().adapters
         self.training = training
         self.process = training.process
         forget = training.listen(self._on_event, self._on_ended)
@@ -159,7 +165,7 @@ class FinetunePanel(QWidget):
         """Start a run on the correction set."""
         if self.process.running:
             return
-        run = _new_run()
+        run = _new_run(self.runs)
         try:
             scaling = self._scaling()
         except InputError as error:
@@ -321,10 +327,10 @@ class FinetunePanel(QWidget):
         self.status.emit("")
 
 
-def _new_run() -> Path:
+def _new_run(runs: Path) -> Path:
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    run, number = runs_folder() / name, 1
+    run, number = runs / name, 1
     while run.exists():
         number += 1
-        run = runs_folder() / f"{name}-{number}"
+        run = runs / f"{name}-{number}"
     return run.absolute()
