@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 LEAST_WIDTH = 390
 """In pixels, also for the tables and buttons that are hidden at first."""
+IDLE_MS = 1500
+"""After the dock was opened, before the model is loaded: the window comes first."""
 LAYOUT_MS = 50
 """Until the layouts have made room for what was shown: they take a few turns."""
 
@@ -58,6 +60,9 @@ class SamSpWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._was_docked = False
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(IDLE_MS)
         self._viewer = viewer
         self.projects = ProjectChooser()
         self.segmenting = SegmentPanel(viewer)
@@ -100,6 +105,8 @@ class SamSpWidget(QWidget):
         make_plain(self)
         WheelGuard(self)
 
+        self._idle.timeout.connect(self.segmenting.warm_up)
+        self.segmenting.ready.connect(self._show_status)
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
         self.segmenting.labelled.connect(self.correcting.labels.choose)
@@ -152,6 +159,7 @@ class SamSpWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._was_docked = True
+                self._idle.start()
             elif self._was_docked:
                 QTimer.singleShot(0, self._go_if_undocked)
 

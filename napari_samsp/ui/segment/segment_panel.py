@@ -63,7 +63,7 @@ class SegmentPanel(QWidget):
     """Chooses image, model and adapter, and turns iterations into Labels layers.
 
     Signals: ``status`` (a line for the widget's foot), ``busy`` (whether it
-    segments), ``labelled`` (a new result layer).
+    segments), ``labelled`` (a new result layer), ``ready`` (the model is in memory).
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ class SegmentPanel(QWidget):
     status = Signal(str)
     busy = Signal(bool)
     labelled = Signal(object)
+    ready = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -84,6 +85,7 @@ class SegmentPanel(QWidget):
         self._ticks.timeout.connect(self._tell_progress)
         self.device: str | None = None
         self.run = SegmentRun(self)
+        self.run.prepared.connect(self._on_prepared)
         self.run.loaded.connect(self._on_loaded)
         self.run.iterated.connect(self._on_iterated)
         self.run.skipped.connect(self._on_skipped)
@@ -170,6 +172,12 @@ class SegmentPanel(QWidget):
         self.update_state()
         self.busy.emit(True)
 
+    def warm_up(self) -> None:
+        """Load the chosen model before it is needed, unless that costs much memory."""
+        adapter = self.adapter.adapter
+        if not self.model.is_missing and self.model.is_small:
+            self.run.prepare(self.model_name, adapter.folder if adapter else None)
+
     def refresh_axes(self, *_: Any) -> None:
         """Offer what the chosen image has: channels, slices, contrast limits."""
         self.channels.show_layer(self.image.layer, self._viewer.dims)
@@ -225,6 +233,11 @@ class SegmentPanel(QWidget):
     def _on_slices(self, *_: Any) -> None:
         self.scaling.show_layer(self.image.layer, bool(self.slices.along))
         self.update_state()
+
+    def _on_prepared(self) -> None:
+        if self.run.segmenter is not None:
+            self.device = str(self.run.segmenter.device)
+            self.ready.emit()
 
     def _on_loaded(self, loaded: Loaded) -> None:
         self.device = str(loaded.segmenter.device)
