@@ -264,7 +264,7 @@ class SamSpWidget(QWidget):
             self._use_project(project)
         self._on_status(f"Project {project.name}.")
 
-    def _use_adapter(self, folder: Path) -> None:
+    def _use_adapter(self, folder: Path | None) -> None:
         try:
             self.segmenting.adapter.choose(folder)
         except InputError as error:

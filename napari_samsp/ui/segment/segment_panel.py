@@ -84,6 +84,7 @@ class SegmentPanel(QWidget):
         self._ticks.setInterval(REPORT_MS)
         self._ticks.timeout.connect(self._tell_progress)
         self.device: str | None = None
+        self._waiting: Adapter | None = None
         self.run = SegmentRun(self)
         self.run.prepared.connect(self._on_prepared)
         self.run.loaded.connect(self._on_loaded)
@@ -273,7 +274,7 @@ class SegmentPanel(QWidget):
         self._ticks.stop()
         if self.results is not None and self._report is not None:
             self.results.redraw()
-            self.result.end()
+            self.result.end(whole=not self.run.stopping and not self._report.problem)
             self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
@@ -295,6 +296,7 @@ class SegmentPanel(QWidget):
     def _on_adapter(self, adapter: Adapter | None) -> None:
         line = ""
         if adapter is not None:
+            self._waiting = None
             self.objects.setChecked(adapter.card.objects)
             self.scaling.show_adapter(adapter.card.scaling)
             blocked = self.model.blockSignals(True)
@@ -318,8 +320,13 @@ class SegmentPanel(QWidget):
     def _on_model(self) -> None:
         adapter = self.adapter.adapter
         if adapter is not None and not self.model.is_base_of(adapter.card):
-            # An adapter belongs to one base model.
+            # An adapter belongs to one base model, and waits for it.
+            self._waiting = adapter
             self.adapter.choose(None)
+        elif (waiting := self._waiting) and self.model.is_base_of(waiting.card):
+            self._waiting = None
+            with suppress(InputError):  # removed since
+                self.adapter.choose(waiting.folder)
         self.status.emit("")
 
     def _note_hash(self, model: str, segmenter: Segmenter) -> None:
