@@ -9,7 +9,7 @@ import errno
 import threading
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,7 @@ from napari_samsp.core.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.core.nifti_files import is_nifti, write_nifti
 from napari_samsp.core.notes import about
 from napari_samsp.core.object_files import measure_file
+from napari_samsp.core.plausibility import count_labels
 from napari_samsp.core.stored_image import is_large, open_image
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Settings:
         Of torch; 0 leaves them as they are.
     prompts : str or None
         A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
+    single_channels : tuple of int or None
+        As ``channels``, of images alone whose channels are no colours.
     """
 
     model: str
@@ -91,6 +94,7 @@ class Settings:
     measure: bool = False
     threads: int = 0
     prompts: str | None = None
+    single_channels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,11 @@ class Outcome:
         One sentence if it could not be segmented, else empty.
     objects : tuple of dict
         What was measured, a table a slice.
+    scores : tuple of tuple of float
+        SAM's predicted IoU of each plane, iteration by iteration; of a blank plane
+        none.
+    count : int
+        How many labels the last iteration has, of several planes the sum.
     """
 
     job: Job
@@ -135,12 +144,23 @@ class Outcome:
     seconds: float
     error: str = ""
     objects: tuple[Columns, ...] = ()
+    scores: tuple[tuple[float, ...], ...] = ()
+    count: int = 0
+
+
+@dataclass
+class _Said:
+    """What the model says of a file, besides its labels."""
+
+    scores: list[tuple[float, ...]] = field(default_factory=list)
+    count: int = 0
 
 
 def segment_file(
     job: Job,
     settings: Settings,
     progress: Callable[[float], None] | None = None,
+    segmenter: Segmenter | None = None,
 ) -> Outcome:
     """Segment an image file and write its labels.
 
@@ -152,6 +172,8 @@ def segment_file(
         How.
     progress : callable, optional
         Called with the part that is done, 0 to 1.
+    segmenter : Segmenter, optional
+        Default: the model of the settings, loaded once in a process.
 
     Returns
     -------
@@ -161,12 +183,12 @@ def segment_file(
     start = time.perf_counter()
     files: tuple[Path, ...] = ()
     objects: tuple[Columns, ...] = ()
-    error = ""
+    error, said = "", _Said()
     with _one_at_a_time:
-        segmenter = load(settings)
+        segmenter = segmenter or load(settings)
         try:
             with about(job.image):
-                files = _segment(segmenter, job, settings, progress)
+                files = _segment(segmenter, job, settings, progress, said)
                 if settings.measure:
                     objects = tuple(
                         measure_file(files[0], job.image, axes=settings.axes)
@@ -186,7 +208,8 @@ def segment_file(
                 f"{job.image} needs more memory than there is; use fewer --workers, "
                 "or a smaller --tile."
             )
-    return Outcome(job, files, time.perf_counter() - start, error, objects)
+    seconds, scores = time.perf_counter() - start, tuple(said.scores)
+    return Outcome(job, files, seconds, error, objects, scores, said.count)
 
 
 def load(settings: Settings) -> Segmenter:
@@ -224,6 +247,7 @@ def _segment(
     job: Job,
     settings: Settings,
     progress: Callable[[float], None] | None,
+    said: _Said,
 ) -> tuple[Path, ...]:
     from napari_samsp.core.following import SliceFollower
 
@@ -268,7 +292,11 @@ def _segment(
             report = None
             if progress is not None:
                 report = _part(progress, n, len(planes))
-            plane, channel_axis = image.plane(index, settings.channels)
+            channels = settings.channels
+            if channels is None and image.channel_axis == "C":
+                channels = settings.single_channels
+            plane, channel_axis = image.plane(index, channels)
+            said.scores.append(())
             outs = [
                 _Plane(arrays[t], index) if t in arrays else None
                 for t in range(settings.iterations)
@@ -284,20 +312,25 @@ def _segment(
                     label_prompted(
                         segmenter, plane, channel_axis, mine, settings, outs[-1], report
                     )
+                    said.count += count_labels(arrays[last][index])
                     continue
                 if large:
-                    segmenter.segment_each_into(
+                    results = segmenter.segment_each_into(
                         plane, outs, settings.objects, channel_axis, settings.prompt,
                         settings.tile, report,
                     )  # fmt: skip
+                    said.scores[-1] = tuple(one.score for one in results)
+                    said.count += results[-1].objects
                     continue
                 for found in segmenter.iterate(
                     plane, settings.iterations, settings.objects, channel_axis,
                     settings.prompt, settings.tile, report, follower.before(index),
                 ):  # fmt: skip
                     step = follower.take(index, found)
+                    said.scores[-1] += (step.score,)
                     if (out := outs[step.iteration]) is not None:
                         out[...] = step.labels
+                said.count += count_labels(step.labels)
         # The last iteration's at the end: where they are, all are.
         for path, t in reversed(written.items()):
             if ending == ".nii.gz":

@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Shapes
 from napari_samsp.core.errors import InputError
 from napari_samsp.core.image_files import read_image
 from napari_samsp.core.sample import size_text
+from napari_samsp.ui.images.edits import content_key
 from napari_samsp.ui.labelled_plane import LabelledPlane
 from napari_samsp.ui.result_layers import RESULT_KEY
 
@@ -108,6 +109,7 @@ def collect(
         prediction = None if prediction is None else prediction[window]
         info["region"] = list(region)
     pixels, corrected = in_image[window], in_labels[window]
+    info["pixels"] = content_key(pixels)
     if not corrected.any():
         where = "under the rectangle" if shapes is not None else f"in {labels.name}"
         raise InputError(f"Nothing is labelled {where}: paint at least one object.")
@@ -189,8 +191,14 @@ def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
     Sample or None
         The first one.
     """
+    mine = content_key(image)
     for sample in training_set.samples():
-        try:
+        noted = sample.info.get("pixels")
+        if noted is not None:
+            if noted == mine:
+                return sample
+            continue
+        try:  # of an earlier version, or made by hand
             stored = read_image(sample.image)
         except InputError:
             continue

@@ -112,13 +112,17 @@ class LargeResult(StackResult):
         return self._plane(iteration, plane, 0)
 
     def complete(
-        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+        self,
+        iteration: int,
+        plane: PlaneIndex,
+        score: float,
+        tick: Callable[[], None],
     ) -> None:
         """Make the coarser levels of a plane that is written; in the worker.
 
         Parameters
         ----------
-        iteration, plane
+        iteration, plane, score
             As for `remember`.
         tick : callable
             Called often; what it raises ends the work.
@@ -130,7 +134,7 @@ class LargeResult(StackResult):
                 tick()
                 rows = slice(first, first + ROWS_AT_ONCE)
                 coarse[rows] = fine[::FINER, ::FINER][rows]
-        self._note(iteration, plane)
+        self._note(iteration, plane, score)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Nothing is left to do: the labels are where the layer shows them."""
@@ -146,9 +150,6 @@ class LargeResult(StackResult):
     def parts(self, iteration: int, plane: PlaneIndex) -> int:
         """Count separate parts, as the coarsest level shows them."""
         return separate_parts(self._plane(iteration, plane, -1))
-
-    def _seen(self, plane: PlaneIndex) -> list[Any]:
-        return [self._plane(t, plane, -1) for t in range(self.iterations)]
 
     def _plane(self, iteration: int, plane: PlaneIndex, level: int) -> np.ndarray:
         found: np.ndarray = self.labels[iteration][level][self._window(plane)]

@@ -212,7 +212,8 @@ def _planes(
             ):
                 iteration = follower.take(plane, found)
                 if stack is not None:
-                    stack.remember(iteration.iteration, plane, iteration.labels)
+                    t, labels = iteration.iteration, iteration.labels
+                    stack.remember(t, plane, labels, iteration.score)
                 summary = Summary.of(iteration, request.objects)
                 yield Segmented(plane, summary, iteration.labels, seen)
         except InputError as error:
@@ -237,7 +238,7 @@ def _large(
             pixels, targets, request.objects, progress=progress
         )
     for said, labels in zip(written, targets, strict=True):
-        stack.complete(said.iteration, plane, stop_if_asked)
+        stack.complete(said.iteration, plane, said.score, stop_if_asked)
         summary = Summary(
             iteration=said.iteration,
             iterations=request.iterations,

@@ -14,7 +14,7 @@ from napari_samsp.core.errors import InputError
 from napari_samsp.ui.planes import disagreement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     import dask.array as da
 
@@ -50,7 +50,7 @@ class StackResult:
     ) -> None:
         self.shape, self.axes, self.iterations = shape, axes, iterations
         self.labels: list[Any] = []
-        self.disputed: dict[PlaneIndex, float] = {}
+        self.scores: dict[PlaneIndex, float] = {}
         self._predicted: list[Any] = []
         self._done: list[set[PlaneIndex]] = [set() for _ in range(iterations)]
 
@@ -76,7 +76,9 @@ class StackResult:
         ]
         self.labels = [make(self.shape) for _ in range(self.iterations)]
 
-    def remember(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
+    def remember(
+        self, iteration: int, plane: PlaneIndex, labels: np.ndarray, score: float
+    ) -> None:
         """Keep what was predicted; in the worker, since it is compressed.
 
         Parameters
@@ -87,9 +89,11 @@ class StackResult:
             Which plane.
         labels : numpy.ndarray
             ``(Y, X)``.
+        score : float
+            SAM's predicted IoU, 0 if no object was found.
         """
         self._predicted[iteration][self._window(plane)] = labels
-        self._note(iteration, plane)
+        self._note(iteration, plane, score)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Put labels where the layer shows them; what a user painted there stays.
@@ -132,41 +136,30 @@ class StackResult:
         return lazy_disagreement(self._predicted)
 
     def ranking(self) -> list[PlaneIndex]:
-        """The planes that are done, those first of which most is in dispute."""
-        disputed = dict(self.disputed)
-        return sorted(disputed, key=lambda plane: -disputed[plane])
+        """The planes that are done, those first of which the model is least sure.
 
-    def _note(self, iteration: int, plane: PlaneIndex) -> None:
-        """An iteration of a plane is there; with the last one they can be compared."""
+        Its predicted IoU finds bad slices better than pixels about which iterations
+        disagree, which are blind to objects that merge or split.
+        """
+        done = tuple(self._done[-1])  # the worker goes on meanwhile
+        return sorted(done, key=lambda plane: (self.scores[plane], str(plane)))
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether any plane is done."""
+        return bool(self._done[-1])
+
+    def _note(self, iteration: int, plane: PlaneIndex, score: float) -> None:
+        """An iteration of a plane is there; one without objects tells nothing."""
+        if score > 0 or plane not in self.scores:
+            self.scores[plane] = score
         self._done[iteration].add(plane)
-        if iteration == self.iterations - 1 > 0:
-            self.disputed[plane] = part_in_dispute(self._seen(plane))
-
-    def _seen(self, plane: PlaneIndex) -> list[Any]:
-        return [array[self._window(plane)] for array in self._predicted]
 
     def _window(self, plane: PlaneIndex) -> tuple[Any, ...]:
         return tuple(
             slice(None) if index is None else min(index, side - 1)
             for index, side in zip(plane, self.shape, strict=True)
         )
-
-
-def part_in_dispute(iterations: Sequence[Any]) -> float:
-    """Part of the pixels about which an iteration says other than the last.
-
-    Parameters
-    ----------
-    iterations : sequence of array_like
-        Labels of a plane; foreground or not is what counts.
-
-    Returns
-    -------
-    float
-        0 to 1.
-    """
-    *earlier, last = (np.asarray(labels) > 0 for labels in iterations)
-    return float(np.any([labels != last for labels in earlier], axis=0).mean())
 
 
 def lazy_disagreement(iterations: Iterable[Any]) -> da.Array:

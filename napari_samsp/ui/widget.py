@@ -23,6 +23,8 @@ from napari_samsp.ui.click_row import ClickRow
 from napari_samsp.ui.click_tools import Surroundings
 from napari_samsp.ui.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune_panel import FinetunePanel
+from napari_samsp.ui.images.control import ImagesControl
+from napari_samsp.ui.images.panel import ImagesPanel
 from napari_samsp.ui.measure_panel import MeasurePanel
 from napari_samsp.ui.memory import Memory
 from napari_samsp.ui.menu import KEYS, press
@@ -62,6 +64,9 @@ class SamSpWidget(QWidget):
             viewer,
             lambda: self.segmenting.image.layer,
             lambda: self.segmenting.channels.channels,
+        )
+        self.images = ImagesPanel(
+            ImagesControl(viewer, self.segmenting, self.correcting, self)
         )
         self.finetuning = FinetunePanel(
             training_of(viewer),
@@ -244,6 +249,7 @@ class SamSpWidget(QWidget):
     def _use_adapter(self, folder: Path) -> None:
         try:
             self.segmenting.adapter.choose(folder)
+            self.images.offer_adapter()
         except InputError as error:
             self._on_status(str(error))
 
@@ -255,6 +261,7 @@ class SamSpWidget(QWidget):
         segments = self.segmenting.run.running
         trains = self.finetuning.process.running
         self.segmenting.ahead.allow(not trains)
+        self.images.control.background.pause(segments or trains)
         self.stop_button.setEnabled(segments or trains)
         what = "segmenting" if segments else "training; the adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
@@ -286,6 +293,7 @@ class SamSpWidget(QWidget):
         column = QVBoxLayout(steps)
         column.setContentsMargins(0, 0, 4, 0)
         for title, panel in (
+            ("Images", self.images),
             ("1  Segment", self.segmenting),
             ("2  Correct", self.correcting),
             ("3  Fine-tune", self.finetuning),
