@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.batch.fingerprint import fingerprint
 from napari_samsp.batch.inputs import find_images
 from napari_samsp.batch.job import Settings
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
@@ -190,10 +190,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     check_iterations(args.iterations)
     _check_prompts(args, len(images))
-    settings, fingerprint = _settings(args)
+    settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
     output = args.output.resolve()
-    manifest = Manifest(output, fingerprint)
+    manifest = Manifest(output, depends_on)
     todo = {
         name: path
         for name, path in images.items()
@@ -293,24 +293,12 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         measure=args.table is not None,
         prompts=str(args.prompts.resolve()) if args.prompts else None,
     )
-    fingerprint = asdict(settings)
-    for name in ("device", "threads", "model", "adapter", "measure"):
-        del fingerprint[name]
-    fingerprint["model"] = models.file_sha256(file)
-    fingerprint["adapter"] = (
-        models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None
+    return settings, fingerprint(
+        settings,
+        models.file_sha256(file),
+        models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None,
+        models.file_sha256(args.prompts) if args.prompts else None,
     )
-    if settings.limits == "slice":
-        del fingerprint["limits"]  # as before there was such an option
-    if settings.series is None:
-        del fingerprint["series"]  # as before there was such an option
-    if settings.prompts is None:
-        del fingerprint["prompts"]  # as in manifests of before there were any
-    else:
-        fingerprint["prompts"] = models.file_sha256(args.prompts)
-    if settings.channels is not None:
-        fingerprint["channels"] = list(settings.channels)
-    return settings, fingerprint
 
 
 def _watched(

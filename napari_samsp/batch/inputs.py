@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,43 @@ def find_images(
                 )
     kept = set(without_parts(found.values()))
     return {name: path for name, path in found.items() if path in kept}
+
+
+def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
+    """The images of a folder, a pattern or a file; opens none of them.
+
+    Parameters
+    ----------
+    place : Path
+        As one input of `find_images`.
+    recursive : bool
+        Look into folders in folders.
+
+    Returns
+    -------
+    list of tuple
+        Output name and file, in order. Where names would be the same, they keep the
+        files' endings. The files of an OME-TIFF in several are all listed.
+
+    Raises
+    ------
+    InputError
+        If the place is gone or holds no image.
+    OSError
+        If it cannot be read.
+    """
+    found = [(name, path) for path, name in _images_at(place, None, recursive, ())]
+    uses = Counter(name.casefold() for name, _ in found)
+    return [
+        (name if uses[name.casefold()] == 1 else _whole_name(name, path), path)
+        for name, path in found
+    ]
+
+
+def _whole_name(name: str, path: Path) -> str:
+    """A name with the ending of its file, in the folders of a recursive search."""
+    folder, _, _ = name.rpartition("/")
+    return f"{folder}/{path.name}" if folder else path.name
 
 
 def _images_at(

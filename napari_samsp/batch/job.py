@@ -41,6 +41,8 @@ class Settings:
         Of torch; 0 leaves its default.
     prompts : str or None
         A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
+    single_channels : tuple of int or None
+        As ``channels``, of images alone whose channels are no colours.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Settings:
     measure: bool = False
     threads: int = 0
     prompts: str | None = None
+    single_channels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class Outcome:
         One sentence if it could not be segmented, else empty.
     objects : tuple of dict
         What was measured, a table a slice.
+    scores : tuple of tuple of float
+        SAM's predicted IoU of each plane, iteration by iteration; of a blank plane
+        none.
+    count : int
+        How many labels the last iteration has, of several planes the sum.
     """
 
     job: Job
@@ -105,3 +113,5 @@ class Outcome:
     seconds: float
     error: str = ""
     objects: tuple[Columns, ...] = ()
+    scores: tuple[tuple[float, ...], ...] = ()
+    count: int = 0

@@ -118,6 +118,10 @@ class Manifest:
             and all(_has_content(self._folder / file) for file in files)
         )
 
+    def line(self, name: str) -> dict[str, Any]:
+        """What is listed of an image, as it was written or edited; else nothing."""
+        return self._lines.get(name, {})
+
     def labels(self, name: str) -> Path:
         """The labels of an image that `is_done`: those of its last iteration."""
         return self._folder / _labels(self._lines[name])[0]
@@ -191,6 +195,8 @@ class Manifest:
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
             "settings": self._settings,
+            "scores": [[round(score, 4) for score in one] for one in outcome.scores],
+            "objects": outcome.count,
         }
         text = _as_text(line)
         fresh = not self._path.exists()

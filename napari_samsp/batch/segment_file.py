@@ -9,7 +9,7 @@ import errno
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.inference.plausibility import count_labels
+from napari_samsp.inference.results import Written
 from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
 from napari_samsp.utils.errors import (
     ConstantImageError,
@@ -45,10 +47,21 @@ _one_at_a_time = threading.RLock()
 _FOR_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
+@dataclass
+class _Said:
+    """What the model says of a file, besides its labels."""
+
+    scores: dict[tuple[int | None, ...], tuple[float, ...]] = field(
+        default_factory=dict
+    )
+    count: int = 0
+
+
 def segment_file(
     job: Job,
     settings: Settings,
     progress: Callable[[float], None] | None = None,
+    segmenter: Segmenter | None = None,
 ) -> Outcome:
     """Segment an image file and write its labels.
 
@@ -60,6 +73,8 @@ def segment_file(
         How.
     progress : callable, optional
         Called with the part that is done, 0 to 1.
+    segmenter : Segmenter, optional
+        Default: the model of the settings, loaded once in a process.
 
     Returns
     -------
@@ -69,12 +84,12 @@ def segment_file(
     start = time.perf_counter()
     files: tuple[Path, ...] = ()
     objects: tuple[Columns, ...] = ()
-    error = ""
+    error, said = "", _Said()
     with _one_at_a_time:
-        segmenter = load(settings)
+        segmenter = segmenter or load(settings)
         try:
             with about(job.image):
-                files = _segment(segmenter, job, settings, progress)
+                files = _segment(segmenter, job, settings, progress, said)
                 if settings.measure:
                     objects = tuple(
                         measure_file(files[0], job.image, axes=settings.axes)
@@ -94,7 +109,8 @@ def segment_file(
                 f"{job.image} needs more memory than there is; use fewer --workers, "
                 "or a smaller --tile."
             )
-    return Outcome(job, files, time.perf_counter() - start, error, objects)
+    seconds, scores = time.perf_counter() - start, tuple(said.scores.values())
+    return Outcome(job, files, seconds, error, objects, scores, said.count)
 
 
 def load(settings: Settings) -> Segmenter:
@@ -132,6 +148,7 @@ def _segment(
     job: Job,
     settings: Settings,
     progress: Callable[[float], None] | None,
+    said: _Said,
 ) -> tuple[Path, ...]:
     with (
         open_image(job.image, settings.axes, series=settings.series) as image,
@@ -162,13 +179,18 @@ def _segment(
             )
             for t in set(written.values())
         }
-        planes = _Planes(image, settings.channels)
+        channels = settings.channels
+        if channels is None and image.channel_axis == "C":
+            channels = settings.single_channels
+        planes = _Planes(image, channels)
+        said.scores = dict.fromkeys(planes.planes, ())
         if settings.prompts is not None:
             label_prompted(
                 segmenter, planes, job.image, settings, arrays[last], progress
             )
+            said.count = sum(count_labels(arrays[last][p]) for p in planes.planes)
         else:
-            _label(segmenter, planes, settings, arrays, progress)
+            _label(segmenter, planes, settings, arrays, progress, said)
         # The last iteration's at the end: where they are, all are.
         for path, t in reversed(written.items()):
             if ending == ".nii.gz":
@@ -185,6 +207,7 @@ def _label(
     settings: Settings,
     arrays: dict[int, Any],
     progress: Callable[[float], None] | None,
+    said: _Said,
 ) -> None:
     """Write the labels of some iterations of all planes."""
     axis = len(planes.image.plane_axes) - 1
@@ -203,11 +226,18 @@ def _label(
             progress((number + done) / count)
 
     for found in segment_stack(segmenter, planes, options, _Arrays(arrays), tell):
-        # What is blank in a stack has no objects; whatever else it is, is an error.
-        if isinstance(found, PlaneSkipped) and not isinstance(
-            found.error, ConstantImageError
-        ):
-            raise found.error
+        if isinstance(found, PlaneSkipped):
+            # What is blank in a stack has no objects; whatever else it is, is an error.
+            if not isinstance(found.error, ConstantImageError):
+                raise found.error
+            continue
+        iteration = found.iteration
+        said.scores[found.plane] += (iteration.score,)
+        if isinstance(iteration, Written):
+            last, count = iteration.iteration, iteration.objects
+        else:
+            last, count = iteration.iteration, count_labels(iteration.labels)
+        said.count += count if last == settings.iterations - 1 else 0
 
 
 @dataclass(frozen=True)

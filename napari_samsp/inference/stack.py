@@ -66,9 +66,12 @@ class LabelSink(Protocol):
         """
 
     def complete(
-        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+        self,
+        plane: PlaneIndex,
+        iteration: Iteration | Written,
+        tick: Callable[[], None],
     ) -> None:
-        """The labels of a plane are written; ``tick`` may raise to stop."""
+        """An iteration's labels of a plane are written; ``tick`` may raise to stop."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ class _PlaneRun:
                 target = self.sink.target(iteration.iteration, self.plane)
                 if target is not None:
                     target[...] = iteration.labels
-                    self.sink.complete(iteration.iteration, self.plane, self.beat)
+                    self.sink.complete(self.plane, iteration, self.beat)
             yield PlaneResult(self.plane, iteration, iteration.labels, image.scaling)
 
     def by_strips(self, pixels: Any) -> Iterator[PlaneResult]:
@@ -249,7 +252,7 @@ class _PlaneRun:
                 tile=options.tile, progress=self.say,
             )  # fmt: skip
         for iteration in written:
-            sink.complete(iteration.iteration, self.plane, self.beat)
+            sink.complete(self.plane, iteration, self.beat)
             labels = targets[iteration.iteration]
             yield PlaneResult(self.plane, iteration, labels, image.scaling)
 

@@ -18,6 +18,9 @@ KEYS = {
     "samsp_keep": "Shift-K",
     "samsp_finetune": "Shift-F",
     "samsp_stop": "Shift-X",
+    "samsp_previous": "Shift-Q",
+    "samsp_next": "Shift-E",
+    "samsp_keep_next": "Shift-A",
     # Single letters that napari leaves free with every kind of layer.
     "samsp_tool_add": "N",
     "samsp_tool_fix": "H",
@@ -97,7 +100,7 @@ def show_disagreement(viewer: napari.viewer.Viewer) -> None:
 
 
 def show_next_slice(viewer: napari.viewer.Viewer) -> None:
-    """Go to the slice of a stack on which the iterations disagree most.
+    """Go to the slice of a stack of which the model is least sure.
 
     Parameters
     ----------

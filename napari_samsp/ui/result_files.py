@@ -112,7 +112,7 @@ def _read(
         if is_large(stored.array.shape) and not is_ome_zarr(path):
             raise InputError(f"{path} is too large to be read as a whole: open it.")
         order = [stored.axes.index(axis) for axis in stored.labels_axes]
-        options = _placement(stored)
+        options = placement(stored)
         if channels := stored.channel_axis:
             order.append(stored.axes.index(channels))
             rgb = channels == "S" and stored.array.shape[order[-1]] in (3, 4)
@@ -120,7 +120,8 @@ def _read(
         return stored.array.transpose(order), options
 
 
-def _placement(stored: StoredImage) -> dict[str, Any]:
+def placement(stored: StoredImage) -> dict[str, Any]:
+    """Where the labels of an image lie, as keyword arguments of a layer."""
     axes, voxels = stored.labels_axes, stored.voxels
     return {
         "scale": [voxels.scale.get(axis, 1.0) for axis in axes],

@@ -24,6 +24,8 @@ from napari_samsp.ui.correct.click_tools import Surroundings
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of
+from napari_samsp.ui.images.control import ImagesControl
+from napari_samsp.ui.images.panel import ImagesPanel
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
 from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
@@ -70,6 +72,9 @@ class SamSpWidget(QWidget):
             viewer,
             lambda: self.segmenting.image.layer,
             lambda: self.segmenting.channels.channels,
+        )
+        self.images = ImagesPanel(
+            ImagesControl(viewer, self.segmenting, self.correcting, self)
         )
         self.finetuning = FinetunePanel(
             training_of(viewer),
@@ -267,6 +272,7 @@ class SamSpWidget(QWidget):
     def _use_adapter(self, folder: Path | None) -> None:
         try:
             self.segmenting.adapter.choose(folder)
+            self.images.offer_adapter()
         except InputError as error:
             self._on_status(str(error))
 
@@ -278,6 +284,7 @@ class SamSpWidget(QWidget):
         segments = self.segmenting.run.running
         trains = self.finetuning.process.running
         self.segmenting.ahead.allow(not trains)
+        self.images.control.background.pause(segments or trains)
         self.stop_button.setEnabled(segments or trains)
         self.projects.allow(not (segments or trains), "Wait for the end, or press Stop")
         what = "segmenting" if segments else "training; the adapter so far is kept"
@@ -310,6 +317,7 @@ class SamSpWidget(QWidget):
         column = QVBoxLayout(steps)
         column.setContentsMargins(0, 0, 4, 0)
         for title, panel in (
+            ("Images", self.images),
             ("1  Segment", self.segmenting),
             ("2  Correct", self.correcting),
             ("3  Fine-tune", self.finetuning),

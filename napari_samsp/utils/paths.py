@@ -50,6 +50,11 @@ def embeddings_folder() -> Path:
     return cache / "embeddings"
 
 
+def images_folder() -> Path:
+    """What is known of the widget's image lists: results, edits and kept labels."""
+    return home() / "images"
+
+
 def widget_file() -> Path:
     """What the widget remembers from session to session."""
     return home() / "widget.json"

@@ -22,7 +22,9 @@ def done(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.tif").write_bytes(b"labels")
-    outcome = Outcome(Job(image, out / "a"), (out / "a.tif",), 1.5)
+    scores = ((0.5, 0.9),)
+    job = Job(image, out / "a")
+    outcome = Outcome(job, (out / "a.tif",), 1.5, scores=scores, count=7)
     Manifest(out, SETTINGS).add("a", outcome, State.of(image))
     assert Manifest(out, SETTINGS).is_done("a", image)
     return image, out
@@ -35,7 +37,7 @@ def test_a_line_tells_what_became_of_an_image(done):
         "name": "a", "status": "done", "image": str(image), "bytes": 5,
         "modified": image.stat().st_mtime_ns, "files": ["a.tif"], "seconds": 1.5,
         "written": [[6, (out / "a.tif").stat().st_mtime_ns]],
-        "error": None, "settings": SETTINGS,
+        "error": None, "settings": SETTINGS, "scores": [[0.5, 0.9]], "objects": 7,
     }  # fmt: skip
 
 

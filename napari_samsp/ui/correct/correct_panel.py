@@ -48,7 +48,8 @@ LIST_HEIGHT = 110
 class CorrectPanel(QWidget):
     """Stores corrected labels with their image, and lists what is stored.
 
-    Signals: ``changed`` when the set or its folder changed.
+    Signals: ``changed`` when the set or its folder changed, ``kept`` (the layer and the
+    sample) after a correction was stored.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ class CorrectPanel(QWidget):
     """
 
     changed = Signal()
+    kept = Signal(object, object)
 
     def __init__(
         self,
@@ -186,6 +188,7 @@ class CorrectPanel(QWidget):
         self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
         self._warn_of_difference(sample)
         self.changed.emit()
+        self.kept.emit(labels, sample)
 
     def open_selected(self, *_: Any) -> None:
         """Add the selected correction as an image and a labels layer."""

@@ -14,7 +14,9 @@ from napari_samsp.ui.segment.stack_result import StackResult, lazy_disagreement,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.ui.planes import PlaneIndex, PlaneReader
+    from napari_samsp.ui.segment.summary import Summary
 
 FINER = 4
 OVERVIEW = 2048
@@ -110,17 +112,21 @@ class LargeResult(StackResult):
         return self._plane(iteration, plane, 0)
 
     def complete(
-        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+        self,
+        plane: PlaneIndex,
+        iteration: Iteration | Written | Summary,
+        tick: Callable[[], None],
     ) -> None:
         """Make the coarser levels of a plane that is written; in the worker."""
-        for level in range(1, len(self.labels[iteration])):
-            fine = self._plane(iteration, plane, level - 1)
-            coarse = self._plane(iteration, plane, level)
+        t = iteration.iteration
+        for level in range(1, len(self.labels[t])):
+            fine = self._plane(t, plane, level - 1)
+            coarse = self._plane(t, plane, level)
             for first in range(0, len(coarse), ROWS_AT_ONCE):
                 tick()
                 rows = slice(first, first + ROWS_AT_ONCE)
                 coarse[rows] = fine[::FINER, ::FINER][rows]
-        super().complete(iteration, plane, tick)
+        super().complete(plane, iteration, tick)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Nothing is left to do: the labels are where the layer shows them."""
@@ -136,9 +142,6 @@ class LargeResult(StackResult):
     def parts(self, iteration: int, plane: PlaneIndex) -> int:
         """Count separate parts, as the coarsest level shows them."""
         return separate_parts(self._plane(iteration, plane, -1))
-
-    def _seen(self, plane: PlaneIndex) -> list[Any]:
-        return [self._plane(t, plane, -1) for t in range(self.iterations)]
 
     def _plane(self, iteration: int, plane: PlaneIndex, level: int) -> np.ndarray:
         found: np.ndarray = self.labels[iteration][level][self._window(plane)]

@@ -88,7 +88,8 @@ class ResultPanel(QWidget):
         self.next_button = QPushButton("Slice to correct next")
         self.next_button.setObjectName("samsp_next_slice")
         self.next_button.setToolTip(
-            "Goes to the slice of which the rounds disagree most, then to the next"
+            "Goes to the slice of which the model is least sure, then to the next;\n"
+            "slices that were kept are left out"
         )
         self.tidy = QCheckBox("Replace earlier results")
         self.tidy.setObjectName("samsp_tidy")
@@ -201,4 +202,4 @@ class ResultPanel(QWidget):
         self.next_button.setVisible(
             results is not None and len(results.request.planes) > 1
         )
-        self.next_button.setEnabled(stack is not None and bool(stack.disputed))
+        self.next_button.setEnabled(stack is not None and stack.is_ranked)

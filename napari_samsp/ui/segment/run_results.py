@@ -143,7 +143,7 @@ class RunResults:
         return True
 
     def go_to_next_slice(self, kept: set[PlaneIndex]) -> str:
-        """Show the slice of which most is in dispute, or from it the next one.
+        """Show the slice of which the model is least sure, or from it the next one.
 
         Parameters
         ----------
@@ -173,8 +173,8 @@ class RunResults:
             dims.set_point(axis + extra, world[axis])
         where = ", ".join(str(plane[axis]) for axis in self._along)
         return (
-            f"Slice {where}: {100 * stack.disputed[plane]:.1f} % in dispute, number "
-            f"{rank + 1} of {len(ranking)}."
+            f"Slice {where}: confidence {stack.scores[plane]:.2f}, number {rank + 1} "
+            f"of {len(ranking)}, the least confident first."
         )
 
     def redraw(self) -> None:

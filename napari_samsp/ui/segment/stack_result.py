@@ -15,11 +15,13 @@ from napari_samsp.ui.planes import disagreement
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     import dask.array as da
 
+    from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.ui.planes import PlaneIndex
+    from napari_samsp.ui.segment.summary import Summary
 
 IN_MEMORY = 2**30
 """Bytes of labels; more are in a temporary file, of which the system keeps in memory
@@ -51,7 +53,7 @@ class StackResult:
     ) -> None:
         self.shape, self.axes, self.iterations = shape, axes, iterations
         self.labels: list[Any] = []
-        self.disputed: dict[PlaneIndex, float] = {}
+        self.scores: dict[PlaneIndex, float] = {}
         self._predicted: list[Any] = []
         self._done: list[set[PlaneIndex]] = [set() for _ in range(iterations)]
 
@@ -95,20 +97,25 @@ class StackResult:
         return PlaneView(self._predicted[iteration], self._window(plane))
 
     def complete(
-        self, iteration: int, plane: PlaneIndex, tick: Callable[[], None]
+        self,
+        plane: PlaneIndex,
+        iteration: Iteration | Written | Summary,
+        tick: Callable[[], None],
     ) -> None:
-        """An iteration of a plane is written; with the last one they are compared.
+        """An iteration of a plane is written; one without objects has no score.
 
         Parameters
         ----------
-        iteration, plane
-            As for `target`.
+        plane : PlaneIndex
+            Which plane.
+        iteration : Iteration, Written or Summary
+            Its figures.
         tick : callable
             Called often; an exception raised by it aborts the run.
         """
-        self._done[iteration].add(plane)
-        if iteration == self.iterations - 1 > 0:
-            self.disputed[plane] = part_in_dispute(self._seen(plane))
+        if iteration.score > 0 or plane not in self.scores:
+            self.scores[plane] = iteration.score
+        self._done[iteration.iteration].add(plane)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
         """Put labels where the layer shows them; what a user painted there stays.
@@ -153,35 +160,24 @@ class StackResult:
         return lazy_disagreement(self._predicted)
 
     def ranking(self) -> list[PlaneIndex]:
-        """The planes that are done, those first of which most is in dispute."""
-        disputed = dict(self.disputed)
-        return sorted(disputed, key=lambda plane: -disputed[plane])
+        """The planes that are done, those first of which the model is least sure.
 
-    def _seen(self, plane: PlaneIndex) -> list[Any]:
-        return [array[self._window(plane)] for array in self._predicted]
+        Its predicted IoU finds bad slices better than pixels about which iterations
+        disagree, which are blind to objects that merge or split.
+        """
+        done = tuple(self._done[-1])  # the worker goes on meanwhile
+        return sorted(done, key=lambda plane: (self.scores[plane], str(plane)))
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether any plane is done."""
+        return bool(self._done[-1])
 
     def _window(self, plane: PlaneIndex) -> tuple[Any, ...]:
         return tuple(
             slice(None) if index is None else min(index, side - 1)
             for index, side in zip(plane, self.shape, strict=True)
         )
-
-
-def part_in_dispute(iterations: Sequence[Any]) -> float:
-    """Part of the pixels about which an iteration says other than the last.
-
-    Parameters
-    ----------
-    iterations : sequence of array_like
-        Labels of a plane; foreground or not is what counts.
-
-    Returns
-    -------
-    float
-        0 to 1.
-    """
-    *earlier, last = (np.asarray(labels) > 0 for labels in iterations)
-    return float(np.any([labels != last for labels in earlier], axis=0).mean())
 
 
 def lazy_disagreement(iterations: Iterable[Any]) -> da.Array:

@@ -1,0 +1,44 @@
+"""What labels depend on, besides their image: compared when a call continues."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_samsp.batch.job import Settings
+
+_ELSEWHERE = ("device", "threads", "measure", "model", "adapter", "prompts")
+"""What changes no label, and files, which are told by their content."""
+_LATER = {"series": None, "single_channels": None, "limits": "slice"}
+"""Settings that manifests of earlier versions do not have: left out while they are what
+was done then."""
+
+
+def fingerprint(
+    settings: Settings,
+    model: str,
+    adapter: str | None = None,
+    prompts: str | None = None,
+) -> dict[str, Any]:
+    """Plain values of all that the labels of an image depend on.
+
+    Parameters
+    ----------
+    settings : Settings
+        How images are segmented.
+    model, adapter, prompts : str or None
+        SHA-256 of the files; None without one.
+
+    Returns
+    -------
+    dict
+        As JSON gives it back.
+    """
+    found: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(settings).items()
+        if name not in _ELSEWHERE and not (name in _LATER and value == _LATER[name])
+    }
+    found |= {"model": model, "adapter": adapter}
+    return found | ({"prompts": prompts} if prompts is not None else {})

@@ -1,0 +1,1 @@
+"""The list of images at the top of the widget."""

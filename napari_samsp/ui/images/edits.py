@@ -1,0 +1,174 @@
+"""Labels that a person made of images: drafts, and those that were kept; on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from xxhash import xxh3_64, xxh3_128
+
+from napari_samsp.data.image_source import open_image
+from napari_samsp.data.label_files import write_tiff
+from napari_samsp.data.training_sets.sample import content_hash
+from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from napari_samsp.data.voxel_size import VoxelSize
+
+DRAFT, KEPT = "draft", "kept"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is known of an image's labels without reading them.
+
+    Attributes
+    ----------
+    kind : {"draft", "kept"}
+        Whether they were kept.
+    objects : int
+        How many labels there are.
+    path : str
+        Of the image.
+    """
+
+    kind: str
+    objects: int
+    path: str
+
+
+class Edits:
+    """Each image's labels under its path and the content of its pixels.
+
+    A file that is replaced by another image does not get the labels of the old one, and
+    gets them back when the old one comes back.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def known(self, paths: Iterable[Path]) -> dict[Path, set[str]]:
+        """Which images have labels of which kinds; reads one folder.
+
+        Returns
+        -------
+        dict
+            Of the paths that have any.
+        """
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except OSError:
+            return {}
+        kinds: dict[str, set[str]] = {}
+        for name in names:
+            key, _, rest = name.partition("-")
+            if rest.endswith(".json"):
+                kinds.setdefault(key, set()).add(rest.split(".")[1])
+        if not kinds:
+            return {}
+        keys = {path: path_key(path) for path in paths}
+        return {path: kinds[key] for path, key in keys.items() if key in kinds}
+
+    def about(self, path: Path) -> Edit | None:
+        """What is known of an image's labels, kept or else drafted, whichever content.
+
+        None if there are none.
+        """
+        for kind in (KEPT, DRAFT):
+            for file in self._folder.glob(f"{path_key(path)}-*.{kind}.json"):
+                try:
+                    return Edit(**json.loads(file.read_text("utf-8")))
+                except (OSError, ValueError, TypeError):
+                    continue
+        return None
+
+    def write(
+        self,
+        kind: str,
+        path: Path,
+        content: str,
+        labels: np.ndarray,
+        axes: str,
+        voxels: VoxelSize,
+    ) -> Edit:
+        """Store labels; those that were kept take the place of a draft.
+
+        Parameters
+        ----------
+        kind : {"draft", "kept"}
+            What they are.
+        path : Path
+            Of the image.
+        content : str
+            `content_key` of its pixels.
+        labels : numpy.ndarray
+            Integers, of all its planes.
+        axes : str
+            A letter an axis of them.
+        voxels : VoxelSize
+            Of the image.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        place = self.file(kind, path, content)
+        write_tiff(place, labels.astype(np.int32), axes, voxels)
+        count = int(np.count_nonzero(np.unique(labels)))
+        edit = Edit(kind, count, str(path))
+        write_atomically(place.with_suffix(".json"), json.dumps(asdict(edit)).encode())
+        if kind == KEPT:
+            self.remove(DRAFT, path, content)
+        return edit
+
+    def read(self, kind: str, path: Path, content: str) -> np.ndarray | None:
+        """The labels as stored, None if there are none."""
+        place = self.file(kind, path, content)
+        if not place.is_file():
+            return None
+        try:
+            with open_image(place, mask=True) as stored:
+                return np.asarray(stored.array)
+        except InputError:
+            return None
+
+    def remove(self, kind: str, path: Path, content: str) -> None:
+        """Forget labels."""
+        place = self.file(kind, path, content)
+        place.with_suffix(".json").unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
+
+    def file(self, kind: str, path: Path, content: str) -> Path:
+        """Where labels are, or would be."""
+        return self._folder / f"{path_key(path)}-{content}.{kind}.tif"
+
+
+def path_key(path: Path) -> str:
+    """A name for a path that any disk takes."""
+    return xxh3_64(str(path).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def content_key(array: Any) -> str:
+    """A name for the pixels of an image.
+
+    Parameters
+    ----------
+    array : array_like
+        numpy; of what is read only where it is asked for, shape and type count.
+    """
+    if isinstance(array, np.ndarray):
+        return content_hash(array).partition(":")[2]
+    return xxh3_128(f"{array.shape} {array.dtype}".encode()).hexdigest()

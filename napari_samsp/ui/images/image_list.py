@@ -1,0 +1,230 @@
+"""The images of a list, their states, and the order in which they come; without Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+
+class State(Enum):
+    """What became of an image; the value is what the list shows."""
+
+    NEW = "new"
+    SEGMENTED = "segmented"
+    CORRECTED = "corrected"
+    SKIPPED = "skipped"
+    FAILED = "unreadable"
+
+
+@dataclass
+class Entry:
+    """An image of the list.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the list; results are kept under it.
+    path : Path or None
+        The file, or the folder that is one image; None of an open layer.
+    layer : str
+        ``unique_id`` of an open layer; empty for files.
+    segmented, corrected, skipped, drafted : bool
+        Whether there is a result; whether its labels were kept; whether the user leaves
+        the image out; whether there are edits that were not kept.
+    objects : int or None
+        How many labels it has, if that is known.
+    confidence : float or None
+        SAM's predicted IoU, from 0 to 1; None if it was not segmented.
+    reason : str
+        Why it cannot be used, a sentence; empty if it can.
+    """
+
+    name: str
+    path: Path | None = None
+    layer: str = ""
+    segmented: bool = False
+    corrected: bool = False
+    skipped: bool = False
+    drafted: bool = False
+    objects: int | None = None
+    confidence: float | None = None
+    reason: str = ""
+
+    @property
+    def state(self) -> State:
+        """What is said of it first."""
+        if self.skipped:
+            return State.SKIPPED
+        if self.reason:
+            return State.FAILED
+        if self.corrected:
+            return State.CORRECTED
+        return State.SEGMENTED if self.segmented else State.NEW
+
+    @property
+    def to_do(self) -> bool:
+        """Whether a correction of it would help."""
+        return self.state in (State.NEW, State.SEGMENTED)
+
+
+@dataclass
+class ImageList:
+    """Entries in the order in which they are shown.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        As shown.
+    current : Entry or None
+        The one that is open.
+    ranked : bool
+        Whether those that need correction most come first, and `after` passes over
+        those that need none.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    current: Entry | None = None
+    ranked: bool = False
+    _by_name: list[Entry] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of a name, or None."""
+        return next((one for one in self._by_name if one.name == name), None)
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """Show other images.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+            In the order of their names.
+        """
+        self._by_name = list(entries)
+        self.current = None
+        self.sort()
+
+    def merge(self, found: Iterable[Entry]) -> None:
+        """Take over that the folder changed: new images come, others are gone.
+
+        Parameters
+        ----------
+        found : iterable of Entry
+            As the folder is now. What the list knows of an image stays; the one that is
+            open stays until it is left.
+        """
+        known = {one.name: one for one in self._by_name}
+        fresh = list(found)
+        merged = [
+            known[one.name]
+            if one.name in known and known[one.name].path == one.path
+            else one
+            for one in fresh
+        ]
+        if self.current is not None and self.current not in merged:
+            merged.append(self.current)
+            merged.sort(key=lambda one: one.name)
+        order = {id(one): n for n, one in enumerate(self.entries)}
+        self._by_name = merged
+        # What was ranked stays where it is, and what is new comes last.
+        self.entries = (
+            sorted(merged, key=lambda one: order.get(id(one), len(order)))
+            if self.ranked
+            else list(merged)
+        )
+
+    def sort(self, ranked: bool | None = None) -> None:
+        """Sort by name, or by what is to be corrected first.
+
+        Of those that need a correction the least confident comes first; then come new
+        ones, then the others.
+
+        Parameters
+        ----------
+        ranked : bool, optional
+            Default: as it is.
+        """
+        if ranked is not None:
+            self.ranked = ranked
+        self.entries = list(self._by_name)
+        if self.ranked:
+            self.entries.sort(key=_rank)
+
+    def after(self, entry: Entry | None, step: int = 1) -> Entry | None:
+        """The image that comes after another one.
+
+        Parameters
+        ----------
+        entry : Entry or None
+            The other; None for the one before the first.
+        step : int
+            1 forwards, -1 backwards.
+
+        Returns
+        -------
+        Entry or None
+            None at the end. Skipped and unreadable images are passed over, and those
+            that need no correction if the list is ranked.
+        """
+        at = self.index(entry)
+        if at is None:
+            at = -1 if step > 0 else len(self.entries)
+        ranked = self.ranked and step > 0
+        wanted: Callable[[Entry], bool] = (
+            (lambda one: one.to_do)
+            if ranked
+            else (lambda one: one.state not in (State.SKIPPED, State.FAILED))
+        )
+        rest: Sequence[Entry] = (
+            self.entries[at + 1 :] if step > 0 else self.entries[:at][::-1]
+        )
+        return next((one for one in rest if wanted(one)), None)
+
+    def index(self, entry: Entry | None) -> int | None:
+        """The row of an entry, None if it is in no row."""
+        return next((n for n, one in enumerate(self.entries) if one is entry), None)
+
+    def count(self, state: State) -> int:
+        """How many are in a state."""
+        return sum(one.state is state for one in self.entries)
+
+
+def _rank(entry: Entry) -> tuple[int, float]:
+    if not entry.to_do:
+        return 2, 0.0
+    if entry.confidence is None:
+        return 1, 0.0
+    return 0, entry.confidence
+
+
+def confidence(scores: Sequence[Sequence[float]]) -> float | None:
+    """How sure the model is of an image, on the mean of its planes.
+
+    Parameters
+    ----------
+    scores : sequence of sequence of float
+        SAM's predicted IoU of each plane, iteration by iteration.
+
+    Returns
+    -------
+    float or None
+        None if no plane was segmented.
+    """
+    found = [last_score(plane) for plane in scores if len(plane)]
+    return sum(found) / len(found) if found else None
+
+
+def last_score(scores: Sequence[float]) -> float:
+    """The score of the last iteration that found something, 0 if none did.
+
+    An iteration that found no object has the score 0, which says nothing about how
+    sure the model is of that.
+    """
+    return next((score for score in reversed(scores) if score > 0), 0.0)

@@ -1,0 +1,276 @@
+"""An image of the list with its result, ready to be shown; read in the background."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.layers._source import layer_source
+
+from napari_samsp.data.image_source import StoredImage, is_large, open_image
+from napari_samsp.data.rgb import as_lazy_rgb
+from napari_samsp.data.shared_limits import resolve_percentiles
+from napari_samsp.inference.plausibility import count_labels, separate_parts
+from napari_samsp.metrics import iou
+from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits, content_key
+from napari_samsp.ui.planes import Channels, PlaneReader
+from napari_samsp.ui.result_files import placement
+from napari_samsp.ui.segment.segment_steps import Segmented, SegmentRequest
+from napari_samsp.ui.segment.stack_result import StackResult
+from napari_samsp.ui.segment.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_samsp.ui.images.results import Rounds, Wanted
+    from napari_samsp.ui.planes import PlaneIndex
+
+PROMPT = "box+mask"
+
+
+@dataclass
+class Opened:
+    """An image that was read.
+
+    Attributes
+    ----------
+    path : Path
+        Its file.
+    layer : Image
+        Not in a viewer yet.
+    axes : str
+        Of its labels, a letter an axis.
+    stored : StoredImage
+        As it was read.
+    content : str
+        `content_key` of its pixels.
+    shown : Shown or None
+        Its result; None as long as there is none.
+    edited : numpy.ndarray or None
+        Labels of all its planes that a person made, which take the place of the result.
+    was_kept : bool
+        Whether they were kept; else they are a draft.
+    """
+
+    path: Path
+    layer: Image
+    axes: str
+    stored: StoredImage
+    content: str
+    shown: Shown | None = None
+    edited: np.ndarray | None = None
+    was_kept: bool = False
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one plane of a size that is held in memory."""
+        return len(self.axes) == 2 and not is_large(self.stored.labels_shape)
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The layer's axis of channels that are no colours."""
+        return 0 if self.stored.channel_axis == "C" else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._open.close()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A stored result as `RunResults` takes it.
+
+    Attributes
+    ----------
+    request : SegmentRequest
+        As if it had just been asked for.
+    along : tuple of int
+        The layer's axes of several planes.
+    steps : list of Segmented
+        All rounds of all planes.
+    """
+
+    request: SegmentRequest
+    along: tuple[int, ...]
+    steps: list[Segmented]
+
+
+def open_path(path: Path, name: str) -> Opened:
+    """Read an image and make its layer.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        Of the layer.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    with ExitStack() as stack:
+        stored = stack.enter_context(open_image(path))
+        order = [stored.axes.index(axis) for axis in stored.labels_axes]
+        options = placement(stored)
+        if stored.channel_axis == "S":
+            order.append(stored.axes.index("S"))
+            options["rgb"] = True
+        elif stored.channel_axis == "C":
+            order.insert(0, stored.axes.index("C"))
+            for key, value in (("scale", 1.0), ("translate", 0.0), ("units", "pixel")):
+                options[key] = [value, *options[key]]
+            options["axis_labels"] = ["c", *options["axis_labels"]]
+        array = stored.array.transpose(order)
+        if options.get("rgb") and array.shape[-1] not in (3, 4):
+            array = np.repeat(array[..., :1], 3, -1)
+        with layer_source(path=str(path)):
+            layer = Image(array, name=name, **options)
+        content = content_key(array)
+        return Opened(
+            path, layer, stored.labels_axes, stored, content, _open=stack.pop_all()
+        )
+
+
+def read_edits(opened: Opened, edits: Edits) -> None:
+    """Take over the labels that a person made: a draft, or else what was kept."""
+    for kind in (DRAFT, KEPT):
+        labels = edits.read(kind, opened.path, opened.content)
+        if labels is not None and labels.shape == opened.stored.labels_shape:
+            opened.edited, opened.was_kept = labels, kind == KEPT
+            return
+
+
+def read_rounds(
+    opened: Opened, rounds: Rounds, wanted: Wanted, check: Callable[[], None]
+) -> None:
+    """Make a stored result ready to be shown.
+
+    Parameters
+    ----------
+    opened : Opened
+        Gets it.
+    rounds : Rounds
+        The result; of an image of another size nothing is taken.
+    wanted : Wanted
+        How it was made.
+    check : callable
+        Called at every plane; what it raises ends the work.
+    """
+    stored = opened.stored
+    if any(labels.shape != stored.labels_shape for labels in rounds.labels):
+        return
+    axis, settings = opened.channel_axis, wanted.settings
+    channels = None
+    if axis is not None:
+        picked = settings.channels or settings.single_channels
+        channels = Channels(axis, picked or tuple(range(stored.channel_count)))
+    read = PlaneReader.of(opened.layer, channels)
+    places = stored.planes()
+    planes = {place: _index(place, channels) for place in places}
+    ndim, count = opened.layer.ndim, len(rounds.labels)
+    along = tuple(range(ndim - len(opened.axes), ndim - 2))
+    stack = None
+    if len(places) > 1:
+        shape = [1] * (ndim - len(opened.axes)) + list(stored.labels_shape)
+        stack = StackResult(tuple(shape), (ndim - 2, ndim - 1), count)
+        stack.allocate()
+    request = SegmentRequest(
+        read=read,
+        planes=tuple(planes.values()),
+        model=settings.model,
+        adapter=wanted.adapter,
+        iterations=count,
+        objects=settings.objects,
+        scaling=wanted.scaling,
+        same_limits=settings.limits == "stack",
+        stack=stack,
+    )
+    scaling = wanted.scaling
+    if stack is not None and request.same_limits:
+        scaling = resolve_percentiles(scaling, request.open, request.planes)
+    steps: list[Segmented] = []
+    for number, (place, plane) in enumerate(planes.items()):
+        check()
+        scores = rounds.scores[number] if number < len(rounds.scores) else []
+        if len(scores) != count:
+            continue  # a blank slice
+        seen = as_lazy_rgb(read(plane), scaling=scaling).scaling
+        before = None
+        for t, labels in enumerate(rounds.labels):
+            found = labels[place]
+            summary = _summary(t, count, scores[t], found, before, settings.objects)
+            if stack is not None:
+                stack.target(t, plane)[...] = found
+                stack.complete(plane, summary, check)
+            steps.append(Segmented(plane, summary, found, seen))
+            before = found
+    opened.shown = Shown(request, along, steps)
+
+
+def _index(place: tuple[int, ...], channels: Channels | None) -> PlaneIndex:
+    first = () if channels is None else (channels.picked[0],)
+    return (*first, *place, None, None)
+
+
+def _summary(
+    t: int,
+    count: int,
+    score: float,
+    labels: np.ndarray,
+    before: np.ndarray | None,
+    objects: bool,
+) -> Summary:
+    return Summary(
+        iteration=t,
+        iterations=count,
+        prompt=PROMPT if t else "none",
+        score=score,
+        iou_to_previous=None if before is None else iou(labels, before),
+        area_fraction=float(np.count_nonzero(labels) / labels.size),
+        object_count=count_labels(labels),
+        parts=separate_parts(labels) if t == count - 1 and not objects else 0,
+    )
+
+
+def whole_labels(
+    opened: Opened, labels: Any, plane: PlaneIndex | None
+) -> np.ndarray | None:
+    """Labels of a layer in the axes of the image's labels.
+
+    Parameters
+    ----------
+    opened : Opened
+        The image.
+    labels : array_like
+        A layer's data; of one plane or of all.
+    plane : PlaneIndex or None
+        Of the image, if the labels are of one plane.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        A copy; None if the layer is of another size. Beside one plane there is what was
+        known of the others.
+    """
+    shape = opened.stored.labels_shape
+    found = np.asarray(labels, np.int32)
+    while found.ndim > len(shape) and found.shape[0] == 1:
+        found = found[0]
+    if found.shape == shape:
+        return found.copy()
+    if (
+        plane is None
+        or found.shape[-2:] != shape[-2:]
+        or found.size != np.prod(shape[-2:])
+    ):
+        return None
+    whole = np.zeros(shape, np.int32) if opened.edited is None else opened.edited.copy()
+    whole[tuple(plane[-len(shape) : -2])] = found.reshape(shape[-2:])
+    return whole

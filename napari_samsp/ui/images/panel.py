@@ -1,0 +1,293 @@
+"""The image list at the top of the widget: its table and its buttons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import QEvent, QModelIndex, QPoint, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QInputDialog,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_samsp.ui.images.image_list import Entry, State
+from napari_samsp.ui.images.table_model import TableModel
+from napari_samsp.ui.widgets.plain_text import plain
+from napari_samsp.utils.paths import home
+
+if TYPE_CHECKING:
+    from napari_samsp.ui.images.control import ImagesControl
+
+ROWS = 5
+"""More are scrolled to: the steps below are to be seen on a small screen."""
+TABLES = "CSV (*.csv);;Parquet (*.parquet)"
+
+
+class ImagesPanel(QWidget):
+    """Shows a list and asks its control for what the user wants.
+
+    Takes the room of one row of buttons as long as there is no list. Signals:
+    ``resized`` when it takes another height.
+
+    Parameters
+    ----------
+    control : ImagesControl
+        Does it.
+    """
+
+    resized = Signal()
+
+    def __init__(self, control: ImagesControl) -> None:
+        super().__init__()
+        self.setObjectName("samsp_images_panel")
+        self.control = control
+        self.model = TableModel(control.images)
+        self.table = QTableView()
+        self.table.setObjectName("samsp_images")
+        self.message = QLabel()
+        self.message.setObjectName("samsp_images_message")
+        self.message.setWordWrap(True)
+        self.place = QElidingLabel()
+        self.place.setElideMode(Qt.TextElideMode.ElideLeft)
+        self.open_button = self._button(
+            "Open folder…", "samsp_open_folder", "List the images of a folder"
+        )
+        self.more = QToolButton()
+        self.previous = self._button(
+            "Previous", "samsp_previous", "The image before, with its labels"
+        )
+        self.next = self._button(
+            "Next",
+            "samsp_next",
+            "The next image, with its labels; edits of this one stay as a draft",
+        )
+        self.keep_next = self._button(
+            "Keep and next",
+            "samsp_keep_next",
+            "Keep the labels of this image as they are now, and go to the next one",
+        )
+        self.all_button = self._button(
+            "Segment all",
+            "samsp_segment_all",
+            "Segment all images in the background, with the settings below. Those\n"
+            "that you corrected stay as they are. You can stop it and go on later.",
+        )
+        self.save_button = self._button(
+            "Save table…",
+            "samsp_save_all",
+            "Measure the objects of all images, and write a row for each",
+        )
+        self.apply_button = self._button(
+            "Apply to all",
+            "samsp_apply_all",
+            "Segment the images that you did not correct with the new adapter",
+        )
+        self.ranked = QCheckBox("Most to correct first")
+        self.ranked.setObjectName("samsp_ranked")
+        self.ranked.setToolTip(
+            "Sort by how unsure the model is of its outlines; Next then goes to the\n"
+            "image that needs correction most. Segment all first."
+        )
+        self._lay_out()
+        self._connect()
+        self._show()
+
+    def offer_adapter(self) -> None:
+        """A new adapter is there: it can be applied to all images."""
+        self.apply_button.setVisible(self.control.can_segment_all)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Qt's; whoever comes back to this window sees what the folder holds now."""
+        if event is not None and event.type() == QEvent.Type.WindowActivate:
+            self.control.refresh()
+        return bool(super().event(event))
+
+    def _button(self, text: str, name: str, tip: str) -> QPushButton:
+        made = QPushButton(text)
+        made.setObjectName(name)
+        made.setToolTip(tip)
+        return made
+
+    def _connect(self) -> None:
+        control = self.control
+        control.changed.connect(self._show)
+        control.moved.connect(self._on_moved)
+        control.said.connect(self._say)
+        control.progress.connect(self._on_progress)
+        self.open_button.clicked.connect(self._choose_folder)
+        self.previous.clicked.connect(lambda: control.step(-1))
+        self.next.clicked.connect(lambda: control.step(1))
+        self.keep_next.clicked.connect(control.keep_and_next)
+        self.all_button.clicked.connect(self._on_all)
+        self.apply_button.clicked.connect(self._on_apply)
+        self.save_button.clicked.connect(self._choose_table)
+        self.ranked.toggled.connect(control.rank)
+        self.table.clicked.connect(self._on_clicked)
+        self.table.activated.connect(self._on_clicked)
+        self.table.customContextMenuRequested.connect(self._offer_skip)
+
+    def _show(self) -> None:
+        images, control = self.control.images, self.control
+        self.model.update()
+        there = len(images) > 0
+        parts: tuple[QWidget, ...]
+        parts = (self.table, self.previous, self.next, self.keep_next)
+        for part in parts:
+            part.setVisible(there)
+        for button in (self.all_button, self.save_button, self.ranked):
+            button.setVisible(there and control.can_segment_all)
+        if not there or not control.can_segment_all:
+            self.apply_button.hide()
+        self.open_button.setText("Open…" if there else "Open folder…")
+        self.keep_next.setEnabled(images.current is not None)
+        self._fit()
+        place = control.place or ("Open layers" if there else "")
+        done = images.count(State.CORRECTED)
+        corrected = f" · {done} of {len(images):,} corrected" if there else ""
+        self.place.setText(f"{Path(place).name if place else ''}{corrected}")
+        self.place.setToolTip(plain(place))
+        self._mark()
+
+    def _fit(self) -> None:
+        row = cast("QHeaderView", self.table.verticalHeader()).defaultSectionSize()
+        head = cast("QHeaderView", self.table.horizontalHeader()).sizeHint().height()
+        rows = min(ROWS, self.model.rowCount())
+        height = head + rows * row + 2 * self.table.frameWidth()
+        if self.table.height() != height:
+            self.table.setFixedHeight(height)
+            self.resized.emit()
+
+    def _mark(self) -> None:
+        row = self.model.row(self.control.images.current)
+        if row >= 0 and row != self.table.currentIndex().row():
+            self.table.setCurrentIndex(self.model.index(row, 0))
+
+    def _on_moved(self, _entry: Entry) -> None:
+        self._show()
+        self._mark()
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        entry = self.model.entry(index)
+        if entry is not None:
+            self.control.go(entry)
+
+    def _offer_skip(self, at: QPoint) -> None:
+        entry = self.model.entry(self.table.indexAt(at))
+        if entry is None:
+            return
+        menu = QMenu(self.table)
+        action = menu.addAction("Skip this image")
+        action.setCheckable(True)
+        action.setChecked(entry.skipped)
+        action.toggled.connect(lambda on: self.control.skip(entry, on))
+        menu.popup(self.table.viewport().mapToGlobal(at))
+
+    def _say(self, text: str, _failed: bool) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def _on_all(self) -> None:
+        if self.control.segments_all:
+            self.control.stop_all()
+        else:
+            self.control.segment_all()
+
+    def _on_apply(self) -> None:
+        self.apply_button.hide()
+        self.control.stop_all()
+        self.control.segment_all()
+
+    def _on_progress(self, done: int, count: int) -> None:
+        text = f"Stop ({done:,} of {count:,})" if count else "Segment all"
+        self.all_button.setText(text)
+
+    def _choose_folder(self) -> None:
+        start = self.control.place or str(Path.home())
+        folder = QFileDialog.getExistingDirectory(self, "Folder of images", start)
+        if folder:
+            self.control.open_place(folder)
+
+    def _choose_files(self) -> None:
+        start = self.control.place or str(Path.home())
+        text, there = QInputDialog.getText(
+            self,
+            "Images by a pattern",
+            "Files, such as /data/plate/*_dapi.tif; ** stands for any folders:",
+            text=start,
+        )
+        if there and text.strip():
+            self.control.open_place(str(Path(text.strip()).expanduser()))
+
+    def _choose_table(self) -> None:
+        place = Path(self.control.place)
+        start = (place if place.is_dir() else home()) / "objects.csv"
+        file, kind = QFileDialog.getSaveFileName(self, "Save table", str(start), TABLES)
+        if file:
+            path = Path(file)
+            if not path.suffix:
+                path = path.with_suffix(".parquet" if "arquet" in kind else ".csv")
+            self.control.save_table(path)
+
+    def _lay_out(self) -> None:
+        table = self.table
+        table.setModel(self.model)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        side = cast("QHeaderView", table.verticalHeader())
+        side.hide()
+        side.setDefaultSectionSize(table.fontMetrics().height() + 4)
+        head = cast("QHeaderView", table.horizontalHeader())
+        head.setHighlightSections(False)
+        head.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, text in ((1, "segmented "), (2, "Objects ")):
+            width = table.fontMetrics().horizontalAdvance(text) + 16
+            head.resizeSection(column, width)
+        menu = QMenu(self)
+        for text, slot in (
+            ("Open folder…", self._choose_folder),
+            ("Open files by a pattern…", self._choose_files),
+            ("List the open layers", self.control.open_layers),
+            ("Look into the folder again", self.control.refresh),
+            ("Close the list", self.control.close_list),
+        ):
+            menu.addAction(text).triggered.connect(lambda _=False, slot=slot: slot())
+        self.more.setObjectName("samsp_images_more")
+        self.more.setText("▾")
+        self.more.setToolTip("Other lists: a pattern of files, the open layers")
+        self.more.setMenu(menu)
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for row in (
+            (self.open_button, self.more, self.place),
+            (table,),
+            (self.previous, self.next, self.keep_next),
+            (self.all_button, self.save_button, self.ranked),
+            (self.apply_button,),
+            (self.message,),
+        ):
+            line = QHBoxLayout()
+            for part in row:
+                line.addWidget(part, 1 if part is self.place else 0)
+            if row[0] is self.previous:
+                for n in range(3):
+                    line.setStretch(n, 1)
+            layout.addLayout(line)
+        self.apply_button.hide()
+        self.message.hide()

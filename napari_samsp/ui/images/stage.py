@@ -1,0 +1,218 @@
+"""Puts an image of the list and its labels into the viewer, and takes them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_samsp.ui.images.opened import whole_labels
+from napari_samsp.ui.planes import Channels, first_scale, labels_placement
+from napari_samsp.ui.result_layers import Source, remember_source, source_of
+from napari_samsp.ui.segment.run_results import RunResults
+from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_samsp.ui.images.image_list import Entry
+    from napari_samsp.ui.images.opened import Opened
+    from napari_samsp.ui.segment.segment_panel import SegmentPanel
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Labels of an image that a person changed.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        Of all planes of the image; a copy.
+    before : numpy.ndarray or None
+        The same without the changes, if that is known.
+    """
+
+    labels: np.ndarray
+    before: np.ndarray | None
+
+
+class Stage:
+    """What is shown of a list: one image with its labels.
+
+    For the GUI's thread. Layers of others are left alone.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    segmenting : SegmentPanel
+        Whose table and choosers show the result.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, segmenting: SegmentPanel) -> None:
+        self._viewer, self._segmenting = viewer, segmenting
+        self.entry: Entry | None = None
+        self.opened: Opened | None = None
+        self._shape: tuple[int, ...] = ()
+        self._changed: Labels | None = None
+        self._watched: list[Labels] = []
+        self._unsaved = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the image is in the viewer."""
+        return self.opened is not None and self.opened.layer in self._viewer.layers
+
+    def show_image(self, entry: Entry, opened: Opened, channel: int) -> None:
+        """Add the image; what was shown before is gone by now.
+
+        Parameters
+        ----------
+        entry : Entry
+            Which.
+        opened : Opened
+            As it was read.
+        channel : int
+            Which of its channels is shown first.
+        """
+        self.entry, self.opened = entry, opened
+        layer = opened.layer
+        self._viewer.add_layer(layer)
+        axis = opened.channel_axis
+        if axis is not None:
+            at = layer.data_to_world([channel, *[0] * (layer.ndim - 1)])[axis]
+            self._viewer.dims.set_point(axis + self._viewer.dims.ndim - layer.ndim, at)
+        shape = tuple(first_scale(layer).shape)
+        if shape != self._shape:
+            self._viewer.reset_view()
+        self._shape = shape
+        self._segmenting.image.choose(layer)
+
+    def show_labels(self) -> None:
+        """Add what is known of the image's labels."""
+        opened = self.opened
+        if opened is None or not self.is_open:
+            return
+        last: Labels | None = None
+        if opened.shown is not None:
+            last = self._show_rounds(opened)
+        if opened.edited is not None:
+            if last is None:
+                last = self._add_plain(opened)
+            self._put(opened, last)
+        if last is not None:
+            self.watch(last)
+            self._segmenting.labelled.emit(last)
+
+    def watch(self, layer: Labels) -> None:
+        """Notice when a person changes a layer of the image."""
+        source = source_of(layer)
+        if (
+            self.opened is None
+            or layer in self._watched
+            or source is None
+            or str(source.image_id) != str(self.opened.layer.unique_id)
+        ):
+            return
+        self._watched.append(layer)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.data.connect(self._on_paint)
+
+    def unsaved(self) -> Changed | None:
+        """The changes since this was asked last, None without any."""
+        if not self._unsaved:
+            return None
+        self._unsaved = False
+        return self.changes()
+
+    def changes(self, layer: Labels | None = None) -> Changed | None:
+        """The labels of a layer of the image.
+
+        Parameters
+        ----------
+        layer : Labels, optional
+            Default: the one that was changed last; without one there are no changes.
+        """
+        layer = layer if layer is not None else self._changed
+        opened = self.opened
+        if layer is None or opened is None or layer.multiscale:
+            return None
+        source = source_of(layer)
+        plane = source.plane if source is not None else None
+        labels = whole_labels(opened, first_scale(layer), plane)
+        if labels is None:
+            return None
+        before = opened.edited if opened.was_kept else None
+        if before is None and source is not None and source.prediction is not None:
+            before = whole_labels(opened, source.prediction, plane)
+        return Changed(labels, before)
+
+    def clear(self) -> None:
+        """Take the image and its labels out of the viewer."""
+        opened, self.entry, self.opened = self.opened, None, None
+        self._changed, self._unsaved = None, False
+        for layer in self._watched:
+            layer.events.paint.disconnect(self._on_paint)
+            layer.events.data.disconnect(self._on_paint)
+        self._watched.clear()
+        if opened is None:
+            return
+        image = opened.layer
+        for layer in [la for la in self._viewer.layers if _is_of(la, image)]:
+            self._viewer.layers.remove(layer)
+        if image in self._viewer.layers:
+            self._viewer.layers.remove(image)
+        opened.close()
+
+    def _show_rounds(self, opened: Opened) -> Labels | None:
+        shown, segmenting = opened.shown, self._segmenting
+        assert shown is not None
+        results = RunResults(self._viewer, opened.layer, shown.request, shown.along)
+        segmenting.result.begin(results)
+        adapter = shown.request.adapter
+        last = None
+        for step in shown.steps:
+            name = adapter.parent.name if adapter is not None else None
+            last = results.add(step, shown.request.model, name) or last
+        for summary in results.summaries:
+            segmenting.result.add(summary)
+        results.redraw()
+        segmenting.result.end()
+        return last
+
+    def _add_plain(self, opened: Opened) -> Labels:
+        """A layer of labels whose prediction is not known."""
+        image, axis = opened.layer, opened.channel_axis
+        channels = Channels(axis, (0,)) if axis is not None else None
+        count = image.ndim - len(opened.axes)
+        along = tuple(range(count, image.ndim - 2))
+        plane = (*[0] * (image.ndim - 2), None, None)
+        layer = Labels(
+            np.zeros([1] * count + list(opened.stored.labels_shape), np.int32),
+            name=f"SAM-SP · {image.name}",
+            **labels_placement(image, plane, along, channels),
+        )
+        fixed = plane if not along else None
+        remember_source(layer, Source(image.unique_id, fixed, channels=channels))
+        return self._viewer.add_layer(layer)
+
+    def _put(self, opened: Opened, layer: Labels) -> None:
+        """Let a layer show what a person made of it."""
+        data = first_scale(layer)
+        assert opened.edited is not None
+        data[...] = opened.edited.reshape(data.shape)
+        layer.refresh()
+
+    def _on_paint(self, event: Any) -> None:
+        self._changed, self._unsaved = event.source, True
+
+
+def _is_of(layer: Any, image: Image) -> bool:
+    """Whether a layer was made of an image by us."""
+    if isinstance(layer, Labels):
+        source = source_of(layer)
+        return source is not None and str(source.image_id) == str(image.unique_id)
+    drawn = layer.metadata.get(MAP_KEY) and layer is not image
+    return bool(drawn and layer.name.endswith(f" · {image.name}"))
