@@ -233,11 +233,12 @@ def _label(
             continue
         iteration = found.iteration
         said.scores[found.plane] += (iteration.score,)
-        if isinstance(iteration, Written):
-            last, count = iteration.iteration, iteration.objects
-        else:
-            last, count = iteration.iteration, count_labels(iteration.labels)
-        said.count += count if last == settings.iterations - 1 else 0
+        if iteration.iteration == settings.iterations - 1:
+            said.count += (
+                iteration.objects
+                if isinstance(iteration, Written)
+                else count_labels(iteration.labels)
+            )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.planes import Channels, PlaneReader
 from napari_samsp.ui.segment import large_plane
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
+from napari_samsp.ui.segment.summary import Summary
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_many_large_slices(viewer, widget, segment, click, nuclei, everything_is
     assert layer.metadata["samsp"]["slices"] == 2
     assert "1 was left out: The image is constant" in widget.status.text()
     click("samsp_next_slice")
-    assert "in dispute, number 1 of 2" in widget.status.text()
+    assert "number 1 of 2, the least confident first" in widget.status.text()
     corners = np.array([[0, 5, 10], [0, 5, 50], [0, 45, 50], [0, 45, 10]])
     viewer.add_shapes([corners], shape_type="rectangle")
     viewer.dims.set_current_step(0, 2)
@@ -170,4 +171,4 @@ def test_making_a_pyramid_can_be_stopped():
     result = LargeResult((3000, 10), (0, 1), 1)
     result.allocate()
     with pytest.raises(KeyboardInterrupt):
-        result.complete(0, (None, None), stop)
+        result.complete((None, None), Summary(0, 1, "none", 0.5, None, 0.1, 1), stop)
