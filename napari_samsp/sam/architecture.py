@@ -1,9 +1,7 @@
-"""SAM's architecture from segment_anything's own modules, at any size.
+"""SAM's architectures from segment_anything's own modules, at any size.
 
-Two things differ from the stock model, and neither changes a number: the fused
-``qkv`` of the image encoder's attention is held as ``q_proj``, ``k_proj`` and
-``v_proj``, so that PEFT can adapt two of the three; and the mask decoder takes one
-image embedding per prompt, so that prompts of several images decode as one batch.
+A model differs from the stock one in what `napari_samsp.sam.stock_modules` changes,
+which changes no number.
 """
 
 from __future__ import annotations
@@ -15,22 +13,19 @@ from typing import TYPE_CHECKING
 import torch
 from segment_anything.modeling import (
     ImageEncoderViT,
-    MaskDecoder,
     PromptEncoder,
     Sam,
     TwoWayTransformer,
 )
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from napari_samsp.sam.small_sam import (
-    DrawingPromptEncoder,
-    FineMaskDecoder,
+from napari_samsp.sam.small_decoder import DrawingPromptEncoder, FineMaskDecoder
+from napari_samsp.sam.small_encoder import (
     HybridEncoder,
     fine_channels,
     hybrid_channels,
 )
+from napari_samsp.sam.stock_modules import BatchedMaskDecoder, SplitAttention
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +49,7 @@ class Architecture:
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     hybrid: bool = False
-    """With a convolutional trunk and fine masks, see `napari_samsp.sam.small_sam`."""
+    """With a convolutional trunk and fine masks: `napari_samsp.sam.small_encoder`."""
 
     @property
     def embedding_size(self) -> int:
@@ -86,103 +81,6 @@ ARCHITECTURES = {
 }
 
 
-class SplitAttention(nn.Module):
-    """The image encoder's attention with separate query, key and value projections.
-
-    Parameters
-    ----------
-    fused : segment_anything.modeling.image_encoder.Attention
-        The stock module; its parameters other than ``qkv`` are shared.
-    """
-
-    def __init__(self, fused: Attention) -> None:
-        super().__init__()
-        dim = fused.proj.in_features
-        self.num_heads: int = fused.num_heads
-        bias = fused.qkv.bias is not None
-        self.q_proj, self.k_proj, self.v_proj = (
-            nn.Linear(dim, dim, bias=bias) for _ in range(3)
-        )
-        self.proj: nn.Linear = fused.proj
-        self.rel_pos_h: nn.Parameter = fused.rel_pos_h
-        self.rel_pos_w: nn.Parameter = fused.rel_pos_w
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend over the tokens of each image or window.
-
-        Parameters
-        ----------
-        x : Tensor
-            ``(B, H, W, C)`` tokens.
-
-        Returns
-        -------
-        Tensor
-            ``(B, H, W, C)``.
-        """
-        b, h, w, c = x.shape
-        q, k, v = (
-            projection(x).reshape(b, h * w, self.num_heads, -1).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        grid = q.reshape(b, self.num_heads, h, w, -1)
-        rows = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, self.rel_pos_h))
-        cols = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, self.rel_pos_w))
-        bias = (rows[..., :, None] + cols[..., None, :]).reshape(
-            b, self.num_heads, h * w, h * w
-        )
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
-
-
-class BatchedMaskDecoder(MaskDecoder):
-    """SAM's mask decoder for prompts that may belong to different images."""
-
-    def predict_masks(
-        self,
-        image_embeddings: Tensor,
-        image_pe: Tensor,
-        sparse_prompt_embeddings: Tensor,
-        dense_prompt_embeddings: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Predict the masks of N prompts.
-
-        Parameters
-        ----------
-        image_embeddings : Tensor
-            ``(N, C, h, w)``, one per prompt, or ``(1, C, h, w)`` for all of them.
-        image_pe : Tensor
-            ``(1, C, h, w)``.
-        sparse_prompt_embeddings : Tensor
-            ``(N, tokens, C)``.
-        dense_prompt_embeddings : Tensor
-            ``(N, C, h, w)``.
-
-        Returns
-        -------
-        tuple of Tensor
-            Low-res logits ``(N, masks, 4h, 4w)`` and predicted IoU ``(N, masks)``.
-        """
-        n = sparse_prompt_embeddings.shape[0]  # len() would be a constant in ONNX
-        out_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat(
-            [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1
-        )
-        src = image_embeddings + dense_prompt_embeddings
-        hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
-        h, w = dense_prompt_embeddings.shape[-2:]
-        upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
-        weights = torch.stack(
-            [
-                mlp(hidden[:, 1 + i])
-                for i, mlp in enumerate(self.output_hypernetworks_mlps)
-            ],
-            dim=1,
-        )
-        logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
-        return logits, self.iou_prediction_head(hidden[:, 0])
-
-
 def embedding_channels(sam: Sam) -> list[int]:
     """Channels of an image embedding: the neck's, then of what is folded behind it."""
     width = int(sam.prompt_encoder.embed_dim)
@@ -190,7 +88,7 @@ def embedding_channels(sam: Sam) -> list[int]:
 
 
 def is_hybrid(sam: Sam) -> bool:
-    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_sam`."""
+    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_encoder`."""
     return isinstance(sam.image_encoder, HybridEncoder)
 
 

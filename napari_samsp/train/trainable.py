@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_samsp.sam.small_sam import HybridEncoder
+from napari_samsp.sam.small_encoder import HybridEncoder
 from napari_samsp.train.config import SPEEDS
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from napari_samsp.sam.kernels.attention import (
     relative_positions,
     run_block,
 )
-from napari_samsp.sam.small_sam import PYRAMID, HybridEncoder, fold, unfold
+from napari_samsp.sam.small_encoder import PYRAMID, HybridEncoder, fold, unfold
 
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
@@ -41,7 +41,7 @@ def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor
     Parameters
     ----------
     encoder : ImageEncoderViT
-        With `napari_samsp.sam.architecture.SplitAttention`, adapted by PEFT or not.
+        With `napari_samsp.sam.stock_modules.SplitAttention`, adapted by PEFT or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
     count : int
