@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from segment_anything.modeling import (
@@ -26,11 +26,21 @@ from napari_samsp.sam.small_encoder import (
     hybrid_channels,
 )
 from napari_samsp.sam.stock_modules import BatchedMaskDecoder, SplitAttention
+from napari_samsp.sam.tiny_vit import (
+    FIRST_CONV,
+    FIRST_CONV_HERE,
+    HEADS,
+    WIDTHS,
+    TinyEncoder,
+    from_mobile_layout,
+    to_mobile_layout,
+)
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ImageEncoder: TypeAlias = ImageEncoderViT | HybridEncoder | TinyEncoder
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
@@ -50,6 +60,8 @@ class Architecture:
     decoder_mlp_dim: int = 2048
     hybrid: bool = False
     """With a convolutional trunk and fine masks: `napari_samsp.sam.small_encoder`."""
+    tiny: bool = False
+    """With MobileSAM's encoder, whose inner sizes are fixed: `tiny_vit`."""
 
     @property
     def embedding_size(self) -> int:
@@ -75,6 +87,7 @@ ARCHITECTURES = {
         decoder_mlp_dim=1024,
         hybrid=True,
     ),
+    "vit_t": Architecture(1024, 16, WIDTHS[-1], 10, HEADS[-1], (), 0, tiny=True),
     "vit_b": Architecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14),
     "vit_l": Architecture(1024, 16, 1024, 24, 16, (5, 11, 17, 23), 14),
     "vit_h": Architecture(1024, 16, 1280, 32, 16, (7, 15, 23, 31), 14),
@@ -92,10 +105,27 @@ def is_hybrid(sam: Sam) -> bool:
     return isinstance(sam.image_encoder, HybridEncoder)
 
 
-def patch_size(encoder: ImageEncoderViT | HybridEncoder) -> int:
-    """Side of the patches of an image encoder, in input pixels."""
+def is_tiny(sam: Sam) -> bool:
+    """Whether this has MobileSAM's image encoder, see `napari_samsp.sam.tiny_vit`."""
+    return isinstance(sam.image_encoder, TinyEncoder)
+
+
+def is_stock(sam: Sam) -> bool:
+    """Whether this has SAM's own image encoder, which the kernels run."""
+    return isinstance(sam.image_encoder, ImageEncoderViT)
+
+
+def patch_size(encoder: ImageEncoder) -> int:
+    """Input pixels per cell of the embedding, along a side."""
+    if isinstance(encoder, TinyEncoder):
+        return ARCHITECTURES["vit_t"].patch_size
     assert encoder.pos_embed is not None
     return int(encoder.img_size // encoder.pos_embed.shape[1])
+
+
+def grid_side(encoder: ImageEncoder) -> int:
+    """Cells of the embedding along a side."""
+    return int(encoder.img_size) // patch_size(encoder)
 
 
 def build_sam(architecture: str | Architecture) -> Sam:
@@ -136,8 +166,9 @@ def build_sam(architecture: str | Architecture) -> Sam:
         pixel_mean=list(PIXEL_MEAN),
         pixel_std=list(PIXEL_STD),
     )
-    for block in sam.image_encoder.blocks:
-        block.attn = SplitAttention(block.attn)
+    if not a.tiny:
+        for block in sam.image_encoder.blocks:
+            block.attn = SplitAttention(block.attn)
     return sam.eval()
 
 
@@ -147,6 +178,8 @@ def _image_encoder(a: Architecture) -> nn.Module:
             a.image_size, a.embed_dim, a.depth, a.num_heads, a.prompt_dim,
             fine_channels(a.prompt_dim), PIXEL_MEAN, PIXEL_STD,
         )  # fmt: skip
+    if a.tiny:
+        return TinyEncoder(a.image_size, a.prompt_dim)
     return ImageEncoderViT(
         img_size=a.image_size,
         patch_size=a.patch_size,
@@ -169,13 +202,15 @@ def from_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     state : mapping of str to Tensor
-        Stock layout; a state dict that is split already passes unchanged.
+        Stock layout or MobileSAM's; one that is split already passes unchanged.
 
     Returns
     -------
     dict
         The layout of `build_sam`.
     """
+    if FIRST_CONV in state:
+        return from_mobile_layout(state)
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         head, found, tail = key.partition(".attn.qkv.")
@@ -198,8 +233,11 @@ def to_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        What ``segment_anything.sam_model_registry`` loads strictly.
+        What ``segment_anything.sam_model_registry`` loads strictly; of ``vit_t``,
+        MobileSAM's registry.
     """
+    if FIRST_CONV_HERE in state:
+        return to_mobile_layout(state)
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         encoder = key.startswith("image_encoder.")
@@ -229,11 +267,13 @@ def detect_architecture(state: Mapping[str, Tensor]) -> str:
     InputError
         If the tensors are not those of a SAM that we know.
     """
+    if FIRST_CONV in state or FIRST_CONV_HERE in state:
+        return _tiny_architecture(state)
     position = state.get("image_encoder.pos_embed")
     if position is None or position.ndim != 4:
         raise InputError(
             "This file holds no SAM: it has no image_encoder.pos_embed. "
-            "Choose a checkpoint in segment_anything's layout."
+            "Choose a checkpoint in the layout of segment_anything or MobileSAM."
         )
     blocks = {
         key.split(".")[2] for key in state if key.startswith("image_encoder.blocks.")
@@ -245,4 +285,14 @@ def detect_architecture(state: Mapping[str, Tensor]) -> str:
         f"This SAM has {len(blocks)} blocks of width {position.shape[-1]}; known are "
         + ", ".join(f"{n} ({a.depth}, {a.embed_dim})" for n, a in ARCHITECTURES.items())
         + "."
+    )
+
+
+def _tiny_architecture(state: Mapping[str, Tensor]) -> str:
+    width = state.get("image_encoder.norm_head.weight", torch.empty(0)).shape
+    if width == (WIDTHS[-1],):
+        return "vit_t"
+    raise InputError(
+        f"This SAM has a TinyViT of width {'x'.join(map(str, width))} as its encoder; "
+        f"known is MobileSAM's vit_t of width {WIDTHS[-1]}."
     )
