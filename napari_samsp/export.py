@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     if suffix != ".onnx" and is_tiny(sam):
         print(
             f"{args.output} has MobileSAM's layout: its sam_model_registry opens it as "
-            "vit_t, and so do micro-sam and napari_samsp.load_sam."
+            "vit_t, and so does napari_samsp.load_sam."
         )
 
 

@@ -103,6 +103,8 @@ def cost(speed: str, encoder: ImageEncoder) -> Cost:
         tiny = isinstance(encoder, TinyEncoder)
         parts = TINY_CONVOLUTIONS if tiny else CONVOLUTIONS
         before, after = (tokens * part for part in parts)
+        if tiny and count == 0:  # it runs at every step, but never learns
+            before /= 1 + BACKWARD
         once += (before if count != 0 else 0) + (after if count is None else 0)
         every += (before if count == 0 else 0) + (after if count is not None else 0)
     return Cost(once, (1 + BACKWARD) * every)

@@ -23,7 +23,9 @@ from napari_samsp.sam.architecture import (
 )
 from napari_samsp.sam.checkpoints import load_sam, load_state_dict
 from napari_samsp.sam.kernels.encoder_train import first_blocks, last_blocks
+from napari_samsp.self_prompting.promptable import PromptableSam
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.progress import Progress
 
 with warnings.catch_warnings(action="ignore"):  # it imports timm by old names
     from mobilesam_lite.mobile_sam import SamPredictor, sam_model_registry
@@ -260,3 +262,11 @@ def test_training_moves_no_statistics(file):
         expected = sam.image_encoder(images)
         assert torch.equal(sam.train().image_encoder(images), expected)
     assert all(torch.equal(before[k], v) for k, v in sam.state_dict().items())
+
+
+def test_encoding_can_be_stopped_before_every_block(file):
+    sam = load_sam(file, 64).sam
+    beats = []
+    with Progress(beats.append).within(sam), torch.no_grad():
+        PromptableSam(sam).encode(picture(64, 48))
+    assert len(beats) == 10
