@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
 
     from napari_samsp.sam.adapter import load_adapter, merge
-    from napari_samsp.sam.architecture import is_hybrid
+    from napari_samsp.sam.architecture import is_hybrid, is_tiny
     from napari_samsp.sam.checkpoints import load_sam
 
     if suffix == ".onnx":
@@ -99,6 +99,11 @@ def main(argv: list[str] | None = None) -> None:
         print(
             f"segment_anything has no image encoder of this kind: {args.output} opens "
             "with napari_samsp.load_sam. For other programs export to .onnx."
+        )
+    if suffix != ".onnx" and is_tiny(sam):
+        print(
+            f"{args.output} has MobileSAM's layout: its sam_model_registry opens it as "
+            "vit_t, and so does napari_samsp.load_sam."
         )
 
 

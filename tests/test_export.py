@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 
 import numpy as np
 import onnxruntime
@@ -79,6 +80,76 @@ def test_the_small_model_is_exported_for_load_sam_and_says_so(tmp_path, nuclei, 
     adapted = Segmenter(adapter=tmp_path / "a").segment(nuclei[0], 2)
     for one, other in zip(merged, adapted, strict=True):
         assert abs(one.logits - other.logits).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A random ``vit_t`` in MobileSAM's layout."""
+    path = tmp_path_factory.mktemp("tiny") / "mobile_sam.pt"
+    torch.manual_seed(0)
+    sam = build_sam("vit_t")
+    for name, value in sam.state_dict().items():
+        if name.endswith("bn.weight"):  # some are 0 at first
+            value.uniform_(0.5, 1.5)
+    torch.save(to_stock_layout(sam.state_dict()), path)
+    return path
+
+
+@pytest.mark.slow
+def test_mobilesam_loads_a_vit_t_strictly_and_gives_the_same_mask(
+    tmp_path, nuclei, tiny, capsys
+):
+    with warnings.catch_warnings(action="ignore"):  # it imports timm by old names
+        from mobilesam_lite.mobile_sam import SamPredictor as MobilePredictor
+        from mobilesam_lite.mobile_sam import sam_model_registry as mobile_registry
+    make_adapter(str(tiny), tmp_path / "a")
+    out = tmp_path / "merged.pt"
+    main([str(tmp_path / "a"), "--output", str(out), "--model", str(tiny)])
+    assert "sam_model_registry opens it as vit_t" in capsys.readouterr().out
+    with warnings.catch_warnings(action="ignore"):
+        predictor = MobilePredictor(mobile_registry["vit_t"](checkpoint=str(out)))
+    image = nuclei[0][..., None].repeat(3, -1)
+    predictor.set_image(image)
+    expected, _, _ = predictor.predict(multimask_output=False, return_logits=True)
+    segmenter = Segmenter(tiny, adapter=tmp_path / "a", device="cpu")
+    segmenter.scaling = type(segmenter.scaling)("none")
+    (step,) = segmenter.segment(image, 1)
+    assert np.abs(step.logits - expected[0]).max() < 1e-3
+
+
+def test_a_vit_t_as_onnx_gives_torchs_masks(tmp_path, tiny):
+    """At an input of 112 pixels, whose 7 cells are one window and half of another."""
+    make_adapter(str(tiny), tmp_path / "a", trained_at=112)
+    main(
+        [
+            str(tmp_path / "a"),
+            "--output",
+            str(tmp_path / "t.onnx"),
+            "--model",
+            str(tiny),
+        ]
+    )
+    encoder, decoder = (
+        onnxruntime.InferenceSession(tmp_path / f"t.{part}.onnx")
+        for part in ("encoder", "decoder")
+    )
+    segmenter = Segmenter(tiny, adapter=tmp_path / "a", device="cpu", input_size=112)
+    model = SelfPrompting(segmenter.sam)
+    image, _ = to_model_input(to_rgb8(nuclei_sample()[0][0]), 112)
+    with torch.inference_mode():
+        expected = model.encode(image[None])
+        first = model.decode(expected, torch.zeros(1, dtype=torch.int64))
+    (embedding,) = encoder.run(None, {"image": image[None].numpy()})
+    assert np.abs(embedding - expected.numpy()).max() < 1e-4
+    inputs = {
+        "image_embeddings": embedding,
+        "point_coords": np.zeros((1, 0, 2), np.float32),
+        "point_labels": np.zeros((1, 0), np.float32),
+        "mask_input": np.zeros((1, 1, 28, 28), np.float32),
+        "has_mask_input": np.float32([0]),
+    }
+    logits, _ = decoder.run(None, inputs)
+    assert np.abs(logits[:, 0] - first.logits.numpy()).max() < 1e-4
 
 
 def test_an_adapter_of_another_input_size_is_exported_only_if_asked(tmp_path, capsys):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from napari_samsp.sam.architecture import embedding_channels, is_hybrid, patch_size
+from napari_samsp.sam.architecture import embedding_channels, is_stock, patch_size
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.self_prompting.letterbox import (
     logits_to_image,
@@ -142,7 +142,7 @@ class Encoder:
             len(images),
             self.batch_size,
             "tiles in the image encoder",
-            None if is_hybrid(self.model.sam) else frugally,
+            frugally if is_stock(self.model.sam) else None,
         )
         if fits < self.batch_size:
             self.batch_size = self.model.tile_batch = fits

@@ -1,41 +1,46 @@
-"""SAM's architecture from segment_anything's own modules, at any size.
+"""SAM's architectures from segment_anything's own modules, at any size.
 
-Two things differ from the stock model, and neither changes a number: the fused
-``qkv`` of the image encoder's attention is held as ``q_proj``, ``k_proj`` and
-``v_proj``, so that PEFT can adapt two of the three; and the mask decoder takes one
-image embedding per prompt, so that prompts of several images decode as one batch.
+A model differs from the stock one in what `napari_samsp.sam.stock_modules` changes,
+which changes no number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from segment_anything.modeling import (
     ImageEncoderViT,
-    MaskDecoder,
     PromptEncoder,
     Sam,
     TwoWayTransformer,
 )
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from napari_samsp.sam.small_sam import (
-    DrawingPromptEncoder,
-    FineMaskDecoder,
+from napari_samsp.sam.small_decoder import DrawingPromptEncoder, FineMaskDecoder
+from napari_samsp.sam.small_encoder import (
     HybridEncoder,
     fine_channels,
     hybrid_channels,
+)
+from napari_samsp.sam.stock_modules import BatchedMaskDecoder, SplitAttention
+from napari_samsp.sam.tiny_vit import (
+    FIRST_CONV,
+    FIRST_CONV_HERE,
+    HEADS,
+    WIDTHS,
+    TinyEncoder,
+    from_mobile_layout,
+    to_mobile_layout,
 )
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ImageEncoder: TypeAlias = ImageEncoderViT | HybridEncoder | TinyEncoder
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
@@ -54,7 +59,9 @@ class Architecture:
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     hybrid: bool = False
-    """With a convolutional trunk and fine masks, see `napari_samsp.sam.small_sam`."""
+    """With a convolutional trunk and fine masks: `napari_samsp.sam.small_encoder`."""
+    tiny: bool = False
+    """With MobileSAM's encoder, whose inner sizes are fixed: `tiny_vit`."""
 
     @property
     def embedding_size(self) -> int:
@@ -80,107 +87,11 @@ ARCHITECTURES = {
         decoder_mlp_dim=1024,
         hybrid=True,
     ),
+    "vit_t": Architecture(1024, 16, WIDTHS[-1], 10, HEADS[-1], (), 0, tiny=True),
     "vit_b": Architecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14),
     "vit_l": Architecture(1024, 16, 1024, 24, 16, (5, 11, 17, 23), 14),
     "vit_h": Architecture(1024, 16, 1280, 32, 16, (7, 15, 23, 31), 14),
 }
-
-
-class SplitAttention(nn.Module):
-    """The image encoder's attention with separate query, key and value projections.
-
-    Parameters
-    ----------
-    fused : segment_anything.modeling.image_encoder.Attention
-        The stock module; its parameters other than ``qkv`` are shared.
-    """
-
-    def __init__(self, fused: Attention) -> None:
-        super().__init__()
-        dim = fused.proj.in_features
-        self.num_heads: int = fused.num_heads
-        bias = fused.qkv.bias is not None
-        self.q_proj, self.k_proj, self.v_proj = (
-            nn.Linear(dim, dim, bias=bias) for _ in range(3)
-        )
-        self.proj: nn.Linear = fused.proj
-        self.rel_pos_h: nn.Parameter = fused.rel_pos_h
-        self.rel_pos_w: nn.Parameter = fused.rel_pos_w
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend over the tokens of each image or window.
-
-        Parameters
-        ----------
-        x : Tensor
-            ``(B, H, W, C)`` tokens.
-
-        Returns
-        -------
-        Tensor
-            ``(B, H, W, C)``.
-        """
-        b, h, w, c = x.shape
-        q, k, v = (
-            projection(x).reshape(b, h * w, self.num_heads, -1).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        grid = q.reshape(b, self.num_heads, h, w, -1)
-        rows = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, self.rel_pos_h))
-        cols = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, self.rel_pos_w))
-        bias = (rows[..., :, None] + cols[..., None, :]).reshape(
-            b, self.num_heads, h * w, h * w
-        )
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
-
-
-class BatchedMaskDecoder(MaskDecoder):
-    """SAM's mask decoder for prompts that may belong to different images."""
-
-    def predict_masks(
-        self,
-        image_embeddings: Tensor,
-        image_pe: Tensor,
-        sparse_prompt_embeddings: Tensor,
-        dense_prompt_embeddings: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Predict the masks of N prompts.
-
-        Parameters
-        ----------
-        image_embeddings : Tensor
-            ``(N, C, h, w)``, one per prompt, or ``(1, C, h, w)`` for all of them.
-        image_pe : Tensor
-            ``(1, C, h, w)``.
-        sparse_prompt_embeddings : Tensor
-            ``(N, tokens, C)``.
-        dense_prompt_embeddings : Tensor
-            ``(N, C, h, w)``.
-
-        Returns
-        -------
-        tuple of Tensor
-            Low-res logits ``(N, masks, 4h, 4w)`` and predicted IoU ``(N, masks)``.
-        """
-        n = sparse_prompt_embeddings.shape[0]  # len() would be a constant in ONNX
-        out_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat(
-            [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1
-        )
-        src = image_embeddings + dense_prompt_embeddings
-        hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
-        h, w = dense_prompt_embeddings.shape[-2:]
-        upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
-        weights = torch.stack(
-            [
-                mlp(hidden[:, 1 + i])
-                for i, mlp in enumerate(self.output_hypernetworks_mlps)
-            ],
-            dim=1,
-        )
-        logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
-        return logits, self.iou_prediction_head(hidden[:, 0])
 
 
 def embedding_channels(sam: Sam) -> list[int]:
@@ -190,14 +101,31 @@ def embedding_channels(sam: Sam) -> list[int]:
 
 
 def is_hybrid(sam: Sam) -> bool:
-    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_sam`."""
+    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_encoder`."""
     return isinstance(sam.image_encoder, HybridEncoder)
 
 
-def patch_size(encoder: ImageEncoderViT | HybridEncoder) -> int:
-    """Side of the patches of an image encoder, in input pixels."""
+def is_tiny(sam: Sam) -> bool:
+    """Whether this has MobileSAM's image encoder, see `napari_samsp.sam.tiny_vit`."""
+    return isinstance(sam.image_encoder, TinyEncoder)
+
+
+def is_stock(sam: Sam) -> bool:
+    """Whether this has SAM's own image encoder, which the kernels run."""
+    return isinstance(sam.image_encoder, ImageEncoderViT)
+
+
+def patch_size(encoder: ImageEncoder) -> int:
+    """Input pixels per cell of the embedding, along a side."""
+    if isinstance(encoder, TinyEncoder):
+        return ARCHITECTURES["vit_t"].patch_size
     assert encoder.pos_embed is not None
     return int(encoder.img_size // encoder.pos_embed.shape[1])
+
+
+def grid_side(encoder: ImageEncoder) -> int:
+    """Cells of the embedding along a side."""
+    return int(encoder.img_size) // patch_size(encoder)
 
 
 def build_sam(architecture: str | Architecture) -> Sam:
@@ -238,8 +166,9 @@ def build_sam(architecture: str | Architecture) -> Sam:
         pixel_mean=list(PIXEL_MEAN),
         pixel_std=list(PIXEL_STD),
     )
-    for block in sam.image_encoder.blocks:
-        block.attn = SplitAttention(block.attn)
+    if not a.tiny:
+        for block in sam.image_encoder.blocks:
+            block.attn = SplitAttention(block.attn)
     return sam.eval()
 
 
@@ -249,6 +178,8 @@ def _image_encoder(a: Architecture) -> nn.Module:
             a.image_size, a.embed_dim, a.depth, a.num_heads, a.prompt_dim,
             fine_channels(a.prompt_dim), PIXEL_MEAN, PIXEL_STD,
         )  # fmt: skip
+    if a.tiny:
+        return TinyEncoder(a.image_size, a.prompt_dim)
     return ImageEncoderViT(
         img_size=a.image_size,
         patch_size=a.patch_size,
@@ -271,13 +202,15 @@ def from_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     state : mapping of str to Tensor
-        Stock layout; a state dict that is split already passes unchanged.
+        Stock layout or MobileSAM's; one that is split already passes unchanged.
 
     Returns
     -------
     dict
         The layout of `build_sam`.
     """
+    if FIRST_CONV in state:
+        return from_mobile_layout(state)
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         head, found, tail = key.partition(".attn.qkv.")
@@ -300,8 +233,11 @@ def to_stock_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        What ``segment_anything.sam_model_registry`` loads strictly.
+        What ``segment_anything.sam_model_registry`` loads strictly; of ``vit_t``,
+        MobileSAM's registry.
     """
+    if FIRST_CONV_HERE in state:
+        return to_mobile_layout(state)
     out: dict[str, Tensor] = {}
     for key, value in state.items():
         encoder = key.startswith("image_encoder.")
@@ -331,11 +267,13 @@ def detect_architecture(state: Mapping[str, Tensor]) -> str:
     InputError
         If the tensors are not those of a SAM that we know.
     """
+    if FIRST_CONV in state or FIRST_CONV_HERE in state:
+        return _tiny_architecture(state)
     position = state.get("image_encoder.pos_embed")
     if position is None or position.ndim != 4:
         raise InputError(
             "This file holds no SAM: it has no image_encoder.pos_embed. "
-            "Choose a checkpoint in segment_anything's layout."
+            "Choose a checkpoint in the layout of segment_anything or MobileSAM."
         )
     blocks = {
         key.split(".")[2] for key in state if key.startswith("image_encoder.blocks.")
@@ -347,4 +285,14 @@ def detect_architecture(state: Mapping[str, Tensor]) -> str:
         f"This SAM has {len(blocks)} blocks of width {position.shape[-1]}; known are "
         + ", ".join(f"{n} ({a.depth}, {a.embed_dim})" for n, a in ARCHITECTURES.items())
         + "."
+    )
+
+
+def _tiny_architecture(state: Mapping[str, Tensor]) -> str:
+    width = state.get("image_encoder.norm_head.weight", torch.empty(0)).shape
+    if width == (WIDTHS[-1],):
+        return "vit_t"
+    raise InputError(
+        f"This SAM has a TinyViT of width {'x'.join(map(str, width))} as its encoder; "
+        f"known is MobileSAM's vit_t of width {WIDTHS[-1]}."
     )

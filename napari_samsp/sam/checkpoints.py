@@ -19,6 +19,7 @@ from napari_samsp.sam.architecture import (
 from napari_samsp.sam.input_size import fit_positions, with_input_size
 from napari_samsp.sam.registry import file_sha256
 from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
+from napari_samsp.sam.tiny_vit import COUNTER, FIRST_CONV, FIRST_CONV_HERE
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
 MOST_WRAPPERS = 10
-_LANDMARK = "image_encoder.pos_embed"
-"""A tensor that every SAM has; what precedes its name is the prefix of all."""
+_LANDMARKS = ("image_encoder.pos_embed", FIRST_CONV, FIRST_CONV_HERE)
+"""Tensors of which every SAM has one; what precedes its name is the prefix of all."""
 _FUSED = ".attn.qkv."
 """In the names of SAM's own layout, see `from_stock_layout`."""
 _BUFFERS = ("pixel_mean", "pixel_std")
@@ -130,8 +131,9 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     -------
     dict of str to Tensor
         On the CPU, dtypes as stored; names as SAM's own: without wrappers such as
-        ``model_state``, without a prefix such as ``module.`` or ``sam.``, and without
-        the tensors of micro-sam's second decoder.
+        ``model_state``, without a prefix such as ``module.`` or ``sam.``, without
+        the tensors of micro-sam's second decoder, and without the counters of
+        MobileSAM's batch norms.
 
     Raises
     ------
@@ -154,8 +156,10 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
     if not tensors:
         raise InputError(f"{path} holds no tensors: it is not a model's checkpoint.")
     # Of several, such as a model and its running mean, the one with the shortest name.
-    landmarks = sorted((k for k in tensors if k.endswith(_LANDMARK)), key=len)
-    prefix = landmarks[0].removesuffix(_LANDMARK) if landmarks else ""
+    prefixes = [
+        k.removesuffix(name) for name in _LANDMARKS for k in tensors if k.endswith(name)
+    ]
+    prefix = min(prefixes, key=len, default="")
     state = {
         k: v
         for k, v in tensors.items()
@@ -166,6 +170,7 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
         left_out.append(f"{len(others)} tensors that are not SAM's ({some(others)})")
     note = f"Left out: {' and '.join(left_out)}." if left_out else ""
     state = {k.removeprefix(prefix): v for k, v in state.items()}
+    state = {k: v for k, v in state.items() if not k.endswith(COUNTER)}
     check_tensors(path, state)
     return {k: v for k, v in state.items() if k not in _BUFFERS}, note
 
@@ -194,6 +199,7 @@ def _check_shapes(
         expected: Mapping[str, Tensor] = build_sam(architecture).state_dict()
     if any(_FUSED in k for k in state):
         expected = to_stock_layout(expected)
+        expected = {k: v for k, v in expected.items() if not k.endswith(COUNTER)}
     stretched = {
         f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
         for block in architecture.global_attention

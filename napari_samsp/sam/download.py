@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Small, so that on a slow line the progress moves and a user can stop it.
 CHUNK = 1 << 16
-SPARE = 2_000_000
-"""Bytes that a file may have beyond its size, which is known to about a megabyte."""
+SPARE_BYTES, SPARE_PART = 2_000_000, 0.1
+"""What a file may have beyond its size, which not every publisher tells."""
 TIMEOUT_S = 30.0
 """For an answer, and for every chunk."""
 
@@ -31,8 +31,8 @@ class Resumable:
     part : Path
         Where the part is kept.
     size : int
-        Bytes of the whole file, to about a megabyte: for servers that do not say, and
-        as a bound, since the hash can be compared only at the end.
+        Bytes of the whole file, to about a tenth: for servers that do not say, and as
+        a bound, since the hash can be compared only at the end.
     progress : callable or None
         Called with the bytes that are here and the bytes in all. What it raises ends
         the download; the part stays.
@@ -43,6 +43,7 @@ class Resumable:
     ) -> None:
         self.part = part
         self.size = size
+        self.most = size + max(SPARE_BYTES, round(size * SPARE_PART))
         self.progress = progress
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
@@ -85,12 +86,12 @@ class Resumable:
         with self.part.open("ab" if have else "wb") as stream:
             for chunk in reply.iter_content(CHUNK):
                 have += len(chunk)
-                if have > self.size + SPARE:
+                if have > self.most:
                     break
                 stream.write(chunk)
                 if self.progress is not None:
                     self.progress(have, max(have, total))
-        if have > self.size + SPARE:
+        if have > self.most:
             self.part.unlink()
             raise TooLargeError
 

@@ -3,7 +3,7 @@
 A smaller input costs far less: the tokens fall with its square, and the work of the
 global attention with its fourth power. Only position embeddings depend on the size;
 they are stretched, as is usual for vision transformers. At a model's own size nothing
-changes, not by a bit.
+changes, not by a bit. ``vit_t`` has none: its positions are those within a window.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def with_input_size(
     state : mapping of str to Tensor
         A state dict of it.
     size : int, optional
-        Side of the input in pixels; default: the one that the state dict is of.
+        Side of the input in pixels; default: the one that the state dict is of, or
+        the architecture's own where that cannot be told.
 
     Returns
     -------
@@ -51,7 +52,11 @@ def with_input_size(
     """
     patch = architecture.patch_size
     if size is None:
-        size = patch * state[_POSITIONS].shape[1]
+        positions = state.get(_POSITIONS)
+        if positions is None:  # of vit_t no tensor tells
+            size = architecture.image_size
+        else:
+            size = patch * positions.shape[1]
     if size < patch or size % patch:
         near = max(patch, round(size / patch) * patch)
         raise InputError(
@@ -82,8 +87,8 @@ def fit_positions(
     """
     side = architecture.embedding_size
     out = dict(state)
-    positions = out[_POSITIONS]
-    if positions.shape[1:3] != (side, side):
+    positions = out.get(_POSITIONS)
+    if positions is not None and positions.shape[1:3] != (side, side):
         maps = positions.permute(0, 3, 1, 2).float()
         maps = F.interpolate(maps, (side, side), mode="bicubic", antialias=True)
         out[_POSITIONS] = maps.permute(0, 2, 3, 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samsp.sam.catalogue import MODELS
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.paths import models_folder
@@ -17,158 +17,11 @@ from napari_samsp.utils.paths import models_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.sam.catalogue import Model
+
 URL_VARIABLE = "NAPARI_SAMSP_MODELS_URL"
 
-
-@dataclass(frozen=True)
-class Model:
-    """A model that is known by name.
-
-    Attributes
-    ----------
-    name : str
-        What a user calls it.
-    architecture : str
-        A key of ``napari_samsp.sam.architecture.ARCHITECTURES``.
-    file : str
-        Its file's name on this computer.
-    url : str
-        Where its publisher keeps that; empty for a bundled one.
-    published_hash : str
-        Of the file, as ``algorithm:digits`` and as its publisher gives it; empty for
-        a bundled one, which the installed package vouches for.
-    size_bytes : int
-        Of the file, to about a megabyte; 0 for a bundled one, which is there to be
-        asked.
-    licence, description : str
-        For a person.
-    """
-
-    name: str
-    architecture: str
-    file: str
-    url: str
-    published_hash: str
-    size_bytes: int
-    licence: str
-    description: str
-
-    @property
-    def bundled(self) -> bool:
-        """Whether it came with the package."""
-        return not self.url
-
-    @property
-    def sha256(self) -> str:
-        """The published SHA-256; empty if another hash is published, or none."""
-        algorithm, _, digits = self.published_hash.partition(":")
-        return digits if algorithm == "sha256" else ""
-
-    @property
-    def hash_in_words(self) -> str:
-        """The published hash for a person, such as ``SHA-256 ec2d...``."""
-        algorithm, _, digits = self.published_hash.partition(":")
-        return f"{algorithm.upper().replace('SHA', 'SHA-')} {digits}"
-
-
-def _by_meta(size: str, file: str, sha256: str, size_bytes: int) -> Model:
-    return Model(
-        f"vit_{size[0]}",
-        f"vit_{size[0]}",
-        file,
-        f"https://dl.fbaipublicfiles.com/segment_anything/{file}",
-        f"sha256:{sha256}",
-        size_bytes,
-        "Apache-2.0",
-        f"Segment Anything by Meta, {size} size",
-    )
-
-
-def _by_micro_sam(name: str, animal: str, xxh128: str, what: str) -> Model:
-    architecture = name[:5]
-    return Model(
-        name,
-        architecture,
-        f"{name}.pt",
-        "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io/"
-        f"{animal}/1.2/files/{architecture}.pt",
-        f"xxh128:{xxh128}",
-        {"vit_b": 375_000_000, "vit_l": 1_249_500_000}[architecture],
-        "CC-BY-4.0",
-        f"micro-sam's generalist for {what}",
-    )
-
-
-# Meta's SHA-256 and the XXH128 of micro-sam's files are those of micro-sam's own
-# registry of models; MedSAM's MD5 is that of its record at Zenodo.
-_REGISTRY = {
-    model.name: model
-    for model in (
-        Model(
-            "samsp_small",
-            "samsp_small",
-            "samsp_small.safetensors",
-            "",
-            "",
-            0,
-            "BSD-3-Clause",
-            "small SAM for all kinds of images; comes with napari-samsp, needs no "
-            "network",
-        ),
-        _by_meta(
-            "base",
-            "sam_vit_b_01ec64.pth",
-            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-            375_042_383,
-        ),
-        _by_meta(
-            "large",
-            "sam_vit_l_0b3195.pth",
-            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-            1_249_524_607,
-        ),
-        _by_meta(
-            "huge",
-            "sam_vit_h_4b8939.pth",
-            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-            2_564_550_879,
-        ),
-        _by_micro_sam(
-            "vit_b_lm",
-            "diplomatic-bug",
-            "fe9252a29f3f4ea53c15a06de471e186",
-            "light microscopy",
-        ),
-        _by_micro_sam(
-            "vit_l_lm",
-            "idealistic-rat",
-            "017f20677997d628426dec80a8018f9d",
-            "light microscopy",
-        ),
-        _by_micro_sam(
-            "vit_b_em_organelles",
-            "noisy-ox",
-            "f3bf2ed83d691456bae2c3f9a05fb438",
-            "organelles in electron microscopy",
-        ),
-        _by_micro_sam(
-            "vit_l_em_organelles",
-            "humorous-crab",
-            "810b084b6e51acdbf760a993d8619f2d",
-            "organelles in electron microscopy",
-        ),
-        Model(
-            "medsam_vit_b",
-            "vit_b",
-            "medsam_vit_b.pth",
-            "https://zenodo.org/records/10689643/files/medsam_vit_b.pth?download=1",
-            "md5:3bb6db55bd0c9ca30b61248bca72f8d6",
-            375_000_000,
-            "CC-BY-4.0",
-            "MedSAM by the Wang lab, for medical images",
-        ),
-    )
-}
+_REGISTRY = {model.name: model for model in MODELS}
 
 
 def names() -> list[str]:

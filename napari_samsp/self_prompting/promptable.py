@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_samsp.sam.architecture import embedding_channels, is_hybrid
+from napari_samsp.sam.architecture import (
+    embedding_channels,
+    grid_side,
+    is_hybrid,
+    is_stock,
+)
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
@@ -78,8 +83,8 @@ class PromptableSam(nn.Module):
             ``(B, C, h, w)``.
         """
         encoder = self.sam.image_encoder
-        tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
-        plain = is_hybrid(self.sam) or tokens <= fast_encoder.WORTH_IT_TOKENS
+        tokens = grid_side(encoder) ** 2
+        plain = not is_stock(self.sam) or tokens <= fast_encoder.WORTH_IT_TOKENS
         if not torch.is_grad_enabled() and not plain:
             if images.device.type == "cpu":
                 return fast_encoder.encode(encoder, images)

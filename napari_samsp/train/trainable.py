@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_samsp.sam.small_sam import HybridEncoder
+from napari_samsp.sam.architecture import grid_side
+from napari_samsp.sam.small_encoder import HybridEncoder
+from napari_samsp.sam.tiny_vit import TinyEncoder
 from napari_samsp.train.config import SPEEDS
 
 if TYPE_CHECKING:
-    from segment_anything.modeling import ImageEncoderViT
+    from napari_samsp.sam.architecture import ImageEncoder
 
 LEAST_VIEWS = 400
 """Views that a run should see; fewer hardly move the model."""
@@ -30,6 +32,11 @@ training/benchmarks/encoder.py."""
 CONVOLUTIONS = (8e6, 4e6)
 """Of the small model's trunk, and of what follows its blocks, a token. They run at half
 the speed of matrix products, so this is twice their number."""
+TINY_CONVOLUTIONS = (13e6, 1.2e6)
+"""The same of ``vit_t``; its first convolutions see 16 times as many cells. Seconds of
+a CPU at 1024 pixels, in operations at `EFFICIENCY`."""
+TINY_BLOCKS = 1.5
+"""Its blocks' seconds by those of their products; they have convolutions, too."""
 BACKWARD = 2.3
 """Times the forward pass, as training/benchmarks/training_step.py measured it. Frozen
 weights need no gradient, but what was too large to keep is computed again."""
@@ -51,14 +58,14 @@ class Cost:
     every: float
 
 
-def frozen_blocks(speed: str, encoder: ImageEncoderViT) -> int | None:
+def frozen_blocks(speed: str, encoder: ImageEncoder) -> int | None:
     """How many of the encoder's first blocks do not learn.
 
     Parameters
     ----------
     speed : str
         A key of `SPEEDS`.
-    encoder : ImageEncoderViT
+    encoder : ImageEncoder
         Of the model.
 
     Returns
@@ -72,14 +79,14 @@ def frozen_blocks(speed: str, encoder: ImageEncoderViT) -> int | None:
     return 0 if speed == "everywhere" else depth - max(1, round(depth / 4))
 
 
-def cost(speed: str, encoder: ImageEncoderViT) -> Cost:
+def cost(speed: str, encoder: ImageEncoder) -> Cost:
     """Count what a view costs, without the decoder, which is small.
 
     Parameters
     ----------
     speed : str
         A key of `SPEEDS`.
-    encoder : ImageEncoderViT
+    encoder : ImageEncoder
         Of the model.
 
     Returns
@@ -87,28 +94,42 @@ def cost(speed: str, encoder: ImageEncoderViT) -> Cost:
     Cost
         Multiplications and additions are counted apart.
     """
-    tokens = encoder.pos_embed.shape[1] * encoder.pos_embed.shape[2]
-    width = encoder.pos_embed.shape[-1]
-    blocks = []
-    for block in encoder.blocks:
-        seen = block.window_size**2 or tokens
-        blocks.append(tokens * (24.0 * width**2 + 4.0 * seen * width))
+    tokens = grid_side(encoder) ** 2
+    blocks = _block_costs(encoder)
     count = frozen_blocks(speed, encoder)
     first = len(blocks) if count is None else count
     once, every = sum(blocks[:first]), sum(blocks[first:])
-    if isinstance(encoder, HybridEncoder):
-        before, after = (tokens * part for part in CONVOLUTIONS)
+    if isinstance(encoder, HybridEncoder | TinyEncoder):
+        tiny = isinstance(encoder, TinyEncoder)
+        parts = TINY_CONVOLUTIONS if tiny else CONVOLUTIONS
+        before, after = (tokens * part for part in parts)
+        if tiny and count == 0:  # it runs at every step, but never learns
+            before /= 1 + BACKWARD
         once += (before if count != 0 else 0) + (after if count is None else 0)
         every += (before if count == 0 else 0) + (after if count is not None else 0)
     return Cost(once, (1 + BACKWARD) * every)
 
 
-def kept_views(encoder: ImageEncoderViT) -> int:
+def _block_costs(encoder: ImageEncoder) -> list[float]:
+    """Operations of each block."""
+    sides = [grid_side(encoder)] * len(encoder.blocks)
+    factor = 1.0
+    if isinstance(encoder, TinyEncoder):
+        sides, factor = encoder.sides, TINY_BLOCKS
+    costs = []
+    for block, side in zip(encoder.blocks, sides, strict=True):
+        width = block.attn.proj.out_features
+        seen = block.window_size**2 or side**2
+        costs.append(factor * side**2 * (24.0 * width**2 + 4.0 * seen * width))
+    return costs
+
+
+def kept_views(encoder: ImageEncoder) -> int:
     """Views of each image that a run with a frozen part draws from.
 
     Parameters
     ----------
-    encoder : ImageEncoderViT
+    encoder : ImageEncoder
         Of the model.
 
     Returns
@@ -116,18 +137,17 @@ def kept_views(encoder: ImageEncoderViT) -> int:
     int
         Fewer where each costs seconds.
     """
-    large = encoder.pos_embed.shape[1] > 32
-    return 4 if large else 16
+    return 4 if grid_side(encoder) > 32 else 16
 
 
 def choose_speed(
-    encoder: ImageEncoderViT, images: int, minutes: float, per_second: float
+    encoder: ImageEncoder, images: int, minutes: float, per_second: float
 ) -> str:
     """The speed that learns in most of the model and still sees enough views.
 
     Parameters
     ----------
-    encoder : ImageEncoderViT
+    encoder : ImageEncoder
         Of the model.
     images : int
         In the training set.

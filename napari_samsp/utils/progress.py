@@ -41,6 +41,7 @@ class Progress:
         if self._tell is None:
             yield
             return
-        modules = [block.norm1 for block in sam.image_encoder.blocks]
+        # The kernels call the parts of SAM's own blocks; vit_t's run as a whole.
+        modules = [getattr(b, "norm1", b) for b in sam.image_encoder.blocks]
         with called_before([*modules, sam.prompt_encoder], self.beat):
             yield

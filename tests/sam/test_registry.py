@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -37,6 +38,46 @@ def test_every_model_has_a_file_of_its_own() -> None:
     assert len(set(files)) == len(files)
     hashes = [models.info(name).published_hash for name in models.names()]
     assert len(set(hashes)) == len(hashes)
+
+
+@pytest.mark.parametrize(
+    ("published", "fits"), [(9_000_000, True), (9_800_000, True), (12_000_000, False)]
+)
+def test_a_size_that_is_not_published_may_be_a_tenth_off(
+    server, monkeypatch, published, fits
+):
+    monkeypatch.setattr(fetching, "SPARE_BYTES", 0)
+    content = bytes(published)
+    server["content"] = content
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    model = dataclasses.replace(
+        models.info("vit_b"), published_hash=digest, size_bytes=9_000_000
+    )
+    monkeypatch.setitem(models._REGISTRY, "vit_b", model)
+    if fits:
+        assert models.download("vit_b").stat().st_size == published
+    else:
+        with pytest.raises(InputError, match="more than the file has"):
+            models.download("vit_b")
+
+
+def test_a_user_is_told_what_each_model_is_for_and_how_large_it_is(capsys) -> None:
+    command.main(["list"])
+    said = " ".join(capsys.readouterr().out.split())
+    for name in models.names()[1:]:
+        about = models.info(name)
+        assert about.size_bytes > 40e6
+        assert ":" in about.description
+        assert f"{name} {about.size_bytes / 1e6:.0f} MB" in said
+    assert {"vit_t", "vit_t_lm", "vit_h_histopathology"} < set(models.names())
+
+
+def test_a_licence_that_is_not_known_is_not_made_up(capsys) -> None:
+    command.main(["info", "vit_b_histopathology"])
+    said = capsys.readouterr().out
+    assert "not stated by its publisher" in said
+    assert "XXH128" in said
+    assert "compared ever after" in said
 
 
 def test_unknown_model() -> None:

@@ -21,6 +21,9 @@ def encoder(name):
     ("model", "images", "minutes", "per_second", "chosen"),
     [
         ("samsp_small", 5, 5, LAPTOP, "everywhere"),
+        ("vit_t", 5, 5, LAPTOP, "decoder"),
+        ("vit_t", 5, 15, LAPTOP, "last-blocks"),
+        ("vit_t", 5, 60, LAPTOP, "everywhere"),
         ("vit_b", 5, 5, LAPTOP, "decoder"),
         ("vit_b", 5, 60, LAPTOP, "last-blocks"),
         ("vit_b", 5, 600, LAPTOP, "everywhere"),
@@ -43,6 +46,12 @@ def test_counted_operations_are_those_of_perf_tables():
     assert costs["decoder"].once == pytest.approx(942e9, rel=0.03)
     assert costs["decoder"].every == costs["everywhere"].once == 0
     assert costs["last-blocks"].every < costs["everywhere"].every / 3
+
+
+def test_a_vit_t_costs_a_seventh_of_a_vit_b():
+    """As measured at 1024 pixels by training/benchmarks/models.py."""
+    once = {name: cost("decoder", encoder(name)).once for name in ("vit_t", "vit_b")}
+    assert 5 < once["vit_b"] / once["vit_t"] < 9
 
 
 def test_a_device_is_measured():

@@ -26,22 +26,23 @@ from napari_samsp.sam.kernels.attention import (
     relative_positions,
     run_block,
 )
-from napari_samsp.sam.small_sam import PYRAMID, HybridEncoder, fold, unfold
+from napari_samsp.sam.small_encoder import PYRAMID, HybridEncoder, fold, unfold
+from napari_samsp.sam.tiny_vit import TinyEncoder
 
 if TYPE_CHECKING:
-    from segment_anything.modeling import ImageEncoderViT
+    from napari_samsp.sam.architecture import ImageEncoder
 
 WORTH_IT_TOKENS = 1024
 """With no more of them the plain blocks are as fast."""
 
 
-def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor:
+def first_blocks(encoder: ImageEncoder, images: Tensor, count: int) -> Tensor:
     """Run the patch embedding and the first transformer blocks.
 
     Parameters
     ----------
-    encoder : ImageEncoderViT
-        With `napari_samsp.sam.architecture.SplitAttention`, adapted by PEFT or not.
+    encoder : ImageEncoder
+        Of `napari_samsp.sam.architecture.build_sam`, adapted by PEFT or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
     count : int
@@ -51,7 +52,8 @@ def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor
     -------
     Tensor
         ``(B, h, w, C)`` tokens, what `last_blocks` goes on from; of a hybrid encoder
-        the trunk's finer features lie behind their channels.
+        the trunk's finer features lie behind their channels. Of ``vit_t`` they are
+        finer than the embedding before the third block.
     """
     features: list[Tensor] = []
     if isinstance(encoder, HybridEncoder):
@@ -66,13 +68,13 @@ def first_blocks(encoder: ImageEncoderViT, images: Tensor, count: int) -> Tensor
 
 
 def last_blocks(
-    encoder: ImageEncoderViT, tokens: Tensor, count: int, checkpointing: bool = False
+    encoder: ImageEncoder, tokens: Tensor, count: int, checkpointing: bool = False
 ) -> Tensor:
     """Run the blocks after the first ``count``, and the neck.
 
     Parameters
     ----------
-    encoder : ImageEncoderViT
+    encoder : ImageEncoder
         As for `first_blocks`.
     tokens : Tensor
         ``(B, h, w, C)``, of `first_blocks`.
@@ -98,10 +100,11 @@ def last_blocks(
 
 
 def _run(
-    encoder: ImageEncoderViT, tokens: Tensor, blocks: range, checkpointing: bool
+    encoder: ImageEncoder, tokens: Tensor, blocks: range, checkpointing: bool
 ) -> Tensor:
     cells = tokens.shape[1] * tokens.shape[2]
     lean = tokens.device.type == "cpu" and cells > WORTH_IT_TOKENS
+    lean &= not isinstance(encoder, TinyEncoder)  # its windows' scores are few
     buffers = Buffers()
     for n in blocks:
         block = encoder.blocks[n]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +29,30 @@ if TYPE_CHECKING:
 OPEN_ENTRY = "Open a checkpoint…"
 FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"
 _TIP = Qt.ItemDataRole.ToolTipRole
+_WHAT_FOR = Qt.ItemDataRole.UserRole + 1
+
+
+class _Described(QStyledItemDelegate):
+    """Items of the opened list, followed by what each is for."""
+
+    def initStyleOption(
+        self, option: QStyleOptionViewItem | None, index: QModelIndex
+    ) -> None:
+        """As Qt's."""
+        super().initStyleOption(option, index)
+        if what_for := index.data(_WHAT_FOR):
+            option.text = f"{option.text}  ·  {what_for}"
+
+
+class _WideList(QComboBox):
+    """A box whose opened list is as wide as its items."""
+
+    def showPopup(self) -> None:
+        """As Qt's, which makes it as narrow as the box."""
+        view = self.view()
+        bar = view.verticalScrollBar().sizeHint().width()
+        view.setMinimumWidth(view.sizeHintForColumn(0) + bar)
+        super().showPopup()
 
 
 SMALL_BYTES = 100_000_000
@@ -35,8 +61,9 @@ SMALL_BYTES = 100_000_000
 class ModelChooser(QWidget):
     """Lists the models by name and the checkpoint files that were opened.
 
-    A model that is not on this computer shows its size and, when it is chosen, a
-    button that downloads it; nothing is downloaded without that click.
+    The opened list says what each model is for. A model that is not on this computer
+    shows its size and, when it is chosen, a button that downloads it; nothing is
+    downloaded without that click.
 
     Signals: ``changed`` (another model is chosen, or the chosen one has arrived) and
     ``status`` (a line for the widget's foot).
@@ -56,9 +83,10 @@ class ModelChooser(QWidget):
         self.download = ModelDownload(self)
         self.download.progressed.connect(self._on_progress)
         self.download.ended.connect(self._on_ended)
-        self.combo = QComboBox()
+        self.combo = _WideList()
         self.combo.setObjectName("samsp_model")
         self.combo.setMinimumContentsLength(12)
+        self.combo.setItemDelegate(_Described(self.combo))
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -118,6 +146,8 @@ class ModelChooser(QWidget):
             state = "To be downloaded" if missing else "On this computer"
             tip = f"{about.description}\n{state}; {about.licence}"
             self._add(f"{name}{size}", name, tip)
+            last = self.combo.count() - 1
+            self.combo.setItemData(last, about.description, _WHAT_FOR)
         for file in known_files():
             self._add(_label(file.path), file.path, file.path)
         self.combo.insertSeparator(self.combo.count())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QStyleOptionViewItem
 
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapter import add_lora, save_adapter
@@ -64,6 +64,25 @@ def test_each_model_says_whether_it_is_here_or_how_large_it_is(chooser) -> None:
     assert all(chooser.combo.findData(name) >= 0 for name in models.names())
     assert chooser.combo.itemText(chooser.combo.count() - 1) == OPEN_ENTRY
     assert shown(chooser) == (False, False, False)
+
+
+def test_the_opened_list_says_what_each_model_is_for(chooser, qtbot) -> None:
+    chooser.resize(200, 100)
+    chooser.show()
+    chooser.combo.showPopup()
+    view = chooser.combo.view()
+    qtbot.waitUntil(view.isVisible)
+    option = QStyleOptionViewItem()
+    for name in models.names():
+        row = chooser.combo.findData(name)
+        index = chooser.combo.model().index(row, 0)
+        view.itemDelegate().initStyleOption(option, index)
+        assert option.text == (
+            f"{entry(chooser, name)}  ·  {models.info(name).description}"
+        )
+        assert view.sizeHintForIndex(index).width() <= view.viewport().width()
+    assert chooser.combo.currentText() == "samsp_small"
+    chooser.combo.hidePopup()
 
 
 def test_choosing_a_missing_model_offers_it_and_fetches_nothing(

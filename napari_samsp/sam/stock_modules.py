@@ -1,0 +1,111 @@
+"""Two of segment_anything's modules in another form, which changes no number.
+
+The fused ``qkv`` of the image encoder's attention is held as ``q_proj``, ``k_proj`` and
+``v_proj``, so that PEFT can adapt two of the three; and the mask decoder takes one
+image embedding per prompt, so that prompts of several images decode as one batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SplitAttention(nn.Module):
+    """The image encoder's attention with separate query, key and value projections.
+
+    Parameters
+    ----------
+    fused : segment_anything.modeling.image_encoder.Attention
+        The stock module; its parameters other than ``qkv`` are shared.
+    """
+
+    def __init__(self, fused: Attention) -> None:
+        super().__init__()
+        dim = fused.proj.in_features
+        self.num_heads: int = fused.num_heads
+        bias = fused.qkv.bias is not None
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(dim, dim, bias=bias) for _ in range(3)
+        )
+        self.proj: nn.Linear = fused.proj
+        self.rel_pos_h: nn.Parameter = fused.rel_pos_h
+        self.rel_pos_w: nn.Parameter = fused.rel_pos_w
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over the tokens of each image or window.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``(B, H, W, C)`` tokens.
+
+        Returns
+        -------
+        Tensor
+            ``(B, H, W, C)``.
+        """
+        b, h, w, c = x.shape
+        q, k, v = (
+            projection(x).reshape(b, h * w, self.num_heads, -1).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        grid = q.reshape(b, self.num_heads, h, w, -1)
+        rows = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(h, h, self.rel_pos_h))
+        cols = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(w, w, self.rel_pos_w))
+        bias = (rows[..., :, None] + cols[..., None, :]).reshape(
+            b, self.num_heads, h * w, h * w
+        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
+
+
+class BatchedMaskDecoder(MaskDecoder):
+    """SAM's mask decoder for prompts that may belong to different images."""
+
+    def predict_masks(
+        self,
+        image_embeddings: Tensor,
+        image_pe: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        dense_prompt_embeddings: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the masks of N prompts.
+
+        Parameters
+        ----------
+        image_embeddings : Tensor
+            ``(N, C, h, w)``, one per prompt, or ``(1, C, h, w)`` for all of them.
+        image_pe : Tensor
+            ``(1, C, h, w)``.
+        sparse_prompt_embeddings : Tensor
+            ``(N, tokens, C)``.
+        dense_prompt_embeddings : Tensor
+            ``(N, C, h, w)``.
+
+        Returns
+        -------
+        tuple of Tensor
+            Low-res logits ``(N, masks, 4h, 4w)`` and predicted IoU ``(N, masks)``.
+        """
+        n = sparse_prompt_embeddings.shape[0]  # len() would be a constant in ONNX
+        out_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat(
+            [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1
+        )
+        src = image_embeddings + dense_prompt_embeddings
+        hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
+        h, w = dense_prompt_embeddings.shape[-2:]
+        upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
+        weights = torch.stack(
+            [
+                mlp(hidden[:, 1 + i])
+                for i, mlp in enumerate(self.output_hypernetworks_mlps)
+            ],
+            dim=1,
+        )
+        logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
+        return logits, self.iou_prediction_head(hidden[:, 0])
