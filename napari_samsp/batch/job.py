@@ -41,6 +41,8 @@ class Settings:
         Of torch; 0 leaves its default.
     prompts : str or None
         A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
+    object_classes : bool
+        Whether the classes of the objects are written beside their labels.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Settings:
     measure: bool = False
     threads: int = 0
     prompts: str | None = None
+    object_classes: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,14 @@ from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
-from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
+from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.inference.stack import (
+    PlaneResult,
+    PlaneSkipped,
+    SegmentOptions,
+    segment_stack,
+)
+from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import (
     ConstantImageError,
     InputError,
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.class_labels import PlaneClasses
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
@@ -150,7 +158,10 @@ def _segment(
             names |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
         ending = _ending(job, settings, large)
         written = {job.labels.with_name(f"{n}{ending}"): t for n, t in names.items()}
-        if spared := [path for path in written if path in job.spared]:
+        files = list(written)
+        if settings.object_classes:
+            files.append(job.labels.with_name(job.labels.name + TABLE_ENDING))
+        if spared := [path for path in files if path in job.spared]:
             raise InputError(
                 f"{spared[0]} would be replaced, and earlier calls of this command did "
                 "not write it: use another --output, or add --overwrite."
@@ -163,12 +174,17 @@ def _segment(
             for t in set(written.values())
         }
         planes = _Planes(image, settings.channels)
+        classes: list[PlaneClasses] = []
         if settings.prompts is not None:
             label_prompted(
                 segmenter, planes, job.image, settings, arrays[last], progress
             )
         else:
-            _label(segmenter, planes, settings, arrays, progress)
+            classes = _label(segmenter, planes, settings, arrays, progress)
+        if settings.object_classes:
+            names_of = {one.label: one.name for one in segmenter.classes}
+            table = class_table(image.plane_axes.lower(), classes, names_of)
+            write_atomically(files[-1], table)
         # The last iteration's at the end: where they are, all are.
         for path, t in reversed(written.items()):
             if ending == ".nii.gz":
@@ -176,7 +192,7 @@ def _segment(
                 continue
             write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
             write(path, arrays[t], image.labels_axes, image.voxels)
-    return tuple(written)
+    return tuple(files)
 
 
 def _label(
@@ -185,8 +201,8 @@ def _label(
     settings: Settings,
     arrays: dict[int, Any],
     progress: Callable[[float], None] | None,
-) -> None:
-    """Write the labels of some iterations of all planes."""
+) -> list[PlaneClasses]:
+    """Write the labels of some iterations of all planes; the classes of objects."""
     axis = len(planes.image.plane_axes) - 1
     options = SegmentOptions(
         iterations=settings.iterations,
@@ -196,7 +212,8 @@ def _label(
         shared_limits=settings.limits == "stack",
         follow_axis=axis if settings.follow_slices and axis >= 0 else None,
     )
-    count = len(planes.planes)
+    count, last = len(planes.planes), settings.iterations - 1
+    classes: list[PlaneClasses] = []
 
     def tell(number: int, done: float) -> None:
         if progress is not None:
@@ -208,6 +225,11 @@ def _label(
             found.error, ConstantImageError
         ):
             raise found.error
+        if isinstance(found, PlaneResult):
+            of_objects = found.iteration.object_classes
+            if of_objects is not None and found.iteration.iteration == last:
+                classes.append((found.plane, of_objects))
+    return classes
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,12 @@ def _check_value(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
             numbers = value.get(figures, [])
             if not isinstance(numbers, list) or not all(map(_is_number, numbers)):
                 raise wrong
+        by_class = value.get("class_dice", {})
+        if not isinstance(by_class, dict) or not all(
+            isinstance(numbers, list) and all(map(_is_number, numbers))
+            for numbers in by_class.values()
+        ):
+            raise wrong
     elif name == "versions" and not all(isinstance(v, str) for v in value.values()):
         raise wrong
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import reprlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.training_sets.classes import Classes
 
+PlaneClasses = tuple[tuple[int | None, ...], np.ndarray]
 TABLE_ENDING = ".classes.csv"
 _MOST_TABLE_BYTES = 50_000_000
 
@@ -89,13 +91,19 @@ def table_path(mask: Path) -> Path:
     return mask.with_name(stem_of(mask) + TABLE_ENDING)
 
 
-def table_bytes(classes_of: Mapping[int, str]) -> bytes:
-    """Write what `read_table` reads.
+def class_table(
+    axes: str, planes: Iterable[PlaneClasses], names: Mapping[int, str]
+) -> bytes:
+    """Write the classes of objects; of a single plane `read_table` reads them.
 
     Parameters
     ----------
-    classes_of : mapping
-        Name of the class by the object's label.
+    axes : str
+        Of the planes' indices, such as ``z``; they come before label and class.
+    planes : iterable of PlaneClasses
+        Index of each plane, and by the object's label the class's, that of 0 left out.
+    names : mapping
+        Of the classes, by label.
 
     Returns
     -------
@@ -104,8 +112,12 @@ def table_bytes(classes_of: Mapping[int, str]) -> bytes:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", "class"])
-    writer.writerows(classes_of.items())
+    writer.writerow([*axes, "label", "class"])
+    for plane, classes in planes:
+        place = [n for n in plane if n is not None]
+        for label, of_class in enumerate(classes.tolist()):
+            if label:
+                writer.writerow([*place, label, names[of_class]])
     return text.getvalue().encode()
 
 
@@ -168,6 +180,45 @@ def encode(
     numbers[inside] = which * count + of_class + 1
     encoded = numbers[np.searchsorted(values, parts)]
     return encoded, ignored if ignored.any() else None
+
+
+def objects_and_classes(
+    labels: np.ndarray, path: Path, classes: Classes, objects: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The objects of a mask, and the class of each pixel.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)`` integers of the file.
+    path : Path
+        Of the file; a table beside it tells that its labels are objects.
+    classes : Classes
+        Those that there are.
+    objects : bool
+        Whether objects are told apart.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        ``(Y, X)`` int32, 0 = background.
+    kinds : numpy.ndarray
+        ``(Y, X)`` int32, the class's label.
+    ignored : numpy.ndarray or None
+        ``(Y, X)`` bool: what nobody labelled.
+
+    Raises
+    ------
+    InputError
+        If a label has no class.
+    """
+    table, kind = None, classes.kind
+    if kind == "instances" or table_path(path).is_file():
+        table, kind = read_table(table_path(path), classes), "instances"
+    encoded, ignored = encode(labels, replace(classes, kind=kind), table, objects)
+    of_class = np.array([0, *(one.label for one in classes.classes)], np.int32)
+    index = np.where(encoded > 0, (encoded - 1) % len(classes.classes) + 1, 0)
+    return encoded, of_class[index], ignored
 
 
 def check_present(encoded: Iterable[np.ndarray], classes: Classes) -> None:
