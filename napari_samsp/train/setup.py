@@ -14,6 +14,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from napari_samsp.data.components import parts_note
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.data.training_sets.class_labels import check_present
+from napari_samsp.data.training_sets.classes import classes_to_learn
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.adapter import add_lora, freeze_blocks, load_adapter
 from napari_samsp.sam.adapter_card import AdapterCard, read_card
@@ -151,7 +152,7 @@ def set_up(
     """
     source = TrainingSet(training_set)
     samples = source.check()
-    classes = source.classes() if config.classes else None
+    classes = classes_to_learn(training_set) if config.classes else None
     count = len(classes.classes) if classes else 1
     fitting, held_out = split(samples, config.validation, config.seed)
     accelerator = _accelerator(config)

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_samsp.data.training_sets.transactions import changing
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
 
@@ -122,10 +123,74 @@ def read_classes(folder: Path) -> Classes | None:
         raise InputError(f"{path} cannot be used: {reason}.") from error
 
 
+def classes_bytes(classes: Classes) -> bytes:
+    """The content of a ``classes.json``."""
+    text = json.dumps(classes.as_dict(), indent=2, ensure_ascii=False)
+    return f"{text}\n".encode()
+
+
 def write_classes(folder: Path, classes: Classes) -> None:
     """Write a folder's ``classes.json``, atomically."""
-    text = json.dumps(classes.as_dict(), indent=2, ensure_ascii=False)
-    write_atomically(folder / CLASSES_FILE, f"{text}\n".encode())
+    write_atomically(folder / CLASSES_FILE, classes_bytes(classes))
+
+
+def classes_to_learn(folder: Path) -> Classes:
+    """What the labels of a training set mean.
+
+    Parameters
+    ----------
+    folder : Path
+        The set.
+
+    Returns
+    -------
+    Classes
+        Of its ``classes.json``.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is broken.
+    """
+    found = read_classes(folder)
+    if found is None:
+        raise InputError(
+            f"There is no {CLASSES_FILE} in {folder}: it tells what labels mean, such "
+            'as {"kind": "semantic", "classes": [{"label": 1, "name": "leaf"}, '
+            '{"label": 2, "name": "spot"}]}.'
+        )
+    return found
+
+
+def name_classes(folder: Path, classes: Sequence[LabelClass]) -> None:
+    """Name the classes of a training set's semantic masks.
+
+    Parameters
+    ----------
+    folder : Path
+        The set.
+    classes : sequence of LabelClass
+        They take the place of those that were named before; which labels are to be
+        ignored stays. None changes nothing.
+
+    Raises
+    ------
+    InputError
+        If what was there is broken, or another program does not let go of the folder.
+    """
+    if not classes:
+        return
+    with changing(folder) as change:
+        before = read_classes(folder)
+        labels = {one.label for one in classes}
+        ignore = before.ignore if before else (IGNORE,)
+        named = Classes(
+            "semantic",
+            tuple(sorted(classes, key=lambda one: one.label)),
+            tuple(n for n in ignore if n not in labels),
+        )
+        if named != before:
+            change.write(CLASSES_FILE, classes_bytes(named))
 
 
 def parse_classes(content: Any) -> Classes:

@@ -18,7 +18,7 @@ from napari_samsp.data.image_files import (
     tiff_bytes,
 )
 from napari_samsp.data.training_sets.class_labels import table_path
-from napari_samsp.data.training_sets.classes import CLASSES_FILE, Classes, read_classes
+from napari_samsp.data.training_sets.classes import CLASSES_FILE
 from napari_samsp.data.training_sets.sample import Sample, size_text
 from napari_samsp.data.training_sets.sample_list import changed_list, read_list
 from napari_samsp.data.training_sets.transactions import changing, unchanging
@@ -264,28 +264,6 @@ class TrainingSet:
                 line = removed.info | {"name": name}
                 change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
-
-    def classes(self) -> Classes:
-        """What its labels mean, for training with classes.
-
-        Returns
-        -------
-        Classes
-            Of ``classes.json``.
-
-        Raises
-        ------
-        InputError
-            If there is none, or it is broken.
-        """
-        found = read_classes(self.folder)
-        if found is None:
-            raise InputError(
-                f"There is no {CLASSES_FILE} in {self.folder}: it tells what labels "
-                'mean, such as {"kind": "semantic", "classes": [{"label": 1, "name": '
-                '"leaf"}, {"label": 2, "name": "spot"}]}.'
-            )
-        return found
 
     def fingerprint(self, classes: bool = False) -> str:
         """SHA-256 over the samples' names and the content of their files.
