@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QKeySequence
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
-    QShortcut,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COLOR, NUMBER, NAME = range(3)
-KEYS = 9
+CLASS_KEYS = 9
 ROWS_SHOWN = 4
 
 
@@ -43,8 +41,7 @@ class ClassList(QWidget):
     """A button that opens a short table of classes.
 
     Signals: ``changed`` when a class was added, taken out, renamed or recoloured;
-    ``picked``, with its label, when one is to be painted: its row was chosen, or
-    ``Alt`` and the row's number pressed.
+    ``picked``, with its label, when one is to be painted.
     """
 
     changed = Signal()
@@ -66,11 +63,6 @@ class ClassList(QWidget):
         self.add_button.setObjectName("samsp_class_add")
         self.remove_button = QPushButton("Take out")
         self.remove_button.setObjectName("samsp_class_remove")
-        self._keys = [
-            QShortcut(QKeySequence(f"Alt+{n}"), self) for n in range(1, KEYS + 1)
-        ]
-        for row, key in enumerate(self._keys):
-            key.activated.connect(partial(self.pick, row))
         self._lay_out()
         self.toggle.toggled.connect(self._open)
         self.add_button.clicked.connect(self.add)
@@ -132,8 +124,6 @@ class ClassList(QWidget):
     def _show(self, opened: bool) -> None:
         for part in (self.table, self.add_button, self.remove_button):
             part.setVisible(opened)
-        for key in self._keys:
-            key.setEnabled(opened)
 
     def _fill(self) -> None:
         row = self.table.currentRow()
@@ -144,7 +134,7 @@ class ClassList(QWidget):
                 color.setBackground(QColor(one.color))
                 color.setToolTip("Click to choose another colour")
                 number = QTableWidgetItem(str(one.label))
-                number.setToolTip(f"Alt+{n + 1} paints it" if n < KEYS else "")
+                number.setToolTip(f"Key: Alt-{n + 1}" if n < CLASS_KEYS else "")
                 for item in (color, number):
                     item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                 name = QTableWidgetItem(one.name)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from napari.utils.key_bindings import coerce_keybinding
 
 from napari_samsp.data.training_sets.classes import (
     Classes,
@@ -61,14 +61,17 @@ def test_named_classes_are_painted_coloured_and_kept(panel, viewer, click):
     assert found == wanted
 
 
-def test_keys_choose_the_class_to_paint(panel, viewer, qtbot, widget):
-    classes = panel.class_list
-    classes.set_classes([LEAF, SPOT])
-    widget.show()
-    qtbot.waitExposed(widget)
-    widget.activateWindow()
-    qtbot.keyClick(classes.table, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
-    qtbot.waitUntil(lambda: viewer.layers["mask"].selected_label == 4)
+def test_keys_choose_the_class_to_paint(panel, viewer):
+    def press(key):
+        viewer.keymap[coerce_keybinding(key)](viewer)
+
+    press("Alt-2")
+    assert viewer.layers["mask"].selected_label == 1  # the list is closed
+    panel.class_list.set_classes([LEAF, SPOT])
+    press("Alt-2")
+    assert viewer.layers["mask"].selected_label == 4
+    press("Alt-9")
+    assert viewer.layers["mask"].selected_label == 4
 
 
 def test_a_label_without_a_class_is_not_kept(panel, viewer, click):
