@@ -13,6 +13,13 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from napari_samsp.class_figures import (
+    class_report,
+    class_rows,
+    find_classes,
+    mean_scores,
+    scores_by_class,
+)
 from napari_samsp.data.components import (
     COMPONENTS,
     connected_parts,
@@ -31,6 +38,8 @@ from napari_samsp.utils.notes import tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_samsp.data.training_sets.classes import Classes
+
 TITLES = {
     "dice": "Dice",
     "iou": "IoU",
@@ -48,6 +57,8 @@ def evaluate(
     tolerance: float = BOUNDARY_TOLERANCE,
     components: str = "auto",
     series: int | None = None,
+    classes: Classes | None = None,
+    by_class: dict[str, dict[str, dict[str, float]]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Figures of every image.
 
@@ -64,6 +75,11 @@ def evaluate(
         one value only.
     series : int, optional
         Which image of a mask file that holds several, from 0; default: the largest.
+    classes : Classes, optional
+        What labels mean: the figures of an image are means over the classes that it
+        has, or is said to have.
+    by_class : dict, optional
+        Takes them, by the image's name and the class's.
 
     Returns
     -------
@@ -87,9 +103,17 @@ def evaluate(
         disable=not console.is_terminal,
     ):
         try:
-            how = components if objects else "no"
+            how = components if objects and classes is None else "no"
             for where, labels, truth in _slices(*paths, how, split, series):
-                figures[name + where] = scores(labels, truth, objects, tolerance)
+                if classes is None:
+                    figures[name + where] = scores(labels, truth, objects, tolerance)
+                    continue
+                found = scores_by_class(
+                    (labels, truth), paths, classes, objects, tolerance
+                )
+                figures[name + where] = mean_scores(found, objects)
+                if by_class is not None:
+                    by_class[name + where] = found
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     if split and components == "auto":
@@ -211,14 +235,22 @@ def main(arguments: list[str] | None = None) -> int:
         for name, (prediction, mask) in pairing.pairs.items():
             print(printable(f"{name}: {prediction} and {mask}"))
         return 0
+    classes = None
+    if options.classes:
+        classes = find_classes(options.masks, options.predictions)
+    by_class: dict[str, dict[str, dict[str, float]]] = {}
     figures = evaluate(
         pairing.pairs,
         options.objects,
         options.boundary_tolerance,
         options.components,
         options.series,
+        classes,
+        by_class,
     )
     content = report(figures)
+    if classes is not None:
+        content["classes"] = class_report(by_class, classes)
     if options.json is not None:
         content |= {
             "missing": pairing.missing,
@@ -242,7 +274,10 @@ def _show(content: dict[str, Any], pairing: Pairing) -> None:
     for name in content["worst"]:
         figures = content["images"][name]
         worst.add_row(Text(printable(name)), *(f"{figures[key]:.3f}" for key in keys))
-    console.print(means, worst)
+    console.print(means)
+    if "classes" in content:
+        console.print(class_rows(content["classes"], {k: TITLES[k] for k in keys}))
+    console.print(worst)
     if pairing.missing:
         console.print(Text(f"Left out, without a prediction: {some(pairing.missing)}."))
     if pairing.unmatched:
@@ -258,6 +293,7 @@ def _parser() -> Parser:
         python -m napari_samsp.evaluate predictions masks
         python -m napari_samsp.evaluate predictions masks --objects --json figures.json
         python -m napari_samsp.evaluate predictions masks --iteration 0
+        python -m napari_samsp.evaluate predictions set/masks --classes
         """,
     )
     parser.add_argument(
@@ -271,6 +307,12 @@ def _parser() -> Parser:
         "--objects",
         action="store_true",
         help="also judge single objects: AP at IoU 0.5 and 0.75, and AJI",
+    )
+    parser.add_argument(
+        "--classes",
+        action="store_true",
+        help="judge each class that classes.json names, beside the masks or in the "
+        "folder above; the means are over the classes of each image",
     )
     parser.add_argument(
         "--components",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_samsp.sam.adapter_card import read_card
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.cli import Parser, run
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     from napari_samsp.sam.adapter import load_adapter, merge
     from napari_samsp.sam.architecture import is_hybrid, is_tiny
     from napari_samsp.sam.checkpoints import load_sam
+    from napari_samsp.sam.class_tokens import drop_class_tokens
 
     if suffix == ".onnx":
         from napari_samsp.sam.onnx_export import check_onnx
@@ -84,6 +85,7 @@ def main(argv: list[str] | None = None) -> None:
             )
     model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
     sam = merge(model)
+    drop_class_tokens(sam)
     if suffix == ".onnx":
         files = _write_onnx(sam, args.output, card)
     else:
@@ -95,6 +97,12 @@ def main(argv: list[str] | None = None) -> None:
         f"{names}: {loaded.architecture} with {args.adapter} merged, input size {size}"
         f"{trained}"
     )
+    if len(card.classes) > 1:
+        print(
+            "A plain SAM has no place for classes, so the file does not know "
+            f"{some([one.name for one in card.classes])}: it segments from clicks and "
+            "boxes, and only the adapter tells the classes apart."
+        )
     if suffix != ".onnx" and is_hybrid(sam):
         print(
             f"segment_anything has no image encoder of this kind: {args.output} opens "

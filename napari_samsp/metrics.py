@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 BOUNDARY_TOLERANCE = 2.0
 """Pixels by which a boundary may be off."""
@@ -88,6 +88,41 @@ def scores(
         figures["ap50"], figures["ap75"] = average_precision(prediction, truth)
         figures["aji"] = aggregated_jaccard(prediction, truth)
     return figures
+
+
+def class_scores(
+    prediction: tuple[np.ndarray, np.ndarray],
+    truth: tuple[np.ndarray, np.ndarray],
+    classes: Iterable[int],
+    figures: Callable[[np.ndarray, np.ndarray], dict[str, float]],
+) -> dict[int, dict[str, float]]:
+    """Figures of each class of one image.
+
+    Parameters
+    ----------
+    prediction, truth : tuple of numpy.ndarray
+        ``(Y, X)`` integer labels, and ``(Y, X)`` the class of each pixel; of semantic
+        masks the two are the same.
+    classes : iterable of int
+        Which.
+    figures : callable
+        Gives those of two label images.
+
+    Returns
+    -------
+    dict
+        By class. One that neither of the two has is left out: it says nothing of this
+        image.
+    """
+    found = {}
+    for number in classes:
+        ours, true = (
+            np.where(kinds == number, labels, 0)
+            for labels, kinds in (prediction, truth)
+        )
+        if ours.any() or true.any():
+            found[number] = figures(ours, true)
+    return found
 
 
 def dice(prediction: np.ndarray, truth: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,12 @@ from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_fi
 from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
+from napari_samsp.data.training_sets.classes import (
+    CLASSES_FILE,
+    Classes,
+    read_classes,
+    write_classes,
+)
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
@@ -192,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     _check_prompts(args, len(images))
     settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
+    _write_classes(args, settings.objects)
     output = args.output.resolve()
     manifest = Manifest(output, depends_on)
     todo = {
@@ -247,6 +255,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _write_classes(args: argparse.Namespace, objects: bool) -> None:
+    """Say beside the labels what they mean, if the adapter tells classes apart."""
+    classes = read_card(args.adapter).classes if args.adapter else ()
+    if len(classes) < 2 or args.prompts is not None:
+        return
+    meant = Classes("instances" if objects else "semantic", classes, ())
+    path = args.output / CLASSES_FILE
+    if args.overwrite or not path.exists():
+        write_classes(args.output, meant)
+    elif read_classes(args.output) != meant:
+        raise InputError(
+            f"{path} names other classes than the adapter: use another --output, or "
+            "add --overwrite."
+        )
+
+
 def _check_prompts(args: argparse.Namespace, images: int) -> None:
     if args.prompts is None:
         return
@@ -293,6 +317,8 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         measure=args.table is not None,
         prompts=str(args.prompts.resolve()) if args.prompts else None,
     )
+    if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
+        settings = replace(settings, object_classes=True)
     return settings, fingerprint(
         settings,
         models.file_sha256(file),

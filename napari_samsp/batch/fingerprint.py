@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_samsp.batch.job import Settings
 
-_ELSEWHERE = ("device", "threads", "measure", "model", "adapter", "prompts")
+_ELSEWHERE = (
+    "device",
+    "threads",
+    "measure",
+    "model",
+    "adapter",
+    "prompts",
+    "object_classes",
+)
 """What changes no label, and files, which are told by their content."""
 _LATER = {"series": None, "single_channels": None, "limits": "slice"}
 """Settings that manifests of earlier versions do not have: left out while they are what

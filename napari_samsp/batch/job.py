@@ -43,6 +43,8 @@ class Settings:
         A CSV file of points or boxes, see `napari_samsp.batch.prompts_file`.
     single_channels : tuple of int or None
         As ``channels``, of images alone whose channels are no colours.
+    object_classes : bool
+        Whether the classes of the objects are written beside their labels.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Settings:
     threads: int = 0
     prompts: str | None = None
     single_channels: tuple[int, ...] | None = None
+    object_classes: bool = False
 
 
 @dataclass(frozen=True)

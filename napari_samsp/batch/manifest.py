@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "manifest.jsonl"
 _BEGUN_FILE = ".manifest.begun"
-_LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr)")
-"""What follows an image's name in the names of its labels."""
+_LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr)|\.classes\.csv")
+"""What follows an image's name in the names of its labels and of their classes."""
 
 
 @dataclass(frozen=True)

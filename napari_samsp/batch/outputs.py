@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_samsp.batch.job import Job
 from napari_samsp.batch.segment_file import as_nifti
 from napari_samsp.data.image_files import is_image_folder, is_ome_zarr
+from napari_samsp.data.training_sets.class_labels import TABLE_ENDING
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[st
     parts = [""]
     if settings.all_iterations:
         parts += [f".iter{t}" for t in range(settings.iterations)]
-    return {end: [f"{name}{part}.{end}" for part in parts] for end in endings}
+    table = [name + TABLE_ENDING] if settings.object_classes else []
+    return {end: [f"{name}{part}.{end}" for part in parts] + table for end in endings}
 
 
 def plan(

@@ -22,9 +22,11 @@ from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
+from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
 from napari_samsp.inference.plausibility import count_labels
 from napari_samsp.inference.results import Written
 from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
+from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import (
     ConstantImageError,
     InputError,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.class_labels import PlaneClasses
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
@@ -55,6 +58,7 @@ class _Said:
         default_factory=dict
     )
     count: int = 0
+    classes: list[PlaneClasses] = field(default_factory=list)
 
 
 def segment_file(
@@ -167,7 +171,10 @@ def _segment(
             names |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
         ending = _ending(job, settings, large)
         written = {job.labels.with_name(f"{n}{ending}"): t for n, t in names.items()}
-        if spared := [path for path in written if path in job.spared]:
+        files = list(written)
+        if settings.object_classes:
+            files.append(job.labels.with_name(job.labels.name + TABLE_ENDING))
+        if spared := [path for path in files if path in job.spared]:
             raise InputError(
                 f"{spared[0]} would be replaced, and earlier calls of this command did "
                 "not write it: use another --output, or add --overwrite."
@@ -191,6 +198,10 @@ def _segment(
             said.count = sum(count_labels(arrays[last][p]) for p in planes.planes)
         else:
             _label(segmenter, planes, settings, arrays, progress, said)
+        if settings.object_classes:
+            names_of = {one.label: one.name for one in segmenter.classes}
+            table = class_table(image.plane_axes.lower(), said.classes, names_of)
+            write_atomically(files[-1], table)
         # The last iteration's at the end: where they are, all are.
         for path, t in reversed(written.items()):
             if ending == ".nii.gz":
@@ -198,7 +209,7 @@ def _segment(
                 continue
             write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
             write(path, arrays[t], image.labels_axes, image.voxels)
-    return tuple(written)
+    return tuple(files)
 
 
 def _label(
@@ -209,7 +220,7 @@ def _label(
     progress: Callable[[float], None] | None,
     said: _Said,
 ) -> None:
-    """Write the labels of some iterations of all planes."""
+    """Write the labels of some iterations of all planes, and note what is said."""
     axis = len(planes.image.plane_axes) - 1
     options = SegmentOptions(
         iterations=settings.iterations,
@@ -219,7 +230,7 @@ def _label(
         shared_limits=settings.limits == "stack",
         follow_axis=axis if settings.follow_slices and axis >= 0 else None,
     )
-    count = len(planes.planes)
+    count, last = len(planes.planes), settings.iterations - 1
 
     def tell(number: int, done: float) -> None:
         if progress is not None:
@@ -233,12 +244,15 @@ def _label(
             continue
         iteration = found.iteration
         said.scores[found.plane] += (iteration.score,)
-        if iteration.iteration == settings.iterations - 1:
-            said.count += (
-                iteration.objects
-                if isinstance(iteration, Written)
-                else count_labels(iteration.labels)
-            )
+        if iteration.iteration != last:
+            continue
+        if iteration.object_classes is not None:
+            said.classes.append((found.plane, iteration.object_classes))
+        said.count += (
+            iteration.objects
+            if isinstance(iteration, Written)
+            else count_labels(iteration.labels)
+        )
 
 
 @dataclass(frozen=True)

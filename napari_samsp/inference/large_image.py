@@ -88,7 +88,7 @@ def segment_picture_into(
     grid = Grid(shape, size)
     missing = picture.missing if isinstance(picture, LazyRGB) else None
     mosaics = {
-        t: Mosaic(grid, out, model.objects, missing=missing)
+        t: Mosaic(grid, out, model.objects, missing=missing, classes=model.class_labels)
         for t, out in wanted.items()
     }
     scores: dict[int, list[float]] = {t: [] for t in wanted}
@@ -119,6 +119,7 @@ def segment_picture_into(
                 tiles=len(grid.tiles),
                 tile=size or max(shape),
                 seconds=time.perf_counter() - started,
+                object_classes=mosaic.object_classes,
             )
         )
     return written

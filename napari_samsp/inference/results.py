@@ -14,10 +14,11 @@ class Iteration:
     Attributes
     ----------
     labels : numpy.ndarray
-        ``(Y, X)`` int32: 0 and 1, or with objects 0 and the instances 1, 2, ...
+        ``(Y, X)`` int32: 0 and 1, with classes their labels, or with objects 0 and
+        the instances 1, 2, ...
     logits : numpy.ndarray
-        ``(Y, X)`` float32, foreground above 0; with objects the largest of their
-        maps.
+        ``(Y, X)`` float32, foreground above 0; with objects or classes the largest of
+        their maps.
     prompt : str or None
         What it was prompted with; None for iteration 0, unless it follows a slice.
     score : float
@@ -28,6 +29,9 @@ class Iteration:
         Wall time; iteration 0 includes the image encoder.
     iteration, iterations : int
         Its number, from 0, of how many.
+    object_classes : numpy.ndarray or None
+        With objects of several classes, ``(objects + 1,)`` int32: the class's label of
+        each object; that of 0 is 0.
     """
 
     labels: np.ndarray
@@ -38,6 +42,7 @@ class Iteration:
     seconds: float
     iteration: int
     iterations: int
+    object_classes: np.ndarray | None = None
 
     @property
     def area_fraction(self) -> float:
@@ -67,6 +72,8 @@ class Written:
         Side of a tile in pixels: how much the model saw at once.
     seconds : float
         Wall time of all iterations together.
+    object_classes : numpy.ndarray or None
+        As for `Iteration`.
     """
 
     iteration: int
@@ -77,3 +84,4 @@ class Written:
     tiles: int
     tile: int
     seconds: float
+    object_classes: np.ndarray | None = None

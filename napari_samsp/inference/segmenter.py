@@ -24,6 +24,7 @@ from napari_samsp.utils.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from napari_samsp.data.training_sets.classes import LabelClass
     from napari_samsp.inference.sliding_window import Tiling
 
 __all__ = ["Iteration", "Segmenter", "Written"]
@@ -94,6 +95,11 @@ class Segmenter:
         self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
 
     @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What the adapter tells apart; empty without an adapter that knows classes."""
+        return self.card.classes if self.card else ()
+
+    @property
     def input_size(self) -> int:
         """Side of the model's input in pixels."""
         return int(self.sam.image_encoder.img_size)
@@ -131,7 +137,9 @@ class Segmenter:
         Returns
         -------
         list of Iteration
-            ``iterations`` of them.
+            ``iterations`` of them. With an adapter that knows classes (`classes`),
+            labels are the labels of the classes or, with objects, objects whose
+            classes `Iteration.object_classes` gives.
 
         Raises
         ------
@@ -179,6 +187,11 @@ class Segmenter:
             As `segment`.
         """
         model, tile = self._prepare(iterations, objects, prompt, tile)
+        if before is not None and model.class_count > 1:
+            raise InputError(
+                "An adapter with classes cannot follow slices yet: segment them one by "
+                "one."
+            )
         picture = image
         if not isinstance(image, LazyRGB):
             picture = as_lazy_rgb(image, channel_axis, self.scaling)
@@ -432,7 +445,7 @@ class Segmenter:
         model = self._models.get((prompt, objects))
         if model is None:
             # Kept, since it learns how much fits into memory.
-            model = self._models[prompt, objects] = SelfPrompting(
-                self.sam, prompt, objects
-            )
+            labels = [one.label for one in self.classes]
+            model = SelfPrompting(self.sam, prompt, objects, labels)
+            self._models[prompt, objects] = model
         return model, tile

@@ -23,7 +23,7 @@ from napari_samsp.utils.numbers import is_integer
 from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.data.lazy_rgb import LazyRGB
     from napari_samsp.inference.embedding_cache import ModelCache
@@ -103,7 +103,7 @@ def iterate_picture(
     for maps in work:
         t = maps.iteration
         if t not in steps:
-            steps[t] = _Step(grid, model.objects, missing)
+            steps[t] = _Step(grid, model.objects, missing, model.class_labels)
         steps[t].add(maps)
         complete = maps.tile is tiles[-1]
         if complete:
@@ -121,6 +121,7 @@ def iterate_picture(
                 seconds=step.seconds,
                 iteration=t,
                 iterations=iterations,
+                object_classes=step.mosaic.object_classes,
             )
             previous = step.labels
             start = time.perf_counter()
@@ -163,10 +164,16 @@ def embed_picture(
 class _Step:
     """An iteration in the making."""
 
-    def __init__(self, grid: Grid, objects: bool, missing: Missing | None) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        objects: bool,
+        missing: Missing | None,
+        classes: Sequence[int],
+    ) -> None:
         self.labels = np.zeros(grid.shape, np.int32)
         self.logits = np.empty(grid.shape, np.float32)
-        self.mosaic = Mosaic(grid, self.labels, objects, self.logits, missing)
+        self.mosaic = Mosaic(grid, self.labels, objects, self.logits, missing, classes)
         self.scores: list[float] = []
         self.seconds = 0.0
 
@@ -235,8 +242,7 @@ def _first_look(
     def seen(tile: Tile) -> np.ndarray:
         with inference(model.device):
             embedding, valid = embed([tile])
-            first = model.decode_freely(embedding)
-            parts = model.parts(first, valid) if model.objects else first.logits > 0
+            parts = model.look(embedding, valid)
         rows, cols = (-(-int(side) // model.stride) for side in valid[0])
         return parts[0, :rows, :cols].cpu().numpy()
 

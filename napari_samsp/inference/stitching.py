@@ -14,7 +14,7 @@ from napari_samsp.data.blocks import blocks, chunk_sides
 from napari_samsp.inference.relabelling import Joiner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_samsp.data.tiling import Grid, Tile
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Mosaic:
     """Blends logits and joins objects of tiles, and writes labels where they belong.
 
-    The image's foreground is where the blended logits are above 0.
+    The image's foreground is where the blended logits are above 0. Those of several
+    classes are blended apart, and each pixel is of the class with the largest.
 
     Parameters
     ----------
@@ -34,12 +35,14 @@ class Mosaic:
         ``(Y, X)`` of at least 32-bit integers, numpy, zarr or the like: what takes
         ``labels[window] = ...`` and, with instances, gives ``labels[window]``.
     instances : bool
-        Objects, numbered 1, 2, ...; else the labels are 0 and 1.
+        Objects, numbered 1, 2, ...; else the labels are those of the classes.
     logits : numpy.ndarray, optional
-        ``(Y, X)`` float32 that receives the blended logits.
+        ``(Y, X)`` float32 that receives the blended logits, of the surest class.
     missing : callable, optional
         Gives ``(h, w)`` bool of a window, or None: where there is no data, and never
         foreground.
+    classes : sequence of int
+        The label of each class.
     """
 
     def __init__(
@@ -49,14 +52,19 @@ class Mosaic:
         instances: bool,
         logits: np.ndarray | None = None,
         missing: Missing | None = None,
+        classes: Sequence[int] = (1,),
     ) -> None:
         self._grid, self._labels, self._logits = grid, labels, logits
         self._missing = missing
         self._top = 0
-        self._blend = np.zeros((grid.height, grid.shape[1]), np.float32)
+        self._classes = np.array(classes, np.int32)
+        strip = (len(classes), grid.height, grid.shape[1])
+        self._blend = np.zeros(strip, np.float32)
+        self._votes = np.zeros((1024, len(classes)), np.int64)
+        self.object_classes: np.ndarray | None = None
         self._joiner = Joiner() if instances else None
         self._numbers: np.ndarray | None = None
-        self._last_row: np.ndarray | None = None
+        self._last_row: tuple[np.ndarray, np.ndarray] | None = None
         self.foreground = 0
 
     def add(self, tile: Tile, logits: np.ndarray, objects: np.ndarray | None) -> None:
@@ -67,7 +75,7 @@ class Mosaic:
         tile : Tile
             The next of the grid.
         logits : numpy.ndarray
-            ``(Y, X)`` float32.
+            ``(Y, X)`` float32; with several classes ``(K, Y, X)``.
         objects : numpy.ndarray or None
             ``(Y, X)`` int32, the tile's objects 1, 2, ...; None if it does not tell
             them apart: instances are then the connected components of the whole.
@@ -76,11 +84,11 @@ class Mosaic:
             self._write(tile.top)
         rows, cols = tile.window
         here = slice(rows.start - self._top, rows.stop - self._top), cols
-        self._blend[here] += self._grid.weight(tile) * logits
+        self._blend[:, *here] += self._grid.weight(tile) * logits
         if objects is None or self._joiner is None:
             return
         if self._numbers is None:
-            self._numbers = np.zeros(self._blend.shape, np.int32)
+            self._numbers = np.zeros(self._blend.shape[1:], np.int32)
         seen = self._numbers[here]
         new = self._joiner.number(objects, self._grid.inner_borders(tile))
         covered = self._grid.covered_before(tile)
@@ -112,6 +120,8 @@ class Mosaic:
         if self._joiner is None:
             return int(self.foreground > 0)
         table = self._joiner.table()
+        if len(self._classes) > 1:
+            self.object_classes = self._elect(table)
         rows, columns = chunk_sides(self._labels) or (1, 1)
         for window in blocks(self._grid.shape, 4, (rows, columns)):
             if tick is not None:
@@ -123,40 +133,89 @@ class Mosaic:
         """Let go of the rows above ``bottom``: no other tile reaches them."""
         rows, count = slice(self._top, bottom), bottom - self._top
         nothing = self._missing((rows, slice(None))) if self._missing else None
+        blend = self._blend[:, :count]
         if nothing is not None:
-            blend = self._blend[:count]
             np.copyto(blend, -np.abs(blend), where=nothing)
         if self._joiner is not None and self._numbers is None:
-            labels = self._components(self._blend[:count] > 0, self._joiner)
-            self._write_part(rows, slice(None), labels)
+            surest, best = self._surest(blend)
+            labels = self._components(np.where(best > 0, surest + 1, 0), self._joiner)
+            self._vote(labels, surest)
+            self._write_part(rows, slice(None), labels, best)
         else:
             # What is written at once is copied several times on its way.
             chunk = (count, (chunk_sides(self._labels) or (1, 1))[1])
             for _, columns in blocks((count, self._grid.shape[1]), 4, chunk):
-                labels = (self._blend[:count, columns] > 0).astype(np.int32)
-                if self._joiner is not None and self._numbers is not None:
+                surest, best = self._surest(blend[..., columns])
+                labels = (best > 0).astype(np.int32)
+                if self._joiner is None:
+                    labels *= self._classes[surest]
+                elif self._numbers is not None:
                     labels *= self._numbers[:count, columns]
                     self._joiner.use(labels)
-                self._write_part(rows, columns, labels)
-        for held in (self._blend, self._numbers):
-            if held is not None:
-                held[:-count] = held[count:]
-                held[-count:] = 0
+                    self._vote(labels, surest)
+                self._write_part(rows, columns, labels, best)
+        self._blend[:, :-count] = self._blend[:, count:]
+        self._blend[:, -count:] = 0
+        if self._numbers is not None:
+            self._numbers[:-count] = self._numbers[count:]
+            self._numbers[-count:] = 0
         self._top = bottom
 
-    def _write_part(self, rows: slice, columns: slice, labels: np.ndarray) -> None:
-        blended = self._blend[: rows.stop - rows.start, columns]
-        self.foreground += int(np.count_nonzero(blended > 0))
+    @staticmethod
+    def _surest(blend: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The index of each pixel's class in ``(K, Y, X)``, and that class's logit."""
+        if len(blend) == 1:
+            return 0, blend[0]
+        surest = blend.argmax(0)
+        return surest, np.take_along_axis(blend, surest[None], 0)[0]
+
+    def _vote(self, numbers: np.ndarray, surest: Any) -> None:
+        """Count of which classes an object's pixels are."""
+        count = len(self._classes)
+        if count == 1:
+            return
+        inside = numbers > 0
+        pairs, pixels = np.unique(
+            numbers[inside].astype(np.int64) * count + surest[inside],
+            return_counts=True,
+        )
+        while len(pairs) and pairs[-1] >= self._votes.size:
+            self._votes = np.concatenate([self._votes, np.zeros_like(self._votes)])
+        self._votes.reshape(-1)[pairs] += pixels
+
+    def _elect(self, table: np.ndarray) -> np.ndarray:
+        """The class's label of each object, of the labels that numbers became."""
+        votes = np.zeros((int(table.max()) + 1, len(self._classes)), np.int64)
+        some = min(len(table), len(self._votes))
+        np.add.at(votes, table[:some], self._votes[:some])
+        elected = self._classes[votes.argmax(1)]
+        elected[0] = 0
+        return elected
+
+    def _write_part(
+        self, rows: slice, columns: slice, labels: np.ndarray, best: np.ndarray
+    ) -> None:
+        self.foreground += int(np.count_nonzero(best > 0))
         self._labels[rows, columns] = labels
         if self._logits is not None:
-            self._logits[rows, columns] = blended
+            self._logits[rows, columns] = best
 
-    def _components(self, foreground: np.ndarray, joiner: Joiner) -> np.ndarray:
-        """Number the components of a strip, and link them with the strip above."""
-        labels = joiner.number(ndimage.label(foreground)[0])
+    def _components(self, kinds: np.ndarray, joiner: Joiner) -> np.ndarray:
+        """Number each class's components of a strip; link them with the strip above."""
+        labels = joiner.number(_components_of(kinds))
         joiner.use(labels)
         if self._last_row is not None:
-            both = (self._last_row > 0) & (labels[0] > 0)
-            joiner.link(self._last_row[both], labels[0][both])
-        self._last_row = labels[-1].copy()
+            last, last_kinds = self._last_row
+            both = (last > 0) & (labels[0] > 0) & (last_kinds == kinds[0])
+            joiner.link(last[both], labels[0][both])
+        self._last_row = labels[-1].copy(), kinds[-1].copy()
         return labels
+
+
+def _components_of(kinds: np.ndarray) -> np.ndarray:
+    """Number the connected parts of each class in ``(Y, X)``, 0 = background."""
+    found = np.zeros(kinds.shape, np.int32)
+    for kind in range(1, int(kinds.max(initial=0)) + 1):
+        parts, _ = ndimage.label(kinds == kind)
+        found += np.where(parts > 0, parts + found.max(initial=0), 0).astype(np.int32)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from napari_samsp.sam.architecture import embedding_channels, is_stock, patch_size
@@ -22,7 +23,6 @@ from napari_samsp.utils.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    import numpy as np
     from torch import Tensor
 
     from napari_samsp.data.lazy_rgb import LazyRGB
@@ -50,7 +50,8 @@ class TileMaps(NamedTuple):
     scores : list of float
         SAM's predicted IoU of each of its maps.
     logits : numpy.ndarray
-        ``(Y, X)`` float32, the largest of its maps.
+        ``(Y, X)`` float32, the largest of its maps; with K classes ``(K, Y, X)``, of
+        each class.
     objects : numpy.ndarray or None
         ``(Y, X)`` int32: 0 where nothing is, else the number of the map, from 1. None
         unless there is a map an object.
@@ -244,17 +245,25 @@ class _TileRun:
 
     def _one(self, decoding: Decoding, n: int, tile: Tile, iteration: int) -> TileMaps:
         separate = self.model.objects and decoding.regions is not None
-        mine = decoding.image_index == n
-        logits, which = full_size(
-            decoding.logits[mine], self.size, self.valid, tile.shape
-        )
-        return TileMaps(
-            iteration,
-            tile,
-            decoding.scores[mine].float().tolist(),
-            logits.cpu().numpy(),
-            which.cpu().numpy() if separate else None,
-        )
+        count = self.model.class_count
+        scores: list[float] = []
+        logits, numbers = [], []
+        for entry in range(n * count, (n + 1) * count):
+            mine = decoding.image_index == entry
+            largest, which = full_size(
+                decoding.logits[mine], self.size, self.valid, tile.shape
+            )
+            logits.append(largest.cpu().numpy())
+            # Of all classes together each map has a number.
+            seen = which.cpu().numpy()
+            numbers.append(np.where(seen > 0, seen + len(scores), 0))
+            scores += decoding.scores[mine].float().tolist()
+        best, objects = logits[0], numbers[0]
+        if count > 1:
+            best = np.stack(logits)
+            surest = best.argmax(0)[None]
+            objects = np.take_along_axis(np.stack(numbers), surest, 0)[0]
+        return TileMaps(iteration, tile, scores, best, objects if separate else None)
 
 
 def full_size(

@@ -31,6 +31,7 @@ from napari_samsp.sam.adapter_card import (
     write_card,
 )
 from napari_samsp.sam.architecture import is_hybrid
+from napari_samsp.sam.class_tokens import TOKENS, add_class_tokens
 from napari_samsp.sam.model_card import write_model_card
 from napari_samsp.sam.peft_config import check_config
 from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
@@ -52,7 +53,7 @@ BEFORE_BLOCKS = ["trunk", "proj16", "proj32"]
 
 
 def add_lora(
-    sam: Sam, rank: int, base: str, frozen_blocks: int | None = 0
+    sam: Sam, rank: int, base: str, frozen_blocks: int | None = 0, classes: int = 1
 ) -> PeftModel:
     """Give a SAM a fresh adapter, which changes nothing yet.
 
@@ -67,12 +68,15 @@ def add_lora(
         The model's name, for the adapter's configuration.
     frozen_blocks : int or None
         The first blocks of the image encoder, which get no LoRA; None: all of them.
+    classes : int
+        How many it is to tell apart.
 
     Returns
     -------
     peft.PeftModel
         ``get_base_model()`` gives the wrapped SAM.
     """
+    add_class_tokens(sam, classes)
     targets = DUMMY_TARGET_MODULES
     fully = list(FULLY_TRAINED)
     if frozen_blocks is not None:
@@ -160,7 +164,11 @@ def _system_errors(folder: Path) -> Iterator[None]:
 
 
 def load_adapter(
-    sam: Sam, folder: str | Path, base_sha256: str, trainable: bool = False
+    sam: Sam,
+    folder: str | Path,
+    base_sha256: str,
+    trainable: bool = False,
+    new_classes: int = 1,
 ) -> tuple[PeftModel, AdapterCard]:
     """Put a saved adapter on its base model.
 
@@ -174,6 +182,8 @@ def load_adapter(
         Hash of the base model's file.
     trainable : bool
         Whether its parameters get gradients.
+    new_classes : int
+        Give an adapter without classes fresh tokens for so many, to learn them.
 
     Returns
     -------
@@ -193,6 +203,8 @@ def load_adapter(
             f"({card.base_sha256[:8]}), not for this one ({base_sha256[:8]}): choose "
             "that model."
         )
+    count = max(len(card.classes), new_classes)
+    add_class_tokens(sam, count)
     check_config(folder / CONFIG_FILE)
     saved = read_tensors(folder / WEIGHTS_FILE)
     check_tensors(folder / WEIGHTS_FILE, saved)
@@ -205,6 +217,8 @@ def load_adapter(
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if not card.classes:
+        expected = {k: v for k, v in expected.items() if f".{TOKENS}." not in k}
     wrong = sorted(
         saved.keys() ^ expected.keys()
         | {

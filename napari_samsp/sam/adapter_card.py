@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.classes import LabelClass, parse_classes
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.known_files import find
 from napari_samsp.sam.prompt_kind import parse_kind
@@ -61,6 +62,8 @@ class AdapterCard:
         Of the libraries that made it.
     licence : str
         A note: the adapter's own, and the base model's.
+    classes : tuple of LabelClass
+        What it tells apart, in the order of its tokens; empty: foreground alone.
     """
 
     base: str
@@ -81,6 +84,7 @@ class AdapterCard:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     licence: str = "Yours; the base model's licence applies to the base model."
+    classes: tuple[LabelClass, ...] = ()
 
     def known_base(self) -> str | None:
         """The base model's name, or the file opened for it here; None if neither."""
@@ -166,6 +170,11 @@ def read_card(folder: str | Path) -> AdapterCard:
         values = {k: v for k, v in content.items() if k in known}
         if "scaling" in values:
             values["scaling"] = _scaling(values["scaling"])
+        if values.get("classes"):
+            listed = {"kind": "semantic", "classes": values["classes"], "ignore": None}
+            values["classes"] = parse_classes(listed).classes
+        else:
+            values.pop("classes", None)
         if values.get("field_of_view") is not None:
             values["field_of_view"] = _field(values["field_of_view"])
         for name, kind in _TYPES.items():
@@ -196,6 +205,12 @@ def _check_value(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
             numbers = value.get(figures, [])
             if not isinstance(numbers, list) or not all(map(_is_number, numbers)):
                 raise wrong
+        by_class = value.get("class_dice", {})
+        if not isinstance(by_class, dict) or not all(
+            isinstance(numbers, list) and all(map(_is_number, numbers))
+            for numbers in by_class.values()
+        ):
+            raise wrong
     elif name == "versions" and not all(isinstance(v, str) for v in value.values()):
         raise wrong
 

@@ -129,6 +129,7 @@ def _facts(card: AdapterCard, rank: int) -> str:
         "Input": f"{card.image_size} x {card.image_size}, intensities by "
         f"{scaling.kind}{limits}",
         "Field of view": f"{field}; larger images are tiled",
+        "Classes": ", ".join(f"{c.label} {_plain(c.name)}" for c in card.classes),
         "Mode": f"{mode}; an iteration hands {card.prompt} to the next",
         "Trained": f"on {count} with {card.iterations} iterations; LoRA of rank {rank} "
         "on the image encoder's query and value projections, prompt encoder and mask "
@@ -155,10 +156,21 @@ def _figures(card: AdapterCard) -> str:
         "| | before | after |",
         "|---|---|---|",
     ]
+    if len(card.classes) > 1:
+        lines[2] = f"Means over the classes of each image, and over {lines[2][11:]}"
     for key in judged:
         cells = (" → ".join(f"{v:.3f}" for v in f[key]) for f in (before, after))
         lines.append(f"| {FIGURES[key]} | {' | '.join(cells)} |")
+    old, new = before.get("class_dice") or {}, after.get("class_dice") or {}
+    for name in (name for name in new if name in old):
+        cells = (" → ".join(f"{v:.3f}" for v in f[name]) for f in (old, new))
+        lines.append(f"| Dice of {_plain(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _plain(name: str) -> str:
+    """A class's name, which anyone may have chosen, without Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+|!~-])", r"\\\1", name)
 
 
 def _use(card: AdapterCard) -> str:
@@ -180,7 +192,21 @@ With stock PEFT:
 
 ```python
 from napari_samsp import load_sam
-from peft import PeftModel
+{_tokens_import(card)}from peft import PeftModel
 
-model = PeftModel.from_pretrained(load_sam({card.base!r}).sam, "FOLDER")
+sam = load_sam({card.base!r}).sam
+{_tokens(card)}model = PeftModel.from_pretrained(sam, "FOLDER")
 ```"""
+
+
+def _tokens(card: AdapterCard) -> str:
+    """The line that PEFT needs for the classes: their tokens are modules of the SAM."""
+    if len(card.classes) < 2:
+        return ""
+    return f"add_class_tokens(sam, {len(card.classes)})\n"
+
+
+def _tokens_import(card: AdapterCard) -> str:
+    if len(card.classes) < 2:
+        return ""
+    return "from napari_samsp.sam.class_tokens import add_class_tokens\n"

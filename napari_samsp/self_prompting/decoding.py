@@ -25,7 +25,8 @@ class Decoding:
     scores : Tensor
         ``(N,)`` SAM's predicted IoU.
     image_index : Tensor
-        ``(N,)`` int64: the image of the batch that each map belongs to.
+        ``(N,)`` int64: the image of the batch that each map belongs to. With K classes
+        an image is K entries of the batch, and ``b * K + k`` is class k of image b.
     prompt : Prompt or None
         ``None`` at iteration 0.
     regions : Tensor or None
@@ -42,9 +43,16 @@ class Decoding:
     regions: Tensor | None = None
     separation: Tensor | None = None
 
-    def distinct(self) -> Decoding:
-        """Without maps of objects that one with a higher score shows too."""
-        keep = distinct(self.logits.detach(), self.scores.detach(), self.image_index)
+    def distinct(self, classes: int = 1) -> Decoding:
+        """Without maps of objects that one with a higher score shows too.
+
+        Parameters
+        ----------
+        classes : int
+            K: an object has one class, so maps of all classes of an image compete.
+        """
+        images = self.image_index // classes
+        keep = distinct(self.logits.detach(), self.scores.detach(), images)
         if bool(keep.all()):
             return self
         return Decoding(

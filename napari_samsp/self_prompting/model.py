@@ -22,7 +22,7 @@ from napari_samsp.self_prompting.promptable import PromptableSam
 from napari_samsp.self_prompting.prompts import OUTSIDE_LOGIT, Prompt, prompt_from_masks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from segment_anything.modeling import Sam
 
@@ -39,12 +39,27 @@ class SelfPrompting(PromptableSam):
     objects : bool
         One prompt per object instead of one per image. What a map without a prompt
         shows is cut at its necks, what a map of an object shows is that object.
+    class_labels : sequence of int, optional
+        The label of each class, in the order of their tokens. Default: 1, 2, ...
+
+    Notes
+    -----
+    With K classes, an image is K entries of a batch, ``b * K + k``: each class is
+    decoded on the same embedding with its own token, and then prompts itself. With one
+    class an entry is an image.
     """
 
-    def __init__(self, sam: Sam, kind: str = "box+mask", objects: bool = False) -> None:
+    def __init__(
+        self,
+        sam: Sam,
+        kind: str = "box+mask",
+        objects: bool = False,
+        class_labels: Sequence[int] = (),
+    ) -> None:
         super().__init__(sam)
         self.kind = kind
         self.objects = objects
+        self.class_labels = tuple(class_labels or range(1, self.class_count + 1))
 
     def next_prompt(
         self, previous: Decoding, valid: Tensor
@@ -56,12 +71,12 @@ class SelfPrompting(PromptableSam):
         previous : Decoding
             Iteration t - 1.
         valid : Tensor
-            ``(B, 2)`` int, unpadded height and width of each image in input pixels.
+            ``(B, 2)`` int, unpadded height and width of each entry in input pixels.
 
         Returns
         -------
         tuple
-            The `Prompt` of N decodings, their ``(N,)`` image index and their
+            The `Prompt` of N decodings, their ``(N,)`` entries and their
             ``(N, m, m)`` regions. With objects, N may be zero.
         """
         if self.objects:
@@ -86,10 +101,11 @@ class SelfPrompting(PromptableSam):
             ``(B, m, m)`` int64, 0 is background.
         """
         if decoding.regions is not None:
-            return decoding.distinct().instances(len(valid))
+            return decoding.distinct(self.class_count).instances(len(valid))
         inside = valid_cells(valid, self.mask_size, self.stride)
         logits = decoding.largest_logit(len(valid))
         logits = logits.masked_fill(~inside, OUTSIDE_LOGIT)
+        logits = only_best_class(logits, self.class_count)
         if decoding.separation is None:
             return cut_at_necks(logits)
         return split_touching(logits, decoding.separation)
@@ -97,7 +113,7 @@ class SelfPrompting(PromptableSam):
     def prompts_of(
         self, instances: Tensor, logits: Tensor, valid: Tensor
     ) -> tuple[Prompt, Tensor, Tensor]:
-        """Make prompts from what is known of each image.
+        """Make prompts from what is known of each entry.
 
         Parameters
         ----------
@@ -149,6 +165,33 @@ class SelfPrompting(PromptableSam):
             self.kind, regions, regions, decoding.logits, self.stride, sides
         )
 
+    def look(self, embeddings: Tensor, valid: Tensor) -> Tensor:
+        """What is seen without a prompt: how large objects are, and where.
+
+        Parameters
+        ----------
+        embeddings, valid
+            As for `iterate`.
+
+        Returns
+        -------
+        Tensor
+            ``(B, m, m)`` int64: 0 is background, else a number an object, or without
+            objects a class.
+        """
+        count = self.class_count
+        first = self.decode_freely(embeddings, relief=self.objects)
+        if self.objects:
+            parts = self.parts(first, valid.repeat_interleave(count, 0))
+        else:
+            parts = (only_best_class(first.logits, count) > 0).long()
+        parts = parts.view(len(valid), count, *parts.shape[1:])
+        # Of the classes only one is above 0 in a cell, and their numbers are apart.
+        numbers = (
+            parts * count + torch.arange(count, device=parts.device)[:, None, None]
+        )
+        return (numbers * (parts > 0)).sum(1)
+
     def iterate(
         self,
         embeddings: Tensor,
@@ -179,7 +222,10 @@ class SelfPrompting(PromptableSam):
             by decodings of zero maps. With objects and without gradients, each is
             shown once.
         """
-        current = first if first is not None else self.decode_freely(embeddings)
+        valid = valid.repeat_interleave(self.class_count, 0)
+        current = first
+        if current is None:
+            current = self.decode_freely(embeddings, relief=self.objects)
         yield current
         for _ in range(iterations - 1):
             prompt, index, regions = self.next_prompt(current, valid)
@@ -187,9 +233,9 @@ class SelfPrompting(PromptableSam):
                 pick = torch.randperm(len(index), device=index.device)[:at_most]
                 prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
             if len(index):
-                current = self.decode(embeddings, index, prompt, regions)
+                current = self.decode_entries(embeddings, index, prompt, regions)
                 if self.objects and not torch.is_grad_enabled():
-                    current = current.distinct()
+                    current = current.distinct(self.class_count)
             else:
                 current = Decoding(
                     current.logits[:0], current.scores[:0], index, prompt, regions
@@ -214,3 +260,25 @@ class SelfPrompting(PromptableSam):
             As `iterate`.
         """
         return list(self.iterate(self.encode(images), valid, iterations))
+
+
+def only_best_class(logits: Tensor, count: int) -> Tensor:
+    """Leave each cell to the class that is surest of it.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B * K, m, m)``.
+    count : int
+        K.
+
+    Returns
+    -------
+    Tensor
+        The same, negative where another class of the image has a larger logit.
+    """
+    if count == 1:
+        return logits
+    classes = logits.unflatten(0, (-1, count))
+    beaten = (classes < classes.amax(1, keepdim=True)).flatten(0, 1)
+    return torch.where(beaten & (logits > 0), OUTSIDE_LOGIT, logits)

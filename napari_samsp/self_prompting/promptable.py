@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from napari_samsp.sam.architecture import (
     is_hybrid,
     is_stock,
 )
+from napari_samsp.sam.class_tokens import count_classes
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
@@ -68,6 +70,11 @@ class PromptableSam(nn.Module):
     def mask_size(self) -> int:
         """Side of the low-res logits."""
         return int(self.sam.prompt_encoder.mask_input_size[0])
+
+    @property
+    def class_count(self) -> int:
+        """Classes that the model tells apart; 1 is SAM without class tokens."""
+        return count_classes(self.sam)
 
     def encode(self, images: Tensor) -> Tensor:
         """Image embeddings.
@@ -150,20 +157,86 @@ class PromptableSam(nn.Module):
             regions,
         )
 
-    def decode_freely(self, embeddings: Tensor) -> Decoding:
-        """Decode each of the ``(B, C, h, w)`` embeddings without a prompt."""
-        index = torch.arange(len(embeddings), device=embeddings.device)
-        if not self.separates:
-            return self.decode(embeddings, index)
-        sparse, dense = self._embed(Prompt())
-        n = len(index)
-        maps, scores = self.sam.mask_decoder.predict_masks(
-            image_embeddings=embeddings,
-            image_pe=self.sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse.expand(n, -1, -1),
-            dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
+    def decode_freely(self, embeddings: Tensor, relief: bool = True) -> Decoding:
+        """Decode embeddings without a user's prompt, once a class.
+
+        Parameters
+        ----------
+        embeddings : Tensor
+            ``(B, C, h, w)``.
+        relief : bool
+            Whether a model that has learnt to tell objects apart says how.
+
+        Returns
+        -------
+        Decoding
+            B maps; with K classes B * K, and entry ``b * K + k`` is class k of image
+            b, prompted by the class's token alone.
+        """
+        count = self.class_count
+        entries = torch.arange(len(embeddings) * count, device=embeddings.device)
+        prompt = Prompt() if count == 1 else Prompt(classes=entries % count)
+        if not self.separates or (count > 1 and not relief):
+            return self.decode_entries(embeddings, entries, prompt)
+        positions = self.sam.prompt_encoder.get_dense_pe()
+
+        def decode(embeddings: Tensor, prompt: Prompt, n: int) -> tuple[Tensor, Tensor]:
+            sparse, dense = self._embed(prompt)
+            maps, scores = self.sam.mask_decoder.predict_masks(
+                image_embeddings=embeddings,
+                image_pe=positions,
+                sparse_prompt_embeddings=sparse.expand(n, -1, -1),
+                dense_prompt_embeddings=dense.expand(n, -1, -1, -1),
+            )
+            return maps, scores
+
+        if count == 1:
+            maps, scores = decode(embeddings, prompt, len(entries))
+        else:
+            # An image at a time: its fine features are large, and its classes share
+            # them.
+            parts = [
+                decode(one[None], prompt.select(slice(0, count)), count)
+                for one in embeddings
+            ]
+            maps, scores = map(torch.cat, zip(*parts, strict=True))
+        return Decoding(
+            maps[:, 0],
+            scores[:, 0],
+            entries,
+            prompt if len(prompt) else None,
+            separation=maps[:, 1:3],
         )
-        return Decoding(maps[:, 0], scores[:, 0], index, separation=maps[:, 1:3])
+
+    def decode_entries(
+        self,
+        embeddings: Tensor,
+        entries: Tensor,
+        prompt: Prompt,
+        regions: Tensor | None = None,
+    ) -> Decoding:
+        """Decode prompts that know their class.
+
+        Parameters
+        ----------
+        embeddings : Tensor
+            ``(B, C, h, w)``.
+        entries : Tensor
+            ``(N,)`` int64: the image and class of each prompt, ``b * K + k``.
+        prompt, regions
+            As for `decode`.
+
+        Returns
+        -------
+        Decoding
+            N maps, whose ``image_index`` is ``entries``.
+        """
+        count = self.class_count
+        if count == 1:
+            return self.decode(embeddings, entries, prompt, regions)
+        prompt = replace(prompt, classes=entries % count)
+        found = self.decode(embeddings, entries // count, prompt, regions)
+        return replace(found, image_index=entries)
 
     def _decode(
         self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
@@ -224,6 +297,10 @@ class PromptableSam(nn.Module):
             if labels is None:
                 labels = prompt.points.new_ones(prompt.points.shape[:2])
             points = (prompt.points, labels)
-        return self.sam.prompt_encoder(
+        sparse, dense = self.sam.prompt_encoder(
             points=points, boxes=prompt.boxes, masks=prompt.masks
         )
+        if prompt.classes is not None:
+            tokens = self.sam.prompt_encoder.class_tokens(prompt.classes)[:, None]
+            sparse = torch.cat([tokens, sparse.expand(len(tokens), -1, -1)], 1)
+        return sparse, dense

@@ -37,15 +37,18 @@ class Prompt:
     point_labels : Tensor or None
         ``(N, P)`` float: 1 for points inside, 0 outside, -1 for none. Default: all
         inside.
+    classes : Tensor or None
+        ``(N,)`` int64: the class of each, whose token is added to the prompt.
     """
 
     boxes: Tensor | None = None
     points: Tensor | None = None
     masks: Tensor | None = None
     point_labels: Tensor | None = None
+    classes: Tensor | None = None
 
     def __len__(self) -> int:
-        for value in (self.boxes, self.points, self.masks):
+        for value in (self.boxes, self.points, self.masks, self.classes):
             if value is not None:
                 return len(value)
         return 0
@@ -55,7 +58,13 @@ class Prompt:
         return Prompt(
             *(
                 None if value is None else value[index]
-                for value in (self.boxes, self.points, self.masks, self.point_labels)
+                for value in (
+                    self.boxes,
+                    self.points,
+                    self.masks,
+                    self.point_labels,
+                    self.classes,
+                )
             )
         )
 

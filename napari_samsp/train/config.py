@@ -60,6 +60,9 @@ class TrainConfig:
         "with objects, whether the connected parts of a label are the objects: auto "
         "(in masks of one value only, such as 0 and 255), yes or no",
     )
+    classes: bool = _option(
+        False, "learn the classes that the set's classes.json names, not foreground"
+    )
     prompt: str = _option("box+mask", "what an iteration hands to the next")
     iterations: int = _option(2, "iterations trained, the prompt-free one included")
     epochs: int = _option(

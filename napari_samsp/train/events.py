@@ -25,12 +25,17 @@ class Figures:
         Images judged.
     ap50 : list of float or None
         With objects, the average precision at IoU 0.5.
+    class_dice : dict or None
+        With classes, the Dice of each by its name: the mean over the images that have
+        it, one number an iteration. ``dice``, ``iou`` and ``ap50`` are then means over
+        the classes of each image.
     """
 
     dice: list[float]
     iou: list[float]
     n: int
     ap50: list[float] | None = None
+    class_dice: dict[str, list[float]] | None = None
 
 
 @dataclass(frozen=True)

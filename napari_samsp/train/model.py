@@ -11,6 +11,8 @@ from napari_samsp.sam.kernels.encoder_train import first_blocks, last_blocks
 from napari_samsp.self_prompting.model import SelfPrompting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segment_anything.modeling import Sam
     from torch import Tensor
 
@@ -27,7 +29,7 @@ class ModelInTraining(SelfPrompting):
     ----------
     sam : Sam
         Wrapped by PEFT.
-    kind, objects
+    kind, objects, class_labels
         As for `SelfPrompting`.
     frozen_blocks : int or None
         The first blocks of the image encoder, which must not be trained; None: all of
@@ -43,8 +45,9 @@ class ModelInTraining(SelfPrompting):
         objects: bool = False,
         frozen_blocks: int | None = 0,
         checkpointing: bool = False,
+        class_labels: Sequence[int] = (),
     ) -> None:
-        super().__init__(sam, kind, objects)
+        super().__init__(sam, kind, objects, class_labels)
         self.frozen_blocks, self.checkpointing = frozen_blocks, checkpointing
         self._kept: dict[bytes, Tensor] = {}
         self._bytes = 0

@@ -67,7 +67,8 @@ class Progress:
 
 
 def _judgement(stored: dict[str, Any]) -> Judgement:
-    return Judgement(Figures(**stored["figures"]), stored["merits"])
+    figures = Figures(**stored["figures"])
+    return Judgement(figures, stored["merits"], stored.get("class_dice", []))
 
 
 class RunFolder:

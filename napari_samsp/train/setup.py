@@ -13,6 +13,8 @@ from accelerate.utils import InitProcessGroupKwargs
 
 from napari_samsp.data.components import parts_note
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.class_labels import check_present
+from napari_samsp.data.training_sets.classes import classes_to_learn
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.adapter import add_lora, freeze_blocks, load_adapter
 from napari_samsp.sam.adapter_card import AdapterCard, read_card
@@ -39,7 +41,7 @@ from napari_samsp.train.trainable import (
 from napari_samsp.train.trainer import Trainer
 from napari_samsp.train.validation.judge import Judgement, judge
 from napari_samsp.utils.device import choose_device, free_cores, likes_bfloat16
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from peft import PeftModel
 
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
 
@@ -109,10 +112,18 @@ class Parts:
         """Judge the running mean of a trainer's weights; the same in all processes."""
 
         def work() -> Judgement:
-            return judge(self.model, pictures, self.config.iterations, self.field)
+            return judge(
+                self.model, pictures, self.config.iterations, self.field, self.names
+            )
 
         with trainer.average.in_place():
             return self.processes.done_by_main(work)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the classes, if there are several."""
+        names = [one.name for one in self.card.classes]
+        return names if len(names) > 1 else []
 
 
 def set_up(
@@ -141,6 +152,8 @@ def set_up(
     """
     source = TrainingSet(training_set)
     samples = source.check()
+    classes = classes_to_learn(training_set) if config.classes else None
+    count = len(classes.classes) if classes else 1
     fitting, held_out = split(samples, config.validation, config.seed)
     accelerator = _accelerator(config)
     processes = Processes(accelerator)
@@ -154,6 +167,8 @@ def set_up(
         torch.set_num_threads(max(1, torch.get_num_threads() // processes.count))
     folder = RunFolder(output)
     earlier = read_card(config.adapter) if config.adapter else None
+    if earlier is not None:
+        check_continued(earlier, classes)
     scaling = earlier.scaling if earlier else Scaling()
     if config.scaling:
         scaling = Scaling.parse(config.scaling)
@@ -178,20 +193,24 @@ def set_up(
     torch.manual_seed(config.seed)
     if config.adapter:
         peft, _ = load_adapter(
-            loaded.sam, config.adapter, loaded.sha256, trainable=True
-        )
+            loaded.sam, config.adapter, loaded.sha256, trainable=True,
+            new_classes=count,
+        )  # fmt: skip
     else:
-        peft = add_lora(loaded.sam, config.rank, loaded.name, frozen)
+        peft = add_lora(loaded.sam, config.rank, loaded.name, frozen, count)
     freeze_blocks(peft, frozen)
     components = config.components if config.objects else "no"
     series = config.series if config.series >= 0 else None
-    pictures = read_pictures(fitting, scaling, components, series)
+    how = (scaling, components, series, classes, config.objects)
+    pictures = read_pictures(fitting, *how)
     check_labelled(pictures)
-    held_pictures = read_pictures(held_out, scaling, components, series)
+    if classes is not None:
+        check_present([picture.labels for picture in pictures], classes)
+    held_pictures = read_pictures(held_out, *how)
     judged_by = held_pictures or pictures
     split_masks = [one.name for one in (*pictures, *held_pictures) if one.split]
     # Only now is all input known to be good: nothing was written before.
-    fingerprint = source.fingerprint()
+    fingerprint = source.fingerprint(config.classes)
     if processes.main:
         folder.start(config, training_set, fingerprint, resume)
     accelerator.wait_for_everyone()
@@ -253,9 +272,35 @@ def set_up(
             images=len(pictures),
             held_out=bool(held_out),
             versions={name: version(name) for name in LIBRARIES},
+            classes=classes.classes if classes else (),
         ),
         note=parts_note(split_masks) if split_masks and components == "auto" else "",
     )
+
+
+def check_continued(earlier: AdapterCard, classes: Classes | None) -> None:
+    """Check that an adapter can go on learning.
+
+    Parameters
+    ----------
+    earlier : AdapterCard
+        Of the adapter.
+    classes : Classes or None
+        What it is to learn.
+
+    Raises
+    ------
+    InputError
+        If it knows other classes.
+    """
+    known = [one.name for one in earlier.classes]
+    wanted = classes.names if classes else []
+    if known and known != wanted:
+        what = some(wanted) if wanted else "foreground alone"
+        raise InputError(
+            f"The adapter knows the classes {some(known)}, and is to learn {what}: "
+            "train without --adapter, or with --classes and the classes that it knows."
+        )
 
 
 def _unheard(event: Event) -> None:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samsp.ui.commands import KEYS, press
+from napari_samsp.ui.correct.class_list import CLASS_KEYS
 from napari_samsp.ui.correct.click_row import ClickRow
 from napari_samsp.ui.correct.click_tools import Surroundings
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
@@ -216,6 +217,10 @@ class SamSpWidget(QWidget):
             button = self.findChild(QPushButton, name)
             line = f"{button.toolTip()}\nKey: {key}".strip()
             button.setToolTip(line)
+        for row in range(CLASS_KEYS):
+            key = f"Alt-{row + 1}"
+            bound[key] = lambda _viewer, row=row: self.correcting.class_list.pick(row)
+            viewer.bind_key(key, bound[key], overwrite=True)
 
         def unbind() -> None:
             for key, action in bound.items():

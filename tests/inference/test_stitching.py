@@ -7,6 +7,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage import draw, measure
 
 from napari_samsp.data.tiling import Grid
@@ -142,3 +143,44 @@ def test_a_zarr_array_gets_the_same_labels(tmp_path, chunks):
         str(tmp_path / "labels.zarr"), shape=truth.shape, dtype="int32", chunks=chunks
     )
     assert (put_together(grid, views, out) == put_together(grid, views)).all()
+
+
+@pytest.mark.parametrize("size", [30, 64, None])
+@pytest.mark.parametrize("instances", [False, True])
+def test_each_pixel_is_of_the_surest_class_of_what_tiles_say_together(size, instances):
+    rng = np.random.default_rng(0)
+    shape = (70, 110)
+    truth = rng.normal(size=(3, *shape)).astype(np.float32)
+    truth = np.stack([ndimage.gaussian_filter(one, 4) for one in truth])
+    grid = Grid(shape, size)
+    labels, logits = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    mosaic = Mosaic(grid, labels, instances, logits, classes=(2, 5, 9))
+    for tile in grid.tiles:
+        mosaic.add(tile, truth[:, *tile.window], None)
+    found = mosaic.finish()
+    best = truth.max(0)
+    expected = np.where(best > 0, np.array([2, 5, 9])[truth.argmax(0)], 0)
+    np.testing.assert_allclose(logits, best, atol=1e-5)
+    kinds = labels if not instances else mosaic.object_classes[labels]
+    sure = np.abs(np.diff(np.sort(truth, axis=0)[1:], axis=0))[0] > 1e-5
+    assert (kinds == expected)[sure & (np.abs(best) > 1e-5)].all()
+    if instances:  # the connected parts of each class, also across strips
+        parts = [ndimage.label(expected == n)[1] for n in (2, 5, 9)]
+        assert found == sum(parts) == len(mosaic.object_classes) - 1
+
+
+def test_an_object_has_the_class_of_most_of_its_pixels():
+    grid = Grid((40, 100), 40)
+    labels = np.zeros(grid.shape, np.int32)
+    mosaic = Mosaic(grid, labels, instances=True, classes=(4, 7))
+    whole = np.zeros(grid.shape, np.int32)
+    whole[10:30, 5:95], whole[2:6, 2:9] = 1, 2
+    maps = np.full((2, *grid.shape), -3, np.float32)
+    maps[0][whole == 1], maps[1][whole == 2] = 2, 2
+    maps[1][:, 70:][whole[:, 70:] == 1] = 5  # an end of it looks like the other class
+    for tile in grid.tiles:
+        mosaic.add(tile, maps[:, *tile.window], relabelled(whole[tile.window]))
+    assert mosaic.finish() == 2
+    assert mosaic.object_classes[labels[20, 50]] == 4
+    assert labels[20, 90] == labels[20, 10]
+    assert mosaic.object_classes[labels[4, 4]] == 7

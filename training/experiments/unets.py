@@ -36,13 +36,20 @@ class ImageNetUnet(nn.Module):
     """segmentation_models_pytorch's U-Net on the trunk of ``samsp_small``.
 
     The trunk begins with the same ImageNet weights.
+
+    Parameters
+    ----------
+    channels : int
+        Of its logits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1) -> None:
         super().__init__()
         import segmentation_models_pytorch as smp
 
-        self.net = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None)
+        self.net = smp.Unet(
+            "tu-tf_efficientnet_lite0", encoder_weights=None, classes=channels
+        )
         load_imagenet(self.net.encoder.model, imagenet_weights())
         mean, std = (
             torch.tensor(values)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD)
@@ -51,7 +58,7 @@ class ImageNetUnet(nn.Module):
         self.register_buffer("shift", (mean - 127) / 128)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, 1, H, W)`` of SAM's normalised images ``(B, 3, H, W)``."""
+        """Logits ``(B, C, H, W)`` of SAM's normalised images ``(B, 3, H, W)``."""
         return self.net(torch.addcmul(self.shift, images, self.scale))
 
 

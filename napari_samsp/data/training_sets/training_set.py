@@ -17,6 +17,8 @@ from napari_samsp.data.image_files import (
     read_image,
     tiff_bytes,
 )
+from napari_samsp.data.training_sets.class_labels import table_path
+from napari_samsp.data.training_sets.classes import CLASSES_FILE
 from napari_samsp.data.training_sets.sample import Sample, content_hash, size_text
 from napari_samsp.data.training_sets.sample_list import changed_list, read_list
 from napari_samsp.data.training_sets.transactions import changing, unchanging
@@ -264,13 +266,24 @@ class TrainingSet:
                 change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
 
-    def fingerprint(self) -> str:
-        """SHA-256 over the samples' names and the content of their files."""
+    def fingerprint(self, classes: bool = False) -> str:
+        """SHA-256 over the samples' names and the content of their files.
+
+        Parameters
+        ----------
+        classes : bool
+            Whether what tells classes counts too.
+        """
         digest = hashlib.sha256()
         for sample in self.samples():
             digest.update(os.fsencode(sample.name))
             for path in (sample.image, sample.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
+            if classes and table_path(sample.mask).is_file():
+                content = table_path(sample.mask).read_bytes()
+                digest.update(hashlib.sha256(content).digest())
+        if classes:
+            digest.update((self.folder / CLASSES_FILE).read_bytes())
         return digest.hexdigest()
 
     @property

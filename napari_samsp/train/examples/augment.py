@@ -21,6 +21,10 @@ CROP_TRIES = 3
 """A crop without an object is drawn again: few are enough to learn from."""
 
 
+NOT_LABELLED = -1
+"""The label of pixels that carry no loss."""
+
+
 class View(NamedTuple):
     """One training view, or a batch of them.
 
@@ -29,7 +33,7 @@ class View(NamedTuple):
     image : Tensor
         ``(..., 3, S, S)`` float32, normalised and padded.
     labels : Tensor
-        ``(..., S, S)`` int64, 0 = background and padding.
+        ``(..., S, S)`` int64, 0 = background and padding, -1 = not labelled.
     valid : Tensor
         ``(..., 2)`` int64, unpadded height and width.
     seed : Tensor
@@ -98,7 +102,7 @@ class Augmentation:
         image : numpy.ndarray
             ``(Y, X, 3)`` uint8.
         labels : numpy.ndarray
-            ``(Y, X)`` integers, 0 = background.
+            ``(Y, X)`` integers, 0 = background, -1 = not labelled.
         field : int, optional
             Side in image pixels of what the model sees at once at inference: the view
             is about as large. Default: the whole image.
@@ -145,6 +149,6 @@ class Augmentation:
             corner = (torch.rand(2) * (sides - size + 1)).long()
             box = (*corner.tolist(), *size.tolist())
             cropped = F2.crop(mask, *box)
-            if cropped.any():
+            if (cropped > 0).any():
                 break
         return F2.crop(picture, *box), cropped

@@ -12,12 +12,23 @@ from torch.utils.data import Dataset, Sampler
 
 from napari_samsp.data.components import connected_parts, holds_one_value
 from napari_samsp.data.rgb import Scaling, to_rgb8
+from napari_samsp.data.training_sets.class_labels import (
+    encode,
+    read_table,
+    table_path,
+)
 from napari_samsp.inference.object_scale import field_for, typical_width
-from napari_samsp.train.examples.augment import Augmentation, View, stack_views
+from napari_samsp.train.examples.augment import (
+    NOT_LABELLED,
+    Augmentation,
+    View,
+    stack_views,
+)
 from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.data.training_sets.sample import Sample
 
 
@@ -32,15 +43,19 @@ class Example:
     image : numpy.ndarray
         ``(Y, X, 3)`` uint8.
     labels : numpy.ndarray
-        ``(Y, X)`` int32.
+        ``(Y, X)`` int32. With K classes a label L is of the class of index
+        ``(L - 1) % K``.
     split : bool
         Whether the labels are the connected parts of fewer.
+    ignored : numpy.ndarray or None
+        ``(Y, X)`` bool: what nobody labelled, and labels are 0.
     """
 
     name: str
     image: np.ndarray
     labels: np.ndarray
     split: bool = False
+    ignored: np.ndarray | None = None
 
 
 def read_pictures(
@@ -48,6 +63,8 @@ def read_pictures(
     scaling: Scaling,
     components: str = "no",
     series: int | None = None,
+    classes: Classes | None = None,
+    objects: bool = False,
 ) -> list[Example]:
     """Read and scale samples.
 
@@ -62,6 +79,10 @@ def read_pictures(
         one value only.
     series : int, optional
         Which image of a file that holds several, from 0; default: the largest.
+    classes : Classes, optional
+        What the labels mean; they, not ``components``, say what an object is.
+    objects : bool
+        With classes, whether objects are told apart.
 
     Returns
     -------
@@ -76,8 +97,11 @@ def read_pictures(
     pictures = []
     for sample in samples:
         image, labels = sample.read(series)
-        split = components == "yes" or (
-            components == "auto" and holds_one_value([labels])
+        ignored = None
+        if classes is not None:
+            labels, ignored = _encoded(sample, labels, classes, objects)
+        split = classes is None and (
+            components == "yes" or (components == "auto" and holds_one_value([labels]))
         )
         if split:
             labels = connected_parts(labels)
@@ -85,10 +109,22 @@ def read_pictures(
         try:
             seen = sample_scaling(sample, scaling)
             rgb = to_rgb8(image, None, seen)
-            pictures.append(Example(sample.name, rgb, labels, split))
+            pictures.append(Example(sample.name, rgb, labels, split, ignored))
         except InputError as error:
             raise InputError(f"{sample.name}: {error}") from error
     return pictures
+
+
+def _encoded(
+    sample: Sample, labels: np.ndarray, classes: Classes, objects: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    table = None
+    try:
+        if classes.kind == "instances":
+            table = read_table(table_path(sample.mask), classes)
+        return encode(labels, classes, table, objects)
+    except InputError as error:
+        raise InputError(f"{sample.name}: {error}") from error
 
 
 def check_labelled(pictures: list[Example]) -> None:
@@ -218,7 +254,10 @@ class Views(Dataset[View]):
             of_view = hash((self.seed, number, seed % self.kept))
         torch.manual_seed(of_view)
         field = self.fields[number]
-        view = self.augmentation(picture.image, picture.labels, field)
+        labels = picture.labels
+        if picture.ignored is not None:
+            labels = np.where(picture.ignored, NOT_LABELLED, labels)
+        view = self.augmentation(picture.image, labels, field)
         return view._replace(seed=torch.tensor(seed))
 
     def batch(self, views: list[View]) -> View:

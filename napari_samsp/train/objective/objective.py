@@ -158,10 +158,13 @@ class Objective(nn.Module):
         terms.append((self.config.distill, losses))
         losses = none
         if self.config.true_prompts:
+            # Without the class's token, so that a user's click needs no class.
             prompt, masks, index = true_boxes(labels, valid, seeds)
             if len(index):
                 decoding = self.model.decode(embeddings, index, prompt)
-                losses = batch.loss(decoding, coverage(masks, batch.size))
+                weight = batch.weight_of_images[index]
+                target = coverage(masks, batch.size)
+                losses = decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
         terms.append((self.config.true_prompts, losses))
         losses = none
         separation = decodings[0].separation
@@ -182,12 +185,16 @@ class Objective(nn.Module):
 
 
 class _Batch:
-    """The truth about a batch, on the low-res grid."""
+    """The truth about a batch, on the low-res grid: an entry an image and class."""
 
     def __init__(self, model: SelfPrompting, labels: Tensor, valid: Tensor) -> None:
-        self.labels = labels
-        self.size = model.mask_size
-        self.weight = valid_cells(valid, self.size, model.stride).float()
+        self.size, count = model.mask_size, model.class_count
+        weight = valid_cells(valid, self.size, model.stride).float()
+        if (labels < 0).any():
+            weight = weight * coverage(labels >= 0, self.size)
+        self.weight_of_images = weight
+        self.weight = weight.repeat_interleave(count, 0)
+        self.labels = labels = of_each_class(labels.clamp(min=0), count)
         self.whole = coverage(labels > 0, self.size)
         # With objects, iteration 0 leaves the seams between them open, unless it tells
         # them apart by their relief.
@@ -209,6 +216,29 @@ class _Batch:
     def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
         weight = self.weight[decoding.image_index]
         return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
+
+
+def of_each_class(labels: Tensor, count: int) -> Tensor:
+    """The labels of each class of each image.
+
+    Parameters
+    ----------
+    labels : Tensor
+        ``(B, S, S)`` int64, 0 = background; L is of the class ``(L - 1) % K``.
+    count : int
+        K.
+
+    Returns
+    -------
+    Tensor
+        ``(B * K, S, S)`` int64, 0 where it is not the entry's class.
+    """
+    if count == 1:
+        return labels
+    kinds = torch.arange(count, device=labels.device)[:, None, None]
+    every = labels[:, None]
+    mine = (every > 0) & ((every - 1) % count == kinds)
+    return (every * mine).flatten(0, 1)
 
 
 def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from napari_samsp.inference.sliding_window import iterate_picture
-from napari_samsp.metrics import average_precision, dice, iou
+from napari_samsp.metrics import average_precision, class_scores, dice, iou
 from napari_samsp.train.events import Figures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.self_prompting.model import SelfPrompting
     from napari_samsp.train.examples.dataset import Example
 
@@ -33,10 +36,14 @@ class Judgement:
     merits : list of float
         One an image, by which states are compared: the last iteration's Dice; with
         objects its mean with AP at 0.5.
+    class_dice : list of dict
+        With classes, of each image: each iteration's Dice by the name of the class,
+        for classes that the image has.
     """
 
     figures: Figures
     merits: list[float]
+    class_dice: list[dict[str, list[float]]] = field(default_factory=list)
 
     @property
     def merit(self) -> float:
@@ -94,11 +101,15 @@ def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
     def mean(rows: list[list[float]]) -> list[float]:
         return np.average(rows, axis=0, weights=weights).round(6).tolist()
 
-    merits = {
-        place: merit
-        for part, places in zip(parts, positions, strict=True)
-        for place, merit in zip(places, part.merits, strict=True)
-    }
+    merits, classes = (
+        {
+            place: value
+            for part, places in zip(parts, positions, strict=True)
+            for place, value in zip(places, getattr(part, name), strict=False)
+        }
+        for name in ("merits", "class_dice")
+    )
+    class_dice = [classes[place] for place in sorted(classes)]
     return Judgement(
         Figures(
             mean([figure.dice for figure in figures]),
@@ -107,9 +118,22 @@ def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
             ap50=mean([figure.ap50 for figure in figures if figure.ap50])
             if figures[0].ap50
             else None,
+            class_dice=_class_means(class_dice),
         ),
         [merits[place] for place in sorted(merits)],
+        class_dice,
     )
+
+
+def _class_means(images: list[dict[str, list[float]]]) -> dict[str, list[float]] | None:
+    """The Dice of each class, the mean over the images that have it."""
+    names = dict.fromkeys(name for image in images for name in image)
+    return {
+        name: np.mean([one[name] for one in images if name in one], axis=0)
+        .round(6)
+        .tolist()
+        for name in names
+    } or None
 
 
 def judge(
@@ -117,6 +141,7 @@ def judge(
     pictures: list[Example],
     iterations: int,
     field: tuple[int, int],
+    names: Sequence[str] = (),
 ) -> Judgement:
     """Segment images as a user would, and compare with their masks.
 
@@ -130,37 +155,71 @@ def judge(
         How many to run.
     field : tuple of int
         Least and most image pixels, along a side, that the model sees at once.
+    names : sequence of str
+        Of the model's classes, whose figures are then means over the classes.
 
     Returns
     -------
     Judgement
         By these images.
     """
-    scores: list[list[tuple[float, float, float]]] = []
+    scores: list[list[dict[str, float]]] = []
+    class_dice: list[dict[str, list[float]]] = []
     for picture in pictures:
         steps = iterate_picture(model.eval(), picture.image, iterations, field)
-        scores.append(
-            [
-                (
-                    dice(step.labels, picture.labels),
-                    iou(step.labels, picture.labels),
-                    average_precision(step.labels, picture.labels, (0.5,))[0]
-                    if model.objects
-                    else np.nan,
-                )
-                for step in steps
-            ]
-        )
-    mean = np.mean(scores, axis=0).round(6)
+        each = [_by_class(model, step, picture) for step in steps]
+        scores.append([_mean(found) for found in each])
+        kinds = picture.labels[picture.labels > 0] - 1
+        present = np.unique(kinds % model.class_count)
+        if names:
+            class_dice.append(
+                {names[n]: [found[n + 1]["dice"] for found in each] for n in present}
+            )
+
+    def mean(name: str) -> list[float]:
+        values = [[step[name] for step in image] for image in scores]
+        return np.mean(values, axis=0).round(6).tolist()
+
     figures = Figures(
-        dice=mean[:, 0].tolist(),
-        iou=mean[:, 1].tolist(),
+        dice=mean("dice"),
+        iou=mean("iou"),
         n=len(pictures),
-        ap50=mean[:, 2].tolist() if model.objects else None,
+        ap50=mean("ap50") if model.objects else None,
+        class_dice=_class_means(class_dice),
     )
-    judged_by = [0, 2] if model.objects else [0]
-    last = np.array(scores)[:, -1, judged_by]
-    return Judgement(figures, last.mean(axis=1).tolist())
+    judged_by = ["dice", "ap50"] if model.objects else ["dice"]
+    merits = [float(np.mean([image[-1][key] for key in judged_by])) for image in scores]
+    return Judgement(figures, merits, class_dice)
+
+
+def _by_class(
+    model: SelfPrompting, step: Iteration, picture: Example
+) -> dict[int, dict[str, float]]:
+    """Figures of one iteration, by class from 1; of one class alone, of all labels."""
+
+    def figures(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        found = {"dice": dice(prediction, truth), "iou": iou(prediction, truth)}
+        if model.objects:
+            found["ap50"] = average_precision(prediction, truth, (0.5,))[0]
+        return found
+
+    prediction, truth, count = step.labels, picture.labels, model.class_count
+    if picture.ignored is not None:
+        prediction = np.where(picture.ignored, 0, prediction)
+    if count == 1:
+        return {1: figures(prediction, truth)}
+    kinds = prediction
+    if step.object_classes is not None:
+        kinds = step.object_classes[prediction]
+    true_kinds = np.where(truth > 0, (truth - 1) % count + 1, 0)
+    every = range(1, count + 1)
+    found = class_scores((prediction, kinds), (truth, true_kinds), every, figures)
+    return found or {1: figures(prediction, truth)}  # nothing, and nothing was found
+
+
+def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
+    rows = list(figures.values())
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:

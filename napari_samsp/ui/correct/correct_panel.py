@@ -20,13 +20,25 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_samsp.data.training_sets.classes import (
+    LabelClass,
+    name_classes,
+    read_classes,
+)
 from napari_samsp.data.training_sets.likeness import difference
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.ui.correct.corrections import ORIGIN, collect, same_pixels
+from napari_samsp.ui.correct.class_list import ClassList
+from napari_samsp.ui.correct.corrections import (
+    ORIGIN,
+    check_painted,
+    collect,
+    same_pixels,
+)
 from napari_samsp.ui.correct.kept import kept_planes, local_time, newest_first, origin
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.correct.open_sample import open_sample
-from napari_samsp.ui.result_layers import image_to_label
+from napari_samsp.ui.result_layers import RESULT_KEY, image_to_label
+from napari_samsp.ui.widgets.class_colors import color_by_class
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import plain, show_error
 from napari_samsp.utils.errors import InputError, in_words
@@ -87,6 +99,7 @@ class CorrectPanel(QWidget):
         self.keep_button = QPushButton("Keep correction")
         self.keep_button.setObjectName("samsp_keep")
         self.keep_button.setToolTip("Writes image and labels into the correction set")
+        self.class_list = ClassList()
         self.message = QLabel()
         self.message.setObjectName("samsp_keep_message")
         self.message.setWordWrap(True)
@@ -115,6 +128,9 @@ class CorrectPanel(QWidget):
         self._lay_out()
         self.keep_button.clicked.connect(self.keep)
         self.labels.changed.connect(self.update_keep)
+        self.labels.changed.connect(self._follow_classes)
+        self.class_list.changed.connect(self._color)
+        self.class_list.picked.connect(self._paint_class)
         self.list.itemSelectionChanged.connect(self._update_buttons)
         self.list.itemDoubleClicked.connect(self.open_selected)
         self.refresh()
@@ -166,6 +182,8 @@ class CorrectPanel(QWidget):
                 self.region.layer,
                 self._chosen_channels(),
             )
+            classes = self.class_list.classes
+            check_painted(correction.labels, classes)
             again, info = name, correction.info
             if again is None and (
                 same := same_pixels(self.training_set, correction.image, info["layer"])
@@ -181,6 +199,7 @@ class CorrectPanel(QWidget):
                 replace=again is not None,
                 **info,
             )
+            name_classes(self.training_set.folder, classes)
         except (InputError, OSError) as error:
             self._refuse(error)
             return
@@ -262,6 +281,7 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             samples = []
             self._tell(in_words(error))
+        self._read_classes()
         for sample in newest_first(samples):
             texts = [sample.name, origin(sample), local_time(sample)]
             item = QTreeWidgetItem(texts)
@@ -302,6 +322,33 @@ class CorrectPanel(QWidget):
         labels = self.labels.layer
         there = labels is not None and self._image_of(labels) is not None
         self.keep_button.setEnabled(there)
+
+    def _read_classes(self) -> None:
+        """Show the classes of the set, if it has any."""
+        try:
+            found = read_classes(self.training_set.folder)
+        except InputError as error:
+            self._tell(in_words(error))
+            return
+        if found is not None and found.kind == "semantic":
+            self.class_list.set_classes(found.classes)
+
+    def _follow_classes(self, *_: Any) -> None:
+        """Take over the classes of a result, unless there are some."""
+        layer = self.labels.layer
+        told = layer.metadata.get(RESULT_KEY, {}).get("classes") if layer else None
+        if told and not self.class_list.classes:
+            self.class_list.set_classes([LabelClass(**one) for one in told])
+        self._color()
+
+    def _color(self, *_: Any) -> None:
+        layer, classes = self.labels.layer, self.class_list.classes
+        if layer is not None and classes:
+            color_by_class(layer, classes)
+
+    def _paint_class(self, label: int) -> None:
+        if self.labels.layer is not None:
+            self.labels.layer.selected_label = label
 
     def _check_sight(self, labels: Labels | None) -> None:
         image = self._image_of(labels)
@@ -379,6 +426,7 @@ class CorrectPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.class_list)
         layout.addWidget(self.keep_button)
         layout.addWidget(self.message)
         layout.addWidget(self.list)

@@ -10,14 +10,18 @@ import numpy as np
 from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.data.image_files import read_image
+from napari_samsp.data.training_sets.classes import IGNORE
 from napari_samsp.data.training_sets.sample import content_hash, size_text
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.result_layers import RESULT_KEY
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import Dims
 
+    from napari_samsp.data.training_sets.classes import LabelClass
     from napari_samsp.data.training_sets.sample import Sample
     from napari_samsp.data.training_sets.training_set import TrainingSet
     from napari_samsp.ui.planes import Channels
@@ -122,6 +126,30 @@ def collect(
         None if prediction is None else prediction.copy(),
         info,
     )
+
+
+def check_painted(labels: np.ndarray, classes: Sequence[LabelClass]) -> None:
+    """Check that each label has a class, if there are classes.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)``, as corrected.
+    classes : sequence of LabelClass
+        None if labels are no classes.
+
+    Raises
+    ------
+    InputError
+        If one has none.
+    """
+    known = {0, IGNORE, *(one.label for one in classes)}
+    unknown = sorted(set(np.unique(labels).tolist()) - known) if classes else []
+    if unknown:
+        raise InputError(
+            f"The label {some([str(n) for n in unknown])} is no class: add it to the "
+            "list of classes, or paint it over; for separate objects close the list."
+        )
 
 
 def rectangle(

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_samsp.data.training_sets.classes import CLASSES_FILE
 from napari_samsp.train.config import SPEEDS, TrainConfig, option_help
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class TrainingSettings(QWidget):
         Parameters
         ----------
         training_set, run : Path
-            Input and output.
+            Input and output. A set that names classes teaches them.
         model : str
             Base model.
         adapter : Path or None
@@ -120,6 +121,8 @@ class TrainingSettings(QWidget):
         arguments += ["--minutes", f"{self.minutes.value():g}"]
         arguments += ["--speed", self.speed.currentData()]
         arguments += ["--objects" if self.objects.isChecked() else "--no-objects"]
+        if (training_set / CLASSES_FILE).is_file():
+            arguments.append("--classes")
         if self.continuing.isChecked() and adapter is not None:
             arguments += ["--adapter", str(adapter)]
         return arguments

@@ -1,0 +1,201 @@
+"""The classes that a user paints: their numbers, names and colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import signals_blocked
+
+from napari_samsp.data.training_sets.classes import (
+    MOST_CLASSES,
+    LabelClass,
+    check_classes,
+    default_color,
+    parse_classes,
+)
+from napari_samsp.ui.widgets.plain_text import show_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COLOR, NUMBER, NAME = range(3)
+CLASS_KEYS = 9
+ROWS_SHOWN = 4
+
+
+class ClassList(QWidget):
+    """A button that opens a short table of classes.
+
+    Signals: ``changed`` when a class was added, taken out, renamed or recoloured;
+    ``picked``, with its label, when one is to be painted.
+    """
+
+    changed = Signal()
+    picked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes: list[LabelClass] = []
+        self.toggle = QPushButton("Classes…")
+        self.toggle.setObjectName("samsp_classes")
+        self.toggle.setCheckable(True)
+        self.toggle.setToolTip(
+            "Labels are classes, such as leaf and spot: name them, and paint each with "
+            "its number"
+        )
+        self.table = QTableWidget(0, 3)
+        self.table.setObjectName("samsp_class_table")
+        self.add_button = QPushButton("Add class")
+        self.add_button.setObjectName("samsp_class_add")
+        self.remove_button = QPushButton("Take out")
+        self.remove_button.setObjectName("samsp_class_remove")
+        self._lay_out()
+        self.toggle.toggled.connect(self._open)
+        self.add_button.clicked.connect(self.add)
+        self.remove_button.clicked.connect(self.remove)
+        self.table.itemChanged.connect(self._rename)
+        self.table.itemSelectionChanged.connect(self._update_buttons)
+        self.table.cellClicked.connect(self._click)
+        self._open(False)
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What labels mean, in the order of the list; empty while it is closed."""
+        return tuple(self._classes) if self.toggle.isChecked() else ()
+
+    def set_classes(self, classes: Sequence[LabelClass]) -> None:
+        """Show these classes; none closes the list."""
+        if tuple(classes) == self.classes:
+            return
+        self._classes = list(classes)
+        with signals_blocked(self.toggle):
+            self.toggle.setChecked(bool(classes))
+        self._fill()
+        self._show(bool(classes))
+        self.changed.emit()
+
+    def add(self) -> None:
+        """Add a class with the next free number."""
+        label = 1 + max((one.label for one in self._classes), default=0)
+        if len(self._classes) >= MOST_CLASSES or label >= 255:
+            show_error(f"At most {MOST_CLASSES} classes can be learnt.")
+            return
+        name = f"class {label}"
+        self._classes.append(LabelClass(label, name, default_color(label)))
+        self._fill()
+        self.changed.emit()
+        self.pick(len(self._classes) - 1)
+
+    def remove(self) -> None:
+        """Take the chosen class out of the list; what was painted stays."""
+        row = self.table.currentRow()
+        if 0 <= row < len(self._classes):
+            del self._classes[row]
+            self._fill()
+            self.changed.emit()
+
+    def pick(self, row: int) -> None:
+        """Paint the class of a row."""
+        if self.toggle.isChecked() and row < len(self._classes):
+            self.table.selectRow(row)
+            self.picked.emit(self._classes[row].label)
+
+    def _open(self, opened: bool) -> None:
+        if opened and not self._classes:
+            self._classes = [LabelClass(1, "class 1", default_color(1))]
+        self._fill()
+        self._show(opened)
+        self.changed.emit()
+
+    def _show(self, opened: bool) -> None:
+        for part in (self.table, self.add_button, self.remove_button):
+            part.setVisible(opened)
+
+    def _fill(self) -> None:
+        row = self.table.currentRow()
+        with signals_blocked(self.table):
+            self.table.setRowCount(len(self._classes))
+            for n, one in enumerate(self._classes):
+                color = QTableWidgetItem()
+                color.setBackground(QColor(one.color))
+                color.setToolTip("Click to choose another colour")
+                number = QTableWidgetItem(str(one.label))
+                number.setToolTip(f"Key: Alt-{n + 1}" if n < CLASS_KEYS else "")
+                for item in (color, number):
+                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                name = QTableWidgetItem(one.name)
+                name.setToolTip("Double-click to rename")
+                for column, item in ((COLOR, color), (NUMBER, number), (NAME, name)):
+                    self.table.setItem(n, column, item)
+            if 0 <= row < len(self._classes):
+                self.table.selectRow(row)
+        shown = min(max(len(self._classes), 1), ROWS_SHOWN)
+        head = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(head + shown * self.table.rowHeight(0) + 4)
+        self._update_buttons()
+
+    def _rename(self, item: QTableWidgetItem) -> None:
+        if item.column() != NAME:
+            return
+        before = self._classes[item.row()]
+        self._change(item.row(), replace(before, name=item.text()))
+
+    def _click(self, row: int, column: int) -> None:
+        self.pick(row)
+        if column != COLOR:
+            return
+        before = self._classes[row]
+        color = QColorDialog.getColor(QColor(before.color), self, before.name)
+        if color.isValid():
+            self._change(row, replace(before, color=color.name()))
+
+    def _change(self, row: int, one: LabelClass) -> None:
+        """Take a class as edited, or say why not and show it as it was."""
+        wished = [*self._classes[:row], one, *self._classes[row + 1 :]]
+        try:
+            plain = {"label": one.label, "name": one.name, "color": one.color}
+            listed = {"kind": "semantic", "classes": [plain], "ignore": None}
+            wished[row] = parse_classes(listed).classes[0]
+            check_classes(wished)
+        except ValueError as error:
+            self._fill()
+            show_error(f"This class cannot be named so: {error}.")
+            return
+        self._classes = wished
+        self._fill()
+        self.changed.emit()
+
+    def _update_buttons(self, *_: Any) -> None:
+        self.remove_button.setEnabled(self.table.currentRow() >= 0)
+
+    def _lay_out(self) -> None:
+        self.table.setHorizontalHeaderLabels(["", "Label", "Class"])
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(COLOR, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(NUMBER, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.table.setColumnWidth(COLOR, 24)
+        row = QHBoxLayout()
+        for button in (self.toggle, self.add_button, self.remove_button):
+            row.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.table)

@@ -1,0 +1,150 @@
+"""Each class is decoded with its own token, and prompts itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.sam.class_tokens import add_class_tokens, drop_class_tokens
+from napari_samsp.self_prompting.model import SelfPrompting, only_best_class
+from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.examples.augment import View
+from napari_samsp.train.objective.objective import Objective, of_each_class
+
+PLAIN = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
+HYBRID = Architecture(
+    64, 16, 32, 2, 2, (0, 1), 0, prompt_dim=32, decoder_mlp_dim=64, hybrid=True
+)
+VALID = torch.tensor([[64, 40], [30, 64]])
+
+
+def model(architecture=PLAIN, classes=3, **kwargs) -> SelfPrompting:
+    torch.manual_seed(0)
+    sam = build_sam(architecture)
+    add_class_tokens(sam, classes)
+    return SelfPrompting(sam, **kwargs).eval()
+
+
+@pytest.mark.parametrize("architecture", [PLAIN, HYBRID])
+def test_a_class_is_its_token_and_its_own_last_mask_and_box(architecture):
+    ours = model(architecture)
+    with torch.no_grad():
+        embeddings = ours.encode(torch.randn(2, 3, 64, 64))
+        first, second = ours.iterate(embeddings, VALID, 2)
+        assert first.image_index.tolist() == second.image_index.tolist() == [*range(6)]
+        for b in range(2):
+            for k in range(3):
+                entry = 3 * b + k
+                kind = torch.tensor([k])
+                alone = ours.decode(
+                    embeddings[b : b + 1], kind * 0, Prompt(classes=kind)
+                )
+                torch.testing.assert_close(
+                    first.logits[entry], alone.logits[0], rtol=1e-4, atol=1e-4
+                )
+                prompt = second.prompt.select(slice(entry, entry + 1))
+                inside = VALID[b] // ours.stride
+                shown = prompt.masks[0, 0, : inside[0], : inside[1]]
+                mine = first.logits[entry, : inside[0], : inside[1]]
+                torch.testing.assert_close(shown, mine)
+                again = ours.decode(
+                    embeddings[b : b + 1],
+                    kind * 0,
+                    Prompt(prompt.boxes, masks=prompt.masks, classes=kind),
+                )
+                torch.testing.assert_close(
+                    second.logits[entry], again.logits[0], rtol=1e-4, atol=1e-4
+                )
+    # Classes differ by nothing but their tokens.
+    assert not torch.allclose(first.logits[0], first.logits[1])
+
+
+def test_one_class_is_sam_as_it_was():
+    ours = model(classes=1)
+    torch.manual_seed(0)
+    plain = build_sam(PLAIN)
+    assert ours.sam.state_dict().keys() == plain.state_dict().keys()
+    several = model()
+    drop_class_tokens(several.sam)
+    assert several.sam.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_gradients_are_those_of_the_tokens_that_were_used():
+    ours = model(HYBRID)
+    embeddings = ours.encode(torch.randn(1, 3, 64, 64))
+    *_, last = ours.iterate(embeddings, VALID[:1], 2)
+    last.logits[1].sum().backward()
+    used = ours.sam.prompt_encoder.class_tokens.weight.grad.abs().sum(1) > 0
+    assert used.tolist() == [False, True, False]
+
+
+def test_an_object_is_prompted_by_the_token_of_the_class_that_is_surest_of_it():
+    ours = model(objects=True)
+    logits = torch.full((6, 32, 32), -5.0)
+    logits[0, 4:10, 4:10] = 3.0
+    logits[2, 2:12, 2:12] = 1.0  # around it, and less sure where both are
+    best = only_best_class(logits, 3)
+    assert (best[0] > 0).sum() == 36
+    assert (best[2] > 0).sum() == 100 - 36
+    assert (best[0] > 0).sum() + (best[2] > 0).sum() == (best > 0).any(0).sum()
+    embeddings = ours.encode(torch.randn(2, 3, 64, 64)).detach()
+    with torch.no_grad():
+        first = ours.decode_freely(embeddings)
+        *_, second = ours.iterate(
+            embeddings,
+            VALID,
+            2,
+            first=type(first)(logits, first.scores, first.image_index),
+        )
+    assert second.prompt.classes.tolist() == (second.image_index % 3).tolist()
+    assert set(second.image_index.tolist()) <= {0, 2}
+
+
+def test_each_class_learns_from_its_own_labels_alone():
+    # Objects 1 and 4 are of the first class, 2 of the second, 6 of the third.
+    labels = torch.tensor([[[0, 1, 2], [4, 6, 2]]])
+    each = of_each_class(labels, 3)
+    assert each.tolist() == [
+        [[0, 1, 0], [4, 0, 0]],
+        [[0, 0, 2], [0, 0, 2]],
+        [[0, 0, 0], [0, 6, 0]],
+    ]
+    assert torch.equal(of_each_class(labels, 1), labels)
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_what_nobody_labelled_carries_no_loss(objects):
+    ours = model(HYBRID, classes=2, objects=objects)
+    labels = torch.zeros(1, 64, 64, dtype=torch.int64)
+    labels[0, 8:40, 8:20], labels[0, 8:40, 30:40] = 1, 2
+    unlabelled = labels.clone()
+    unlabelled[0, 48:] = -1
+
+    def gradient(labels):
+        """Of iteration 0's maps, from the loss on it."""
+        objective = Objective(ours, TrainConfig(iterations=1, true_prompts=0))
+        maps = []
+        decode = ours.decode_freely
+
+        def watched(*args, **kwargs):
+            found = decode(*args, **kwargs)
+            found.logits.retain_grad()
+            maps.append(found.logits)
+            return found
+
+        ours.decode_freely = watched
+        view = View(
+            torch.zeros(1, 3, 64, 64), labels, torch.tensor([[64, 64]]),
+            torch.zeros(1, dtype=torch.int64),
+        )  # fmt: skip
+        objective(view).backward()
+        ours.decode_freely = decode
+        return maps[0].grad
+
+    row = 48 // ours.stride
+    assert (gradient(labels)[:, row:] != 0).all()
+    known = gradient(unlabelled)
+    assert (known[:, row:] == 0).all()
+    assert (known[:, :row] != 0).all()
