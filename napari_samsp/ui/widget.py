@@ -326,7 +326,7 @@ class SamSpWidget(QWidget):
             ("1  Segment", self.segmenting),
             ("2  Correct", self.correcting),
             ("3  Fine-tune", self.finetuning),
-            ("Measure", self.measuring),
+            ("Measure and export", self.measuring),
         ):
             box = QGroupBox(title)
             inner = QVBoxLayout(box)

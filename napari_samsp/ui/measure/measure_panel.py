@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_samsp.data.tables.object_table import PIXELS
 from napari_samsp.data.tables.table_files import write_table
 from napari_samsp.data.voxel_size import SYMBOLS
+from napari_samsp.ui.measure.exchange import ExchangeRow
 from napari_samsp.ui.measure.measuring import (
     MeasureRequest,
     measure_parts,
@@ -95,6 +96,10 @@ class MeasurePanel(QWidget):
         self.save_button = QPushButton("Save table…")
         self.save_button.setObjectName("samsp_save_table")
         self.save_button.setToolTip("Measures, and writes a row for each object")
+        self.exchange = ExchangeRow(
+            viewer, lambda: self.labels.layer, chosen_image, chosen_channels
+        )
+        self.exchange.told.connect(self._tell)
         self.message = QLabel()
         self.message.setObjectName("samsp_measure_message")
         self.message.setWordWrap(True)
@@ -211,6 +216,7 @@ class MeasurePanel(QWidget):
         ready = labels is not None and not self.running
         self.button.setEnabled(ready)
         self.save_button.setEnabled(ready)
+        self.exchange.update_state()
         is_stack = labels is not None and sum(
             side > 1 for side in first_scale(labels).shape
         )
@@ -229,6 +235,7 @@ class MeasurePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addLayout(row)
+        layout.addWidget(self.exchange)
         layout.addWidget(self.message)
 
 
