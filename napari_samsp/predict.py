@@ -13,6 +13,7 @@ from napari_samsp.batch.fingerprint import fingerprint
 from napari_samsp.batch.inputs import find_images
 from napari_samsp.batch.job import Settings
 from napari_samsp.batch.manifest import MANIFEST_FILE, Manifest, State, label_files
+from napari_samsp.batch.object_sizes import in_words
 from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
@@ -22,6 +23,7 @@ from napari_samsp.data.training_sets.classes import (
     read_classes,
     write_classes,
 )
+from napari_samsp.inference.object_scale import check_object_size
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from napari_samsp.batch.job import Job, Outcome
+    from napari_samsp.inference.object_scale import ObjectScale
 
 EXAMPLES = """
 python -m napari_samsp.predict images --output masks
 python -m napari_samsp.predict a.tif b.png --output masks --objects --all-iterations
 python -m napari_samsp.predict images --output masks --adapter run/adapter
 python -m napari_samsp.predict images --output masks --objects --table objects.csv
+python -m napari_samsp.predict slide.tif --output masks --objects --object-size 30
 python -m napari_samsp.predict "plate/**/*_dapi.tif" --output masks --workers 8
 python -m napari_samsp.predict plate --recursive --output masks --channel 0
 python -m napari_samsp.predict a.tif --output masks --prompts points.csv
@@ -95,14 +99,22 @@ def parser() -> Parser:
         "0 whether a point is on its object",
     )
     made.add_argument("--prompt", help="such as box+mask (the adapter's)")
-    made.add_argument(
+    closeness = made.add_mutually_exclusive_group()
+    closeness.add_argument(
+        "--object-size",
+        type=_object_size,
+        metavar="PX",
+        help="width of a typical object in pixels; how much the model sees at once "
+        "follows from it (estimated; manifest.jsonl tells what was found)",
+    )
+    closeness.add_argument(
         "--tile",
         type=_tiling,
         default="auto",
         metavar="auto|on|off|PIXELS",
-        help="how much the model sees at once: as the adapter was trained or, without "
-        "one, what a first look finds best; tiles as large as its input; the whole "
-        "image; tiles of so many pixels (auto)",
+        help="how much the model sees at once: what suits the objects that it finds, "
+        "with an adapter within what it was trained on; tiles as large as its input; "
+        "the whole image; tiles of so many pixels (auto)",
     )
     made.add_argument(
         "--input-size",
@@ -182,6 +194,17 @@ def _tiling(text: str) -> str | int:
     return int(text)
 
 
+def _object_size(text: str) -> float:
+    try:
+        size = float(text)
+        check_object_size(size)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            "it must be a number of pixels above 0"
+        ) from error
+    return size
+
+
 def _channels(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isdigit() for part in parts) or len(parts) > 3:
@@ -211,6 +234,7 @@ def main(argv: list[str] | None = None) -> int:
         todo, images.values(), output, settings, manifest, args.overwrite
     )
     failed: list[str] = []
+    scales: list[ObjectScale] = []
     states = {name: _state(path) for name, path in todo.items()}
     with ExitStack() as stack:
         table = None
@@ -232,6 +256,7 @@ def main(argv: list[str] | None = None) -> int:
             for outcome in _watched(jobs, settings, args):
                 name = outcome.job.labels.relative_to(output).as_posix()
                 manifest.add(name, outcome, states[name])
+                scales += outcome.scales
                 if outcome.error:
                     failed.append(outcome.error)
                 elif table is not None:
@@ -246,6 +271,8 @@ def main(argv: list[str] | None = None) -> int:
         good = len(images) - len(failed)
         rest = f" ({good} of {len(images)} images are done)" if len(images) > 1 else ""
         raise InputError(" ".join(failed) + rest)
+    if args.object_size is None and (summary := in_words(scales)):
+        print(summary, file=sys.stderr)
     if len(todo) < len(images):
         print(
             f"{len(images) - len(todo)} of {len(images)} images were done before; "
@@ -316,6 +343,7 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         output_format=args.format,
         measure=args.table is not None,
         prompts=str(args.prompts.resolve()) if args.prompts else None,
+        object_size=args.object_size,
     )
     if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
         settings = replace(settings, object_classes=True)

@@ -291,6 +291,8 @@ def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
         (["p", "--iterations", "0"], "from 1 to 100, not 0"),
         (["p", "--iterations", "101"], "from 1 to 100, not 101"),
         (["p", "--adapter", "q"], "is not an adapter"),
+        (["p", "--object-size", "nan"], "it must be a number of pixels above 0"),
+        (["p", "--object-size", "161"], "is more than the image has (96 x 160)"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "napari_samsp.predict", *inputs, "--output", "o"],
@@ -299,6 +301,36 @@ def test_bad_usage_ends_with_2_and_a_sentence(tmp_path, nuclei):
         assert done.returncode == 2
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("size", ["0", "-3", "inf", "x", "30 --tile 64"])
+def test_object_sizes_that_make_no_sense(tmp_path, capsys, size):
+    with pytest.raises(SystemExit) as end:
+        main(["a.png", "--output", str(tmp_path), "--object-size", *size.split()])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "above 0" in line or "not allowed with" in line
+
+
+def test_the_size_of_the_objects_is_taken_or_told(tmp_path, nuclei, capsys):
+    image = np.tile(nuclei[0], (2, 2))
+    io.imsave(tmp_path / "a.png", image)
+    quick = [str(tmp_path / "a.png"), "--iterations", "1", "--objects", "--output"]
+    assert main([*quick, str(tmp_path / "auto")]) == 0
+    (found,) = Segmenter().segment(image, 1, objects=True)
+    said = capsys.readouterr().err
+    assert said == f"Objects are about {found.scale.object_size:.0f} pixels wide.\n"
+    (line,) = (tmp_path / "auto" / "manifest.jsonl").read_text().splitlines()
+    about = json.loads(line)
+    assert about["object_size"] == round(found.scale.object_size, 1)
+    assert about["object_size_certain"]
+    assert "object_size" not in about["settings"]
+    assert main([*quick, str(tmp_path / "o"), "--object-size", "12"]) == 0
+    (expected,) = Segmenter().segment(image, 1, objects=True, object_size=12)
+    assert np.array_equal(tifffile.imread(tmp_path / "o/a.tif"), expected.labels)
+    (line,) = (tmp_path / "o" / "manifest.jsonl").read_text().splitlines()
+    assert json.loads(line)["object_size"] == 12
+    assert not capsys.readouterr().err
 
 
 def test_the_command_can_use_another_input_size(tmp_path, nuclei):

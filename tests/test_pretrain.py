@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.inference.object_scale import field_for, mean_object_width
 from napari_samsp.sam.architecture import ARCHITECTURES
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.self_prompting.decoding import Decoding
@@ -156,7 +156,9 @@ def test_small_objects_are_often_seen_as_near_as_in_use(training, shape, width, 
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.int32)
     labels[:width, 5 : 5 + width] = 1
-    field = field_for(typical_width(labels), shape, SMALL.image_size, SMALL.patch_size)
+    field = field_for(
+        mean_object_width(labels), shape, SMALL.image_size, SMALL.patch_size
+    )
     crop_sides = training("mixture").crop_sides
     crops = [crop_sides(rng, labels, 110, SMALL) for _ in range(60)]
     for sides in crops:

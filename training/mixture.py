@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
-from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.inference.object_scale import field_for, mean_object_width
 from napari_samsp.train.examples.augment import Augmentation
 from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.train.objective.relief import relief_of
@@ -158,7 +158,7 @@ def crop_sides(
     """
     whole = np.array(labels.shape)
     if closest is not None and rng.random() < AS_IN_USE:
-        width = typical_width(labels) or np.inf
+        width = mean_object_width(labels) or np.inf
         side = field_for(width, labels.shape, model.image_size, model.patch_size)
         return np.minimum(whole, round(side * 1.4 ** rng.uniform(-1, 1)))
     smallest = 0.5 if closest is None else min(1, closest / whole.min())

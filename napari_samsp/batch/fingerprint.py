@@ -18,7 +18,12 @@ _ELSEWHERE = (
     "object_classes",
 )
 """What changes no label, and files, which are told by their content."""
-_LATER = {"series": None, "single_channels": None, "limits": "slice"}
+_LATER = {
+    "series": None,
+    "single_channels": None,
+    "object_size": None,
+    "limits": "slice",
+}
 """Settings that manifests of earlier versions do not have: left out while they are what
 was done then."""
 

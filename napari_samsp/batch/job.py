@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.inference.object_scale import ObjectScale
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Settings:
     ----------
     model, adapter, device, input_size
         As for `napari_samsp.inference.segmenter.Segmenter`.
-    iterations, objects, prompt, tile
+    iterations, objects, prompt, tile, object_size
         As for its `segment`.
     all_iterations : bool
         Whether each iteration's labels are written too.
@@ -67,6 +68,7 @@ class Settings:
     prompts: str | None = None
     single_channels: tuple[int, ...] | None = None
     object_classes: bool = False
+    object_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Outcome:
         none.
     count : int
         How many labels the last iteration has, of several planes the sum.
+    scales : tuple of ObjectScale
+        Of each plane that was segmented: how large its objects were taken to be.
     """
 
     job: Job
@@ -118,3 +122,4 @@ class Outcome:
     objects: tuple[Columns, ...] = ()
     scores: tuple[tuple[float, ...], ...] = ()
     count: int = 0
+    scales: tuple[ObjectScale, ...] = ()

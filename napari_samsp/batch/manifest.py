@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.batch.object_sizes import as_columns
 from napari_samsp.data.image_files import is_ome_zarr
 from napari_samsp.utils.atomic_files import sync_folder, write_atomically
 from napari_samsp.utils.errors import InputError
@@ -194,6 +195,7 @@ class Manifest:
             "written": [list(astuple(State.of(file))) for file in files],
             "seconds": round(outcome.seconds, 3),
             "error": outcome.error or None,
+            **as_columns(outcome.scales),
             "settings": self._settings,
             "scores": [[round(score, 4) for score in one] for one in outcome.scores],
             "objects": outcome.count,

@@ -92,7 +92,9 @@ def _label_plane(
     settings: Settings,
     out: PlaneView,
 ) -> None:
-    image = segmenter.clicked(pixels, settings.objects, settings.tile)
+    image = segmenter.clicked(
+        pixels, settings.objects, settings.tile, object_size=settings.object_size
+    )
     for label, prompt in prompts.items():
         said = Clicks(prompt.points, prompt.inside, prompt.box)
         top, left, bottom, right = said.extent

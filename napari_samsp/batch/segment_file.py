@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.tables.object_table import Columns
     from napari_samsp.data.training_sets.class_labels import PlaneClasses
+    from napari_samsp.inference.object_scale import ObjectScale
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
@@ -57,6 +58,7 @@ class _Said:
     scores: dict[tuple[int | None, ...], tuple[float, ...]] = field(
         default_factory=dict
     )
+    scales: list[ObjectScale] = field(default_factory=list)
     count: int = 0
     classes: list[PlaneClasses] = field(default_factory=list)
 
@@ -113,8 +115,16 @@ def segment_file(
                 f"{job.image} needs more memory than there is; use fewer --workers, "
                 "or a smaller --tile."
             )
-    seconds, scores = time.perf_counter() - start, tuple(said.scores.values())
-    return Outcome(job, files, seconds, error, objects, scores, said.count)
+    return Outcome(
+        job,
+        files,
+        time.perf_counter() - start,
+        error,
+        objects,
+        tuple(said.scores.values()),
+        said.count,
+        tuple(said.scales),
+    )
 
 
 def load(settings: Settings) -> Segmenter:
@@ -227,6 +237,7 @@ def _label(
         objects=settings.objects,
         prompt=settings.prompt,
         tile=settings.tile,
+        object_size=settings.object_size,
         shared_limits=settings.limits == "stack",
         follow_axis=axis if settings.follow_slices and axis >= 0 else None,
     )
@@ -246,6 +257,7 @@ def _label(
         said.scores[found.plane] += (iteration.score,)
         if iteration.iteration != last:
             continue
+        said.scales.append(iteration.scale)
         if iteration.object_classes is not None:
             said.classes.append((found.plane, iteration.object_classes))
         said.count += (

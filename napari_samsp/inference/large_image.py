@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def segment_picture_into(
     outs: Sequence[Any | None],
     tile: Tiling,
     progress: Progress,
+    object_size: float | None = None,
 ) -> list[Written]:
     """Segment a picture and write the labels of some or all iterations.
 
@@ -58,6 +60,8 @@ def segment_picture_into(
         `LARGEST_TILE`.
     progress : Progress
         Is told often.
+    object_size : float, optional
+        Width of a typical object in pixels; default: as ``tile`` says.
 
     Returns
     -------
@@ -76,7 +80,8 @@ def segment_picture_into(
         check_target(out, shape)
     embed = Encoder(model, picture)
     with progress.within(model.sam):
-        size = field_of_view(model, embed, shape, tile)
+        scale = field_of_view(model, embed, tile, object_size)
+    size = scale.field_of_view
     if (size or max(shape)) > LARGEST_TILE * WORTH_IT:
         warnings.warn(
             f"The model sees {LARGEST_TILE} pixels at once, not {size or max(shape)}: "
@@ -85,6 +90,7 @@ def segment_picture_into(
             stacklevel=2,
         )
         size = LARGEST_TILE
+        scale = replace(scale, field_of_view=size)
     grid = Grid(shape, size)
     missing = picture.missing if isinstance(picture, LazyRGB) else None
     mosaics = {
@@ -120,6 +126,7 @@ def segment_picture_into(
                 tile=size or max(shape),
                 seconds=time.perf_counter() - started,
                 object_classes=mosaic.object_classes,
+                scale=scale,
             )
         )
     return written

@@ -17,6 +17,8 @@ EVERYTHING = 0.95
 UNSURE = 0.3
 """SAM's predicted IoU. Of the sets that samsp_small was tried on, results below it were
 no use; good ones were above 0.45, with separate objects too."""
+PLAUSIBLE = 0.45
+"""SAM's predicted IoU. Above it a result is good however large its objects are."""
 CONFETTI = 20
 """So many objects with a score below `UNSURE` are pieces rather than objects."""
 MANY_PARTS = 5
@@ -30,6 +32,7 @@ class Oddity(Enum):
 
     NOTHING = "nothing"
     EVERYTHING = "everything"
+    SCALE = "scale"
     CONFETTI = "confetti"
     UNSURE = "unsure"
     PARTS = "parts"
@@ -41,6 +44,7 @@ def find_oddity(
     object_count: float,
     parts: float = 0,
     objects: bool = False,
+    size_is_certain: bool = True,
 ) -> Oddity | None:
     """Say what is odd about a result.
 
@@ -56,6 +60,8 @@ def find_oddity(
         As `separate_parts` counts them; of several slices the mean.
     objects : bool
         Whether separate objects were asked for, and not one region.
+    size_is_certain : bool
+        Whether the size of the objects was told, or the model is sure of it.
 
     Returns
     -------
@@ -66,6 +72,8 @@ def find_oddity(
         return Oddity.NOTHING
     if area_fraction > EVERYTHING:
         return Oddity.EVERYTHING
+    if objects and not size_is_certain and score < PLAUSIBLE:
+        return Oddity.SCALE
     if score < UNSURE:
         many = objects and object_count >= CONFETTI
         return Oddity.CONFETTI if many else Oddity.UNSURE

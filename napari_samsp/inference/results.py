@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_samsp.inference.object_scale import SEEN_WHOLE, ObjectScale
+
 
 @dataclass(frozen=True)
 class Iteration:
@@ -29,6 +31,9 @@ class Iteration:
         Wall time; iteration 0 includes the image encoder.
     iteration, iterations : int
         Its number, from 0, of how many.
+    scale : ObjectScale
+        How large the objects are, as was told or estimated, and how much of the image
+        the model saw at once.
     object_classes : numpy.ndarray or None
         With objects of several classes, ``(objects + 1,)`` int32: the class's label of
         each object; that of 0 is 0.
@@ -42,6 +47,7 @@ class Iteration:
     seconds: float
     iteration: int
     iterations: int
+    scale: ObjectScale = SEEN_WHOLE
     object_classes: np.ndarray | None = None
 
     @property
@@ -72,6 +78,8 @@ class Written:
         Side of a tile in pixels: how much the model saw at once.
     seconds : float
         Wall time of all iterations together.
+    scale : ObjectScale
+        As for `Iteration`.
     object_classes : numpy.ndarray or None
         As for `Iteration`.
     """
@@ -84,4 +92,5 @@ class Written:
     tiles: int
     tile: int
     seconds: float
+    scale: ObjectScale
     object_classes: np.ndarray | None = None

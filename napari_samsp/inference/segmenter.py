@@ -11,6 +11,7 @@ from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.inference.interactive.clicks import ClickedImage
 from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
 from napari_samsp.inference.large_image import segment_picture_into
+from napari_samsp.inference.object_scale import check_object_size
 from napari_samsp.inference.results import Iteration, Written
 from napari_samsp.inference.sliding_window import embed_picture, iterate_picture
 from napari_samsp.sam.adapter_card import adapter_name, read_card
@@ -112,6 +113,7 @@ class Segmenter:
         channel_axis: int | None = None,
         prompt: str | None = None,
         tile: Tiling = "auto",
+        object_size: float | None = None,
     ) -> list[Iteration]:
         """Segment an image and give every iteration.
 
@@ -129,10 +131,13 @@ class Segmenter:
         prompt : str, optional
             Overrides what an iteration hands to the next, such as ``"box"``.
         tile : {"auto", "on", "off"}, int or tuple of int
-            How much the model sees at once: what its own first look finds best, with an
-            adapter as much as in its training; tiles as large as its input; the whole
-            image; or tiles of so many pixels. Of two numbers: what its first look finds
-            best from the first to the second.
+            How much the model sees at once: what suits the objects that it finds in a
+            few crops, with an adapter within what it was trained on; tiles as large as
+            its input; the whole image; or tiles of so many pixels. Of two numbers: what
+            suits the objects, from the first to the second.
+        object_size : float, optional
+            Width of a typical object in pixels of the image: how much the model sees
+            at once then follows from it. Default: estimated, see ``Iteration.scale``.
 
         Returns
         -------
@@ -146,9 +151,11 @@ class Segmenter:
         InputError
             If the image cannot be segmented or a setting makes no sense.
         """
-        return list(
-            self.iterate(image, iterations, objects, channel_axis, prompt, tile)
-        )
+        steps = self.iterate(
+            image, iterations, objects, channel_axis, prompt, tile,
+            object_size=object_size,
+        )  # fmt: skip
+        return list(steps)
 
     def iterate(
         self,
@@ -160,12 +167,13 @@ class Segmenter:
         tile: Tiling = "auto",
         progress: Callable[[float], None] | None = None,
         before: Iteration | None = None,
+        object_size: float | None = None,
     ) -> Iterator[Iteration]:
         """Segment an image and give each iteration as soon as it is ready.
 
         Parameters
         ----------
-        image, iterations, objects, channel_axis, prompt, tile
+        image, iterations, objects, channel_axis, prompt, tile, object_size
             As for `segment`; or a `napari_samsp.data.lazy_rgb.LazyRGB`, whose
             intensities are scaled already.
         progress : callable, optional
@@ -186,7 +194,7 @@ class Segmenter:
         InputError
             As `segment`.
         """
-        model, tile = self._prepare(iterations, objects, prompt, tile)
+        model, tile = self._prepare(iterations, objects, prompt, tile, object_size)
         if before is not None and model.class_count > 1:
             raise InputError(
                 "An adapter with classes cannot follow slices yet: segment them one by "
@@ -202,7 +210,7 @@ class Segmenter:
             )
         return iterate_picture(
             model, picture[:, :], iterations, tile, progress, self._cache, before,
-            picture.missing,
+            picture.missing, object_size,
         )  # fmt: skip
 
     def prompt(
@@ -270,6 +278,7 @@ class Segmenter:
         objects: bool = True,
         tile: Tiling = "auto",
         scaling: Scaling | None = None,
+        object_size: float | None = None,
     ) -> ClickedImage:
         """Open an image whose objects are then segmented from clicks, one by one.
 
@@ -278,7 +287,7 @@ class Segmenter:
         image : array_like
             ``(Y, X)`` or ``(Y, X, C)``, any real dtype; numpy, dask, zarr or the like.
             More than 16 million pixels are read in part.
-        objects, tile
+        objects, tile, object_size
             As the image was segmented: then its embeddings are found in the cache.
         scaling : Scaling, optional
             Default: the segmenter's own.
@@ -296,8 +305,10 @@ class Segmenter:
         >>> coins.segment(Clicks(((60, 56),), (True,))).mask.any()
         True
         """
-        model, tile = self._prepare(1, objects, None, tile)
-        return ClickedImage(model, image, scaling or self.scaling, tile, self._cache)
+        model, tile = self._prepare(1, objects, None, tile, object_size)
+        return ClickedImage(
+            model, image, scaling or self.scaling, tile, self._cache, object_size
+        )
 
     def embed(
         self,
@@ -306,6 +317,7 @@ class Segmenter:
         channel_axis: int | None = None,
         tile: Tiling = "auto",
         scaling: Scaling | None = None,
+        object_size: float | None = None,
     ) -> bool:
         """Do what takes long in segmenting an image: put its embeddings into the cache.
 
@@ -313,7 +325,7 @@ class Segmenter:
 
         Parameters
         ----------
-        image, objects, channel_axis, tile
+        image, objects, channel_axis, tile, object_size
             As it will be segmented.
         scaling : Scaling, optional
             Default: the segmenter's own.
@@ -329,9 +341,9 @@ class Segmenter:
         InputError
             As `segment`.
         """
-        model, tile = self._prepare(1, objects, None, tile)
+        model, tile = self._prepare(1, objects, None, tile, object_size)
         picture = to_rgb8(image, channel_axis, scaling or self.scaling)
-        return embed_picture(model, picture, self._cache, tile)
+        return embed_picture(model, picture, self._cache, tile, object_size)
 
     def segment_into(
         self,
@@ -343,6 +355,7 @@ class Segmenter:
         prompt: str | None = None,
         tile: Tiling = "auto",
         progress: Callable[[float], None] | None = None,
+        object_size: float | None = None,
     ) -> Written:
         """Segment an image of any size and write the labels of the last iteration.
 
@@ -357,7 +370,7 @@ class Segmenter:
         out : array_like
             ``(Y, X)`` int32 that takes windows, such as a zarr or numpy array. What
             it holds is not complete before the call returns.
-        iterations, objects, channel_axis, prompt, tile
+        iterations, objects, channel_axis, prompt, tile, object_size
             As for `segment`. Tiles are at most 4096 pixels wide.
         progress : callable, optional
             Called with the part that is done, 0 to 1, often. What it raises ends the
@@ -386,7 +399,7 @@ class Segmenter:
         check_iterations(iterations)
         outs = [*[None] * (iterations - 1), out]
         (said,) = self.segment_each_into(
-            image, outs, objects, channel_axis, prompt, tile, progress
+            image, outs, objects, channel_axis, prompt, tile, progress, object_size
         )
         return said
 
@@ -399,6 +412,7 @@ class Segmenter:
         prompt: str | None = None,
         tile: Tiling = "auto",
         progress: Callable[[float], None] | None = None,
+        object_size: float | None = None,
     ) -> list[Written]:
         """Segment an image of any size and write the labels of several iterations.
 
@@ -408,7 +422,7 @@ class Segmenter:
             For each iteration, the prompt-free one first, as ``out`` of
             `segment_into`; None if its labels are not wanted. Each that is wanted
             takes a strip of tiles in memory, and time to write.
-        image, objects, channel_axis, prompt, tile, progress
+        image, objects, channel_axis, prompt, tile, progress, object_size
             As for `segment_into`.
 
         Returns
@@ -421,17 +435,29 @@ class Segmenter:
         InputError
             As `segment_into`.
         """
-        model, tile = self._prepare(len(outs), objects, prompt, tile)
+        model, tile = self._prepare(len(outs), objects, prompt, tile, object_size)
         said = Progress(progress)
         picture = image
         if not isinstance(image, LazyRGB):
             picture = LazyRGB(image, channel_axis, self.scaling, said.beat)
-        return segment_picture_into(model, picture, outs, tile, said)
+        return segment_picture_into(model, picture, outs, tile, said, object_size)
 
     def _prepare(
-        self, iterations: int, objects: bool, prompt: str | None, tile: Tiling
+        self,
+        iterations: int,
+        objects: bool,
+        prompt: str | None,
+        tile: Tiling,
+        object_size: float | None = None,
     ) -> tuple[SelfPrompting, Tiling]:
         """The model for these settings, and how much it sees at once."""
+        if object_size is not None:
+            check_object_size(object_size)
+            if tile != "auto":
+                raise InputError(
+                    "Give either an object size or a size of tiles, which follows from "
+                    "it, not both."
+                )
         check_iterations(iterations)
         prompt = self.kind if prompt is None else prompt
         parse_kind(prompt)

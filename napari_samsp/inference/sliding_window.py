@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_samsp.data.tiling import Grid, Tile
-from napari_samsp.inference.object_scale import WORTH_IT, look
+from napari_samsp.inference.object_scale import (
+    WORTH_IT,
+    ObjectScale,
+    Seen,
+    check_object_size,
+    estimate_field_of_view,
+    field_for,
+)
 from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.stitching import Mosaic
 from napari_samsp.inference.tile_encoder import (
@@ -46,6 +54,7 @@ def iterate_picture(
     cache: ModelCache | None = None,
     before: Iteration | None = None,
     missing: Missing | None = None,
+    object_size: float | None = None,
 ) -> Iterator[Iteration]:
     """Segment a picture in memory, iteration by iteration.
 
@@ -58,10 +67,10 @@ def iterate_picture(
     iterations : int
         How many, the prompt-free one included.
     tile : {"auto", "on", "off"}, int or tuple of int
-        How much the model sees at once: what its own first look finds best
-        (`closer_look`), tiles as large as its input, the whole picture, or tiles of so
-        many pixels, on pictures that are at least 1.5 times as large. Of two numbers:
-        what its first look finds best from the first to the second.
+        How much the model sees at once: what suits the objects that it finds in a few
+        crops (`object_scale`), tiles as large as its input, the whole picture, or tiles
+        of so many pixels, on pictures that are at least 1.5 times as large. Of two
+        numbers: what suits the objects, from the first to the second.
     progress : callable, optional
         Called with the part that is done, 0 to 1, after every tile and within it.
         What it raises ends the work.
@@ -72,6 +81,8 @@ def iterate_picture(
         foreground it changes nothing.
     missing : callable, optional
         `napari_samsp.data.lazy_rgb.LazyRGB.missing`, of what has no data.
+    object_size : float, optional
+        Width of a typical object in pixels; default: as ``tile`` says.
 
     Yields
     ------
@@ -82,8 +93,10 @@ def iterate_picture(
     shape = picture.shape[:2]
     if before is not None and not before.labels.any():
         before = None
-    embed = Encoder(model, picture, cache)
-    grid = Grid(shape, field_of_view(model, embed, shape, tile))
+    embed, report = Encoder(model, picture, cache), Progress(progress)
+    with report.within(model.sam):
+        scale = field_of_view(model, embed, tile, object_size)
+    grid = Grid(shape, scale.field_of_view)
     tiles = grid.tiles
     # What does not fit goes tile by tile, and all iterations are ready at the end.
     fits = len(tiles) * embed.bytes_per_tile <= EMBEDDINGS_BYTES
@@ -97,7 +110,7 @@ def iterate_picture(
         tiles,
         iterations,
         one_by_one=fits,
-        progress=Progress(progress),
+        progress=report,
         before=before,
     )
     for maps in work:
@@ -122,6 +135,7 @@ def iterate_picture(
                 iteration=t,
                 iterations=iterations,
                 object_classes=step.mosaic.object_classes,
+                scale=scale,
             )
             previous = step.labels
             start = time.perf_counter()
@@ -132,12 +146,13 @@ def embed_picture(
     picture: np.ndarray | LazyRGB,
     cache: ModelCache,
     tile: Tiling = "auto",
+    object_size: float | None = None,
 ) -> bool:
     """Keep the embeddings that `iterate_picture` will look up.
 
     Parameters
     ----------
-    model, picture, cache, tile
+    model, picture, cache, tile, object_size
         As there.
 
     Returns
@@ -152,7 +167,8 @@ def embed_picture(
     shape = picture.shape[:2]
     if not most:
         return False
-    tiles = Grid(shape, field_of_view(model, embed, shape, tile)).tiles
+    scale = field_of_view(model, embed, tile, object_size)
+    tiles = Grid(shape, scale.field_of_view).tiles
     if len(tiles) > most:
         return False
     for one in tiles:
@@ -187,9 +203,12 @@ class _Step:
 
 
 def field_of_view(
-    model: SelfPrompting, embed: Encoder, shape: tuple[int, int], tile: Tiling
-) -> int | None:
-    """How much of a picture the model should see at once.
+    model: SelfPrompting,
+    embed: Encoder,
+    tile: Tiling,
+    object_size: float | None = None,
+) -> ObjectScale:
+    """How large the objects of a picture are, and how much of it is seen at once.
 
     Parameters
     ----------
@@ -197,53 +216,75 @@ def field_of_view(
         In evaluation mode, on its device.
     embed : Encoder
         Of the picture.
-    shape : tuple of int
-        Height and width of the picture.
     tile : {"auto", "on", "off"}, int or tuple of int
         As for `iterate_picture`.
+    object_size : float, optional
+        Width of a typical object in pixels; then nothing is estimated.
 
     Returns
     -------
-    int or None
-        Side of the tiles in pixels, None for the whole picture.
+    ObjectScale
+        Its field of view is the side of the tiles, None for the whole picture.
 
     Raises
     ------
     InputError
-        If ``tile`` is something else.
+        If ``tile`` is something else, or ``object_size`` makes no sense.
     """
-    named = tile if isinstance(tile, str) else ""
-    if named == "off":
-        return None
-    if named == "on":
-        return embed.size
-    if named == "auto":
-        # Where nothing is seen, single objects may be too small to be seen.
-        unseen = embed.size if model.objects else max(shape)
-        side = _first_look(model, embed, shape) or unseen
+    shape = (embed.picture.shape[0], embed.picture.shape[1])
+    whole = max(shape)
+    if object_size is not None:
+        check_object_size(object_size, shape)
+        side = field_for(object_size, shape, embed.size, embed.patch)
+        return ObjectScale(float(object_size), side if side < whole else None)
+    if isinstance(tile, str) and tile in ("on", "off"):
+        side = embed.size if tile == "on" else whole
+        return ObjectScale(None, side if side * WORTH_IT <= whole else None)
+    if isinstance(tile, str) and tile == "auto":
+        least, most = 1, whole
     else:
-        pair: tuple[Any, ...] = tile if isinstance(tile, tuple) else (tile, tile)
-        numbers = len(pair) == 2 and all(map(is_integer, pair))
-        closest = -(-embed.size // embed.patch)  # where a pixel fills a patch
-        if not numbers or not closest <= pair[0] <= pair[1]:
-            raise InputError(
-                f"tile must be auto, on, off or a number of pixels, at least {closest} "
-                f"with this model, not {tile!r}."
-            )
-        least, most = map(int, pair)
-        seen = _first_look(model, embed, shape) if least < most else None
-        side = min(max(seen, least), most) if seen else round((least * most) ** 0.5)
-    return side if side * WORTH_IT <= max(shape) else None
+        least, most = _range_of(tile, -(-embed.size // embed.patch))
+    found = ObjectScale(None, round((least * most) ** 0.5))
+    if least < most:
+        seen = _estimate(model, embed)
+        if seen.object_size is not None or isinstance(tile, str):
+            found = seen
+        else:
+            found = replace(found, certain=False)
+    side = min(max(found.field_of_view or whole, least), most)
+    return replace(found, field_of_view=side if side * WORTH_IT <= whole else None)
 
 
-def _first_look(
-    model: SelfPrompting, embed: Encoder, shape: tuple[int, int]
-) -> int | None:
-    def seen(tile: Tile) -> np.ndarray:
-        with inference(model.device):
-            embedding, valid = embed([tile])
-            parts = model.look(embedding, valid)
-        rows, cols = (-(-int(side) // model.stride) for side in valid[0])
-        return parts[0, :rows, :cols].cpu().numpy()
+def _range_of(tile: Any, closest: int) -> tuple[int, int]:
+    """The smallest and the largest field of view that a setting allows."""
+    pair: tuple[Any, ...] = tile if isinstance(tile, tuple) else (tile, tile)
+    numbers = len(pair) == 2 and all(map(is_integer, pair))
+    if not numbers or not closest <= pair[0] <= pair[1]:
+        raise InputError(
+            f"tile must be auto, on, off or a number of pixels, at least {closest} "
+            f"with this model, not {tile!r}."
+        )
+    return int(pair[0]), int(pair[1])
 
-    return look(seen, shape, embed.size, embed.patch)
+
+def _estimate(model: SelfPrompting, embed: Encoder) -> ObjectScale:
+    return estimate_field_of_view(
+        lambda tiles: [_look_at(model, embed, tile) for tile in tiles],
+        embed.picture,
+        embed.size,
+        embed.patch,
+        model.objects,
+    )
+
+
+def _look_at(model: SelfPrompting, embed: Encoder, tile: Tile) -> Seen:
+    with inference(model.device):
+        embedding, valid = embed([tile])
+        # With objects, the scores of their own prompts tell whether they are objects.
+        count = 2 if model.objects else 1
+        *_, said = model.iterate(embedding, valid, count)
+        labels = said.instances(1)[0]
+    rows, columns = (-(-int(side) // model.stride) for side in valid[0])
+    return Seen(
+        labels[:rows, :columns].cpu().numpy(), said.scores.float().cpu().numpy()
+    )

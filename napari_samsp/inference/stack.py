@@ -80,7 +80,7 @@ class SegmentOptions:
 
     Attributes
     ----------
-    iterations, objects, prompt, tile
+    iterations, objects, prompt, tile, object_size
         As for `napari_samsp.inference.segmenter.Segmenter.segment`.
     scaling : Scaling or None
         None: the segmenter's own.
@@ -96,6 +96,7 @@ class SegmentOptions:
     objects: bool = False
     prompt: str | None = None
     tile: Tiling = "auto"
+    object_size: float | None = None
     scaling: Scaling | None = None
     shared_limits: bool = True
     follow_axis: int | None = None
@@ -223,7 +224,8 @@ class _PlaneRun:
         image = as_lazy_rgb(pixels[:, :], scaling=self.scaling)
         iterations = self.segmenter.iterate(
             image, options.iterations, options.objects, prompt=options.prompt,
-            tile=options.tile, progress=self.say, before=propagator.before(self.plane),
+            tile=options.tile, object_size=options.object_size, progress=self.say,
+            before=propagator.before(self.plane),
         )  # fmt: skip
         while True:
             # Not around a yield: whoever closes this generator is elsewhere by then.
@@ -249,7 +251,7 @@ class _PlaneRun:
             image = LazyRGB(pixels, None, self.scaling, self.beat)
             written = self.segmenter.segment_each_into(
                 image, targets, options.objects, prompt=options.prompt,
-                tile=options.tile, progress=self.say,
+                tile=options.tile, object_size=options.object_size, progress=self.say,
             )  # fmt: skip
         for iteration in written:
             sink.complete(self.plane, iteration, self.beat)

@@ -24,6 +24,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "iterations": (int,),
     "objects": (bool,),
     "follow_slices": (bool,),
+    "object_size": (int,),
     "scaling": (str,),
     "same_limits": (bool,),
     "minutes": (int, float),
@@ -57,6 +58,7 @@ class SettingsStore:
             segmenting.iterations.valueChanged,
             segmenting.objects.toggled,
             segmenting.slices.follow.toggled,
+            segmenting.object_size.pixels.valueChanged,
             segmenting.scaling.edited,
             widget.finetuning.settings.minutes.valueChanged,
         ):
@@ -106,6 +108,7 @@ class SettingsStore:
             "iterations": segmenting.iterations.value(),
             "objects": segmenting.objects.isChecked(),
             "follow_slices": segmenting.slices.follow.isChecked(),
+            "object_size": segmenting.object_size.pixels.value(),
             "scaling": segmenting.scaling.choice_or_none(),
             "same_limits": segmenting.scaling.same.isChecked(),
             "minutes": self._widget.finetuning.settings.minutes.value(),
@@ -127,6 +130,8 @@ class SettingsStore:
             segmenting.objects.setChecked(state["objects"])
         if "follow_slices" in state:
             segmenting.slices.follow.setChecked(state["follow_slices"])
+        if "object_size" in state:
+            segmenting.object_size.pixels.setValue(state["object_size"])
         if "scaling" in state:
             segmenting.scaling.show_choice(state["scaling"])
         if "same_limits" in state:

@@ -246,6 +246,7 @@ class SamSpWidget(QWidget):
             iterations=self.segmenting.iterations.value(),
             objects=self.segmenting.objects.isChecked(),
             scaling=self.segmenting.scaling.scaling,
+            object_size=self.segmenting.object_size.object_size,
         )
 
     def _why_no_clicks(self) -> str:

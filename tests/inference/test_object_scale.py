@@ -1,13 +1,30 @@
 from __future__ import annotations
 
+import dask.array
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage import measure
 from skimage.draw import disk
 from skimage.transform import downscale_local_mean
 
-from napari_samsp.inference.object_scale import CLOSEST, field_for, look, typical_width
+from napari_samsp.data.lazy_rgb import LazyRGB
+from napari_samsp.data.rgb import Scaling, as_lazy_rgb
+from napari_samsp.inference.object_scale import (
+    CLOSEST,
+    ObjectScale,
+    Seen,
+    Structure,
+    check_object_size,
+    estimate_field_of_view,
+    field_for,
+    mean_object_width,
+)
+from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.inference.sliding_window import Encoder, field_of_view
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.utils.errors import InputError
 
 SIZE, PATCH = 256, 16
 
@@ -28,22 +45,22 @@ def test_the_width_of_discs_grows_with_their_diameter_not_with_their_number(diam
     few = discs((200, 300), diameter, 150)
     many = discs((200, 300), diameter, 100)
     for labels in (few, many):
-        assert typical_width(labels) == pytest.approx(np.pi / 4 * diameter, rel=0.12)
+        assert mean_object_width(labels) == pytest.approx(diameter, rel=0.12)
 
 
 def test_width_of_filaments_nothing_and_everything():
     stripes = np.zeros((100, 160), bool)
     stripes[:, ::40] = stripes[:, 1::40] = stripes[:, 2::40] = True
-    assert typical_width(stripes[:, 5:]) == pytest.approx(6)
-    assert typical_width(np.zeros((4, 6))) == 0
-    assert typical_width(np.ones((4, 6))) == np.inf
+    assert mean_object_width(stripes[:, 5:]) == pytest.approx(24 / np.pi)
+    assert mean_object_width(np.zeros((4, 6))) == 0
+    assert mean_object_width(np.ones((4, 6))) == np.inf
 
 
 def test_touching_objects_are_as_wide_as_single_ones():
     labels = np.zeros((60, 90), int)
     labels[20:40, 20:40], labels[20:40, 40:60] = 1, 2
-    assert typical_width(labels) == 20
-    assert typical_width(labels > 0) > 25
+    assert mean_object_width(labels) == pytest.approx(80 / np.pi)
+    assert mean_object_width(labels > 0) > 100 / np.pi
 
 
 @given(
@@ -55,29 +72,176 @@ def test_a_field_is_the_whole_image_or_clearly_less(width, shape):
     assert field == max(shape) or SIZE // CLOSEST <= field <= max(shape) / 1.49
 
 
-def seen_by_a_model(labels):
-    """What an ideal model says at 64 cells: cells that are covered at least half."""
+def one_model(labels):
+    """What an ideal model says at 64 cells: cells that are covered at least half.
 
-    def foreground(tile):
-        part = (labels[tile.window] > 0).astype(float)
-        step = max(1, max(part.shape) // 64)
-        return downscale_local_mean(part, (step, step)) > 0.5
+    Objects of less than four cells are a cloud to it, and it does not believe in it.
+    """
 
-    return foreground
+    def see(tiles):
+        for tile in tiles:
+            part = labels[tile.window]
+            step = max(1, max(part.shape) // 64)
+            seen = measure.label(downscale_local_mean(part > 0, (step, step)) > 0.5)
+            areas = np.bincount(seen.ravel())[1:]
+            yield Seen(seen, np.where(areas >= 16, 0.9, 0.1))
+
+    return lambda tiles: list(see(tiles))
 
 
-@pytest.mark.parametrize("shape", [(900, 1400), (2100, 1500), (300, 400)])
-@pytest.mark.parametrize("diameter", [24, 40])
-def test_a_look_finds_the_field_in_which_objects_have_the_right_size(shape, diameter):
-    labels = discs(shape, diameter, 60)
-    wanted = field_for(typical_width(labels), shape, SIZE, PATCH)
-    assert look(seen_by_a_model(labels), shape, SIZE, PATCH) == pytest.approx(
-        wanted, rel=0.25
+def picture_of(labels, seed=0):
+    noise = np.random.default_rng(seed).normal(0, 5, labels.shape)
+    gray = np.where(labels > 0, 170, 40) + noise
+    return np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def estimate(labels, objects=True):
+    return estimate_field_of_view(
+        one_model(labels), picture_of(labels), SIZE, PATCH, objects
     )
 
 
-def test_one_large_object_is_looked_at_whole():
-    labels = discs((500, 700), 300, 500)
-    assert look(seen_by_a_model(labels), labels.shape, SIZE, PATCH) == 700
-    empty = np.zeros((500, 700))
-    assert look(seen_by_a_model(empty), empty.shape, SIZE, PATCH) is None
+@pytest.mark.parametrize("shape", [(600, 900), (1300, 1000), (300, 400)])
+@pytest.mark.parametrize("diameter", [24, 40])
+@pytest.mark.parametrize("objects", [True, False])
+def test_objects_of_any_part_of_the_image_are_measured(shape, diameter, objects):
+    labels = discs(shape, diameter, 60)
+    found = estimate(labels, objects)
+    wanted = field_for(diameter, shape, SIZE, PATCH)
+    assert found.certain
+    assert found.field_of_view == pytest.approx(wanted, rel=0.3)
+
+
+def test_a_few_small_objects_in_a_corner_of_a_large_image_are_measured():
+    labels = np.zeros((1500, 2000), int)
+    labels[1200:1440, 1700:1940] = discs((240, 240), 30, 60)
+    found = estimate(labels)
+    assert found.object_size == pytest.approx(30, rel=0.3)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_one_large_object_is_seen_whole(objects):
+    labels = discs((900, 1300), 500, 900)
+    found = estimate(labels, objects)
+    assert found.field_of_view == 1300
+    assert found.object_size == pytest.approx(500, rel=0.1)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_where_nothing_is_seen_nothing_is_certain(objects):
+    found = estimate(np.zeros((500, 700), int), objects)
+    assert found == ObjectScale(None, SIZE if objects else 700, certain=False)
+
+
+@given(
+    shape=st.tuples(st.integers(2, 900), st.integers(2, 900)), seed=st.integers(0, 9)
+)
+@settings(max_examples=15)
+def test_crops_lie_in_the_image_apart_and_begin_where_most_happens(shape, seed):
+    rng = np.random.default_rng(seed)
+    picture = np.full((*shape, 3), 90, np.uint8)
+    row, column = (int(rng.integers(side)) for side in shape)
+    picture[row, column] = 255
+    structure = Structure(picture)
+    side = max(2, max(shape) // 4)
+    tiles = structure.places(side)
+    seen = np.zeros(shape, int)
+    for tile in tiles:
+        assert 0 <= tile.top < tile.bottom <= shape[0]
+        assert 0 <= tile.left < tile.right <= shape[1]
+        assert max(tile.shape) == min(side, max(shape))
+    for tile in tiles:
+        seen[tile.window] += 1
+    if side >= 64:
+        first = tiles[0]
+        assert first.top - 32 <= row < first.bottom + 32
+        assert first.left - 32 <= column < first.right + 32
+
+
+def test_an_array_is_read_window_by_window_to_the_same_structure():
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 255, (530, 710), np.uint8)
+    image[200:260, 400:520] //= 9
+    lazy = LazyRGB(
+        dask.array.from_array(image, chunks=(70, 150)), None, Scaling("none")
+    )
+    whole = np.repeat(image[..., None], 3, -1)
+    assert Structure(lazy).places(150) == Structure(whole).places(150)
+
+
+@given(size=st.integers(20, 400), side=st.integers(500, 5000), factor=st.integers(2, 8))
+def test_a_scaled_image_with_scaled_objects_is_seen_alike(size, side, factor):
+    """The field of view, in objects, does not depend on the pixels they have."""
+    field = field_for(size, (side, side // 2), SIZE, PATCH)
+    larger = (side * factor, side // 2 * factor)
+    assert field_for(size * factor, larger, SIZE, PATCH) == pytest.approx(
+        field * factor, abs=factor
+    )
+
+
+@pytest.mark.parametrize(
+    "size", [0, -3, float("nan"), float("inf"), True, "30", None, [30], 4000]
+)
+def test_sizes_that_make_no_sense(size):
+    with pytest.raises(InputError, match="object size"):
+        check_object_size(size, (3000, 2000))
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter()
+
+
+def scale_of(segmenter, image, objects):
+    picture = as_lazy_rgb(image, None, segmenter.scaling)[:, :]
+    model = SelfPrompting(segmenter.sam, segmenter.kind, objects)
+    return field_of_view(model, Encoder(model, picture), "auto")
+
+
+@pytest.fixture
+def mosaic(nuclei):
+    """Many nuclei of some 23 pixels, (1920, 1600), no two tiles in a row alike."""
+    tiles = [[np.roll(nuclei[0], 7 * (r + c), 1) for c in range(10)] for r in range(20)]
+    return np.block(tiles)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_the_model_finds_the_size_of_small_objects_in_a_large_image(
+    segmenter, mosaic, objects
+):
+    found = scale_of(segmenter, mosaic, objects)
+    assert found.certain
+    assert 16 < found.object_size < 32
+    assert found.field_of_view < 140
+
+
+def test_the_model_finds_the_size_of_one_cluster_in_a_corner(segmenter, nuclei):
+    image = np.random.default_rng(2).normal(30, 8, (1500, 2000)).clip(0, 255)
+    image[1380:1476, 1820:1980] = nuclei[0]
+    found = scale_of(segmenter, image.astype(np.uint8), True)
+    assert 14 < found.object_size < 36
+
+
+def test_the_model_sees_a_large_region_of_small_objects_whole(segmenter, mosaic):
+    image = np.random.default_rng(2).normal(30, 8, (2200, 2600)).clip(0, 255)
+    inside = disk((1100, 1300), 800)
+    image[inside] = np.pad(mosaic, ((0, 280), (0, 1000)), "wrap")[inside]
+    found = scale_of(segmenter, image.astype(np.uint8), False)
+    assert found.field_of_view is None
+
+
+def test_an_object_size_is_used_and_told(segmenter, nuclei):
+    image = np.tile(nuclei[0], (3, 2))
+    (step,) = segmenter.segment(image, 1, objects=True, object_size=30)
+    field = field_for(30, image.shape, 256, 16)
+    (same,) = segmenter.segment(image, 1, objects=True, tile=field)
+    assert np.array_equal(step.labels, same.labels)
+    assert step.scale == ObjectScale(30, field)
+    out = np.zeros(image.shape, np.int32)
+    said = segmenter.segment_into(image, out, 1, objects=True, object_size=30)
+    assert said.scale == step.scale
+    assert np.array_equal(out > 0, step.labels > 0)
+    with pytest.raises(InputError, match="more than the image has"):
+        segmenter.segment(image, 1, object_size=400)
+    with pytest.raises(InputError, match="not both"):
+        segmenter.segment(image, 1, object_size=30, tile=64)

@@ -67,6 +67,9 @@ def test_noise_has_nothing_in_it(segmenter, objects):
         ((0.2, 0.9, 385, 0, True), None),
         ((0.2, 0.9, 1, 18, False), Oddity.PARTS),
         ((0.2, 0.9, 1, 2, False), None),
+        ((0.2, 0.4, 9, 0, True, False), Oddity.SCALE),
+        ((0.2, 0.6, 9, 0, True, False), None),
+        ((0.2, 0.1, 1, 2, False, False), Oddity.UNSURE),
     ],
 )
 def test_what_is_odd(figures, odd):

@@ -24,7 +24,7 @@ from real_images import test_pairs
 
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
-from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.inference.object_scale import field_for, mean_object_width
 from napari_samsp.metrics import average_precision
 from napari_samsp.sam.architecture import patch_size
 from napari_samsp.sam.checkpoints import load_sam
@@ -40,7 +40,7 @@ def crops(image: np.ndarray, labels: np.ndarray, model: SelfPrompting) -> list[t
     """Views of an image as near as its true objects want it, with their labels."""
     encoder = model.sam.image_encoder
     patch = patch_size(encoder)
-    side = field_for(typical_width(labels), labels.shape, encoder.img_size, patch)
+    side = field_for(mean_object_width(labels), labels.shape, encoder.img_size, patch)
     sides = np.minimum(labels.shape, side)
     rng = np.random.default_rng(0)
     found = []

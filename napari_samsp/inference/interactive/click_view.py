@@ -59,7 +59,7 @@ class ClickView:
         In evaluation mode, on its device.
     pixels : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
-    scaling, tile, cache
+    scaling, tile, cache, object_size
         As for `napari_samsp.inference.interactive.clicks.ClickedImage`.
 
     Raises
@@ -75,13 +75,17 @@ class ClickView:
         scaling: Scaling,
         tile: Tiling,
         cache: ModelCache | None,
+        object_size: float | None = None,
     ) -> None:
         self._model = model
         picture = as_lazy_rgb(pixels, None, scaling)
         self._missing = picture.missing
         self._encoder = Encoder(model, picture[:, :], cache)
         self._shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
-        side = field_of_view(model, self._encoder, self._shape, tile)
+        if object_size is not None:
+            object_size = min(object_size, max(self._shape))  # may be a part
+        scale = field_of_view(model, self._encoder, tile, object_size)
+        side = scale.field_of_view
         self._side = side or max(self._shape)
         self._grid = Grid(self._shape, side)
 

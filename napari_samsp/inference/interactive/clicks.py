@@ -47,6 +47,8 @@ class ClickedImage:
         How much the model sees at once, as for `Segmenter.segment`.
     cache : ModelCache, optional
         Where embeddings are looked up, and kept.
+    object_size : float, optional
+        Width of a typical object in pixels, as for `Segmenter.segment`.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class ClickedImage:
         scaling: Scaling,
         tile: Tiling = "auto",
         cache: ModelCache | None = None,
+        object_size: float | None = None,
     ) -> None:
+        self._object_size = object_size
         self._model, self._image, self._tile = model, image, tile
         self._cache, self._scaling = cache, scaling
         self.shape: tuple[int, int] = (int(image.shape[0]), int(image.shape[1]))
@@ -146,6 +150,7 @@ class ClickedImage:
                 self._scaling,
                 self._tile,
                 self._cache,
+                self._object_size,
             )
             self._place = place
         corner = (place.top, place.left)

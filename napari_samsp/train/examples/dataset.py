@@ -17,7 +17,7 @@ from napari_samsp.data.training_sets.class_labels import (
     read_table,
     table_path,
 )
-from napari_samsp.inference.object_scale import field_for, typical_width
+from napari_samsp.inference.object_scale import field_for, mean_object_width
 from napari_samsp.train.examples.augment import (
     NOT_LABELLED,
     Augmentation,
@@ -193,7 +193,7 @@ def best_fields(pictures: list[Example], input_size: int, patch_size: int) -> li
         most are best seen whole all are: a small lesion among large ones is a small
         lesion, and none that was taken from further away.
     """
-    widths = [typical_width(picture.labels) for picture in pictures]
+    widths = [mean_object_width(picture.labels) for picture in pictures]
     usual = float(np.median([w for w in widths if w > 0]))
     longest = max(max(picture.labels.shape) for picture in pictures)
     fields = [

@@ -68,7 +68,7 @@ class ClickJob:
         pair = self.pair
         data = id(first_scale(pair.image))
         about = (data, pair.plane, pair.channels, self.objects, str(self.scaling))
-        return self.request.model_key + about
+        return (*self.request.model_key, *about, self.request.object_size)
 
 
 class ClickWork(QObject):
@@ -208,7 +208,10 @@ class _Desk:
         loaded = self._workplace.load(job.request.model, job.request.adapter, self.stop)
         self._workplace.opened = opened = None  # before another image is read
         image = loaded.segmenter.clicked(
-            job.pair.pixels, job.objects, scaling=job.scaling
+            job.pair.pixels,
+            job.objects,
+            scaling=job.scaling,
+            object_size=job.request.object_size,
         )
         with interruptible(loaded.segmenter.sam, self._check):
             image.prepare()

@@ -169,6 +169,7 @@ class _Task:
             and request.read.channels == mine.read.channels
             and (request.model, request.adapter) == (mine.model, mine.adapter)
             and (request.objects, request.scaling) == (mine.objects, mine.scaling)
+            and request.object_size == mine.object_size
         )
 
     def run(self) -> None:
@@ -191,7 +192,12 @@ class _Task:
         self._check()
         request = self.request
         with interruptible(self.segmenter.sam, self._check):
-            self.segmenter.embed(pixels, request.objects, scaling=request.scaling)
+            self.segmenter.embed(
+                pixels,
+                request.objects,
+                scaling=request.scaling,
+                object_size=request.object_size,
+            )
 
     def _fits(self) -> bool:
         import torch

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 ADVICE = {
     Oddity.NOTHING: (
-        "Nothing was found. Try other Intensity limits, or another channel if there "
-        "is one; or label this image by hand, keep it and fine-tune."
+        "Nothing was found. Try other Intensity limits, another channel if there is "
+        "one, or set Object size; or label this image by hand, keep it and fine-tune."
     ),
     Oddity.EVERYTHING: (
         "Nearly the whole image is labelled. Try other Intensity limits, or another "
         "channel if there is one; or correct this image, keep it and fine-tune."
+    ),
+    Oddity.SCALE: (
+        "How large the objects are could not be told from the image. Set Object size "
+        "above, or draw it across an object, and segment again."
     ),
     Oddity.CONFETTI: (
         "Many small pieces, and the model is unsure of them: images of this kind are "
@@ -72,6 +76,9 @@ class ResultPanel(QWidget):
         self.results: RunResults | None = None
         self.kept_slices: Callable[[Image], set[PlaneIndex]] = lambda _: set()
         self.table = IterationTable()
+        self.found_size = QLabel()
+        self.found_size.setObjectName("samsp_found_size")
+        self.found_size.setWordWrap(True)
         self.advice = QLabel()
         self.advice.setObjectName("samsp_advice")
         self.advice.setWordWrap(True)
@@ -101,7 +108,7 @@ class ResultPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (
-            self.table, self.tidy, self.advice, self.separate_button,
+            self.table, self.found_size, self.tidy, self.advice, self.separate_button,
             self.disagreement_button, self.next_button,
         ):  # fmt: skip
             layout.addWidget(part)
@@ -122,6 +129,7 @@ class ResultPanel(QWidget):
         self.results = results
         self.table.clear_rows()
         self.advice.hide()
+        self.found_size.hide()
         self.separate_button.hide()
         self.update_state()
 
@@ -158,7 +166,9 @@ class ResultPanel(QWidget):
             last.object_count / results.done,
             parts,
             request.objects,
+            last.size_is_certain,
         )
+        self._show_size(last, request.object_size)
         if odd is None:
             return
         text = ADVICE[odd].format(parts=round(parts))
@@ -167,6 +177,17 @@ class ResultPanel(QWidget):
         self.advice.setText(text)
         self.advice.show()
         self.separate_button.setVisible(odd is Oddity.PARTS)
+
+    def _show_size(self, last: Summary, given: float | None) -> None:
+        found = last.object_size
+        if found is None:
+            return
+        how = "as set above"
+        if given is None:
+            how = "estimated" if last.size_is_certain else "estimated, uncertain"
+            how += "; Object size above changes it"
+        self.found_size.setText(f"Objects are about {found:.0f} px wide ({how}).")
+        self.found_size.show()
 
     def show_iteration(self, number: int) -> None:
         """Show one round alone.

@@ -22,6 +22,7 @@ from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.sam.known_files import known_files, remember
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.models.model_chooser import ModelChooser
+from napari_samsp.ui.object_size_control import ObjectSizeControl
 from napari_samsp.ui.planes import (
     PlaneReader,
     labels_shape,
@@ -120,6 +121,7 @@ class SegmentPanel(QWidget):
             "nuclei, particles.\n"
             "Off: one region an image, with one label: for a lesion, a lining."
         )
+        self.object_size = ObjectSizeControl(viewer)
         self.segment_button = QPushButton("Segment")
         self.segment_button.setObjectName("samsp_segment")
         self.segment_button.setToolTip("Needs no prompt")
@@ -191,6 +193,7 @@ class SegmentPanel(QWidget):
         """Enable what can be done now."""
         image = self.image.layer
         self.hint.setVisible(image is None)
+        self.object_size.show_layer(image)
         stacked = image is not None and image.ndim > 2
         self._form.setRowVisible(self.channels, stacked)
         self._form.setRowVisible(self.slices, self.slices.has_choice)
@@ -226,6 +229,7 @@ class SegmentPanel(QWidget):
             same_limits=self.scaling.same.isChecked(),
             stack=stack,
             follow_axis=follow_axis,
+            object_size=self.object_size.object_size,
         )
 
     def _on_channels(self) -> None:
@@ -376,6 +380,7 @@ class SegmentPanel(QWidget):
         form.addRow("Model", self.model)
         form.addRow("Adapter", self.adapter)
         form.addRow(self.objects)
+        form.addRow("Object size", self.object_size)
         form.addRow("Rounds", self.iterations)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

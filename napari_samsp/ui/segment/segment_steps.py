@@ -62,6 +62,8 @@ class SegmentRequest:
         worker.
     follow_axis : int or None
         Along which a plane is prompted by its neighbour's result.
+    object_size : float or None
+        Width of a typical object in pixels; None: estimated.
     """
 
     read: PlaneReader
@@ -74,6 +76,7 @@ class SegmentRequest:
     same_limits: bool = True
     stack: StackResult | None = None
     follow_axis: int | None = None
+    object_size: float | None = None
 
     def open(self, plane: PlaneIndex) -> LazyPlane:
         """A plane, read window by window; called in the worker."""
@@ -188,6 +191,7 @@ def _planes(
         scaling=request.scaling,
         shared_limits=request.same_limits,
         follow_axis=request.follow_axis,
+        object_size=request.object_size,
     )
     stack = request.stack
     if stack is not None:
@@ -221,6 +225,8 @@ def _summary(
         area_fraction=iteration.area_fraction,
         object_count=iteration.objects,
         parts=parts,
+        object_size=iteration.scale.object_size,
+        size_is_certain=iteration.scale.certain,
     )
 
 

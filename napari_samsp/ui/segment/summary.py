@@ -31,6 +31,11 @@ class Summary:
         How many labels it has; of several planes the sum.
     parts : int
         Separate parts of one region, also summed; 0 if nobody counted them.
+    object_size : float or None
+        Width in pixels that a typical object was taken to have; None if it is not
+        known. Of several planes the mean of those that tell.
+    size_is_certain : bool
+        Whether it was told, or the model is sure of it on every plane.
     """
 
     iteration: int
@@ -41,6 +46,8 @@ class Summary:
     area_fraction: float
     object_count: int
     parts: int = 0
+    object_size: float | None = None
+    size_is_certain: bool = True
 
     @classmethod
     def of(cls, iteration: Iteration, objects: bool) -> Summary:
@@ -69,6 +76,8 @@ class Summary:
             iteration.area_fraction,
             count_labels(iteration.labels),
             separate_parts(iteration.labels) if last and not objects else 0,
+            iteration.scale.object_size,
+            iteration.scale.certain,
         )
 
     def with_another(self, other: Summary, count: int) -> Summary:
@@ -93,6 +102,7 @@ class Summary:
         previous = None
         if self.iou_to_previous is not None and other.iou_to_previous is not None:
             previous = mean(self.iou_to_previous, other.iou_to_previous)
+        size = self.object_size
         return Summary(
             self.iteration,
             self.iterations,
@@ -102,10 +112,16 @@ class Summary:
             mean(self.area_fraction, other.area_fraction),
             self.object_count + other.object_count,
             self.parts + other.parts,
+            size
+            if other.object_size is None
+            else other.object_size
+            if size is None
+            else mean(size, other.object_size),
+            self.size_is_certain and other.size_is_certain,
         )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a layer's metadata, whose keys others rely on."""
         plain = asdict(self)
-        del plain["parts"]
+        del plain["parts"], plain["size_is_certain"]
         return plain

@@ -19,7 +19,7 @@ from napari_samsp.data.image_files import write_labels
 from napari_samsp.data.rgb import Scaling, to_rgb8
 from napari_samsp.data.training_sets.sample import Sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.inference.object_scale import typical_width
+from napari_samsp.inference.object_scale import mean_object_width
 from napari_samsp.train.examples.dataset import (
     Example,
     Views,
@@ -173,7 +173,7 @@ def test_images_of_other_magnification_are_seen_from_as_near_as_they_need():
     views = Views(pictures, 128, 1, False, fields)
     assert best_fields([near, whole, whole], 256, 16) == [640, 640, 640]
     near_width, far_width = (
-        np.mean([typical_width(views[n, seed].labels.numpy()) for seed in range(8)])
+        np.mean([mean_object_width(views[n, seed].labels.numpy()) for seed in range(8)])
         for n in (0, 1)
     )
     assert near_width == pytest.approx(far_width, rel=0.2)

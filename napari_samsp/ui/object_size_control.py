@@ -1,0 +1,114 @@
+"""How wide a typical object is: estimated, typed, or drawn across one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Shapes
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QWidget
+
+if TYPE_CHECKING:
+    import napari
+
+LAYER = "Object size"
+LARGEST = 100_000
+
+
+class ObjectSizeControl(QWidget):
+    """A number of pixels, 0 for automatic, and a line that can be drawn instead.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the line is drawn.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image: Image | None = None
+        self._layer: Shapes | None = None
+        self.pixels = QSpinBox()
+        self.pixels.setObjectName("samsp_object_size")
+        self.pixels.setRange(0, LARGEST)
+        self.pixels.setSpecialValueText("automatic")
+        self.pixels.setSuffix(" px")
+        self.pixels.setKeyboardTracking(False)
+        self.pixels.setToolTip(
+            "How wide a typical object is, in pixels of the image: the model looks as\n"
+            "closely as that needs. Automatic: estimated from the image"
+        )
+        self.draw = QPushButton("Draw")
+        self.draw.setObjectName("samsp_draw_object_size")
+        self.draw.setCheckable(True)
+        self.draw.setToolTip("Draw a line across a typical object: its length is taken")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.pixels, 1)
+        row.addWidget(self.draw)
+        self.draw.toggled.connect(self._on_draw)
+
+    @property
+    def object_size(self) -> float | None:
+        """In pixels; None for automatic."""
+        return float(self.pixels.value()) or None
+
+    def show_layer(self, image: Image | None) -> None:
+        """Follow an image.
+
+        Parameters
+        ----------
+        image : Image or None
+            In whose pixels lines are measured.
+        """
+        if image is not self._image:
+            self._image = image
+            self.draw.setChecked(False)
+        self.draw.setEnabled(image is not None)
+
+    def _on_draw(self, wanted: bool) -> None:
+        image = self._image
+        if not wanted or image is None:
+            self._remove()
+            return
+        layer = self._viewer.add_shapes(
+            ndim=image.ndim,
+            name=LAYER,
+            scale=image.scale,
+            translate=image.translate,
+            rotate=image.rotate,
+            shear=image.shear,
+            affine=image.affine,
+            units=image.units,
+            edge_color="yellow",
+            edge_width=2,
+        )
+        layer.mode = "add_line"
+        layer.events.data.connect(self._on_line)
+        self._layer = layer
+
+    def _on_line(self, event: Any) -> None:
+        # A removed layer, or one in the middle of its own event, is left alone.
+        if getattr(event, "action", None) == "added" and self._layer is not None:
+            QTimer.singleShot(0, self._take)
+
+    def _take(self) -> None:
+        if self._layer is None or not len(self._layer.data):
+            return
+        start, end = self._layer.data[-1][0], self._layer.data[-1][-1]
+        # In pixels of the image, also along the axes that another order shows.
+        length = float(np.linalg.norm(np.asarray(end) - np.asarray(start)))
+        if length >= 1:
+            self.pixels.setValue(round(length))
+        self.draw.setChecked(False)
+
+    def _remove(self) -> None:
+        layer, self._layer = self._layer, None
+        if layer is None:
+            return
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if self._image is not None and self._image in self._viewer.layers:
+            self._viewer.layers.selection.active = self._image
