@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from segment_anything.modeling.common import LayerNorm2d
-from timm.models.tiny_vit import ConvNorm, TinyVit
+from timm.models.tiny_vit import (
+    ConvLayer,
+    ConvNorm,
+    PatchEmbed,
+    PatchMerging,
+    TinyVitStage,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
@@ -25,7 +31,7 @@ from torchvision.ops import FrozenBatchNorm2d
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from timm.models.tiny_vit import Attention, PatchMerging, TinyVitBlock
+    from timm.models.tiny_vit import Attention, TinyVitBlock
 
 WIDTHS, DEPTHS, HEADS, WINDOWS = (
     (64, 128, 160, 320), (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7),
@@ -153,19 +159,13 @@ class WindowBlock(nn.Module):
 
 
 class Stem(nn.Module):
-    """What precedes the blocks: two strided convolutions and the first stage.
+    """What precedes the blocks: two strided convolutions and the first stage."""
 
-    Parameters
-    ----------
-    vit : timm.models.tiny_vit.TinyVit
-        Where they are from.
-    """
-
-    def __init__(self, vit: TinyVit) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        stage: Any = vit.stages[0]
-        self.stem: nn.Module = vit.patch_embed
-        self.blocks: nn.Module = stage.blocks
+        width, depth = WIDTHS[0], DEPTHS[0]
+        self.stem: nn.Module = PatchEmbed(3, width, nn.GELU)
+        self.blocks: nn.Module = ConvLayer(width, depth, nn.GELU).blocks
 
     def forward(self, images: Tensor) -> Tensor:
         """From ``(B, 3, S, S)`` images to ``(B, S / 4, S / 4, C)`` tokens."""
@@ -190,19 +190,22 @@ class TinyEncoder(nn.Module):
     def __init__(self, img_size: int, out_chans: int) -> None:
         super().__init__()
         self.img_size = img_size
-        vit = TinyVit(
-            num_classes=0, embed_dims=WIDTHS, depths=DEPTHS, num_heads=HEADS,
-            window_sizes=WINDOWS, drop_path_rate=0.0,
-        )  # fmt: skip
-        stages: list[Any] = list(vit.stages[1:])
+        # By its stages: timm's whole network cannot be built without memory.
+        stages: list[Any] = [
+            TinyVitStage(*sizes, downsample=PatchMerging)
+            for sizes in zip(
+                WIDTHS[:-1], WIDTHS[1:], DEPTHS[1:], HEADS[1:], WINDOWS[1:],
+                strict=True,
+            )
+        ]  # fmt: skip
         stages[-1].downsample.conv2.conv.stride = (1, 1)
-        _freeze_norms(vit)
-        self.patch_embed = Stem(vit)
+        self.patch_embed = Stem()
         self.blocks = nn.ModuleList(
             WindowBlock(block, None if n else stage.downsample)
             for stage in stages
             for n, block in enumerate(stage.blocks)
         )
+        _freeze_norms(self)
         width = WIDTHS[-1]
         self.norm_head = nn.LayerNorm(width)
         self.head = nn.Linear(width, CLASSES)
