@@ -77,7 +77,8 @@ def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
     -------
     list of tuple
         Output name and file, in order. Where names would be the same, they keep the
-        files' endings. The files of an OME-TIFF in several are all listed.
+        files' endings, and the folders that a pattern found them in. The files of an
+        OME-TIFF in several are all listed.
 
     Raises
     ------
@@ -87,17 +88,17 @@ def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
         If it cannot be read.
     """
     found = [(name, path) for path, name in _images_at(place, None, recursive, ())]
-    uses = Counter(name.casefold() for name, _ in found)
-    return [
-        (name if uses[name.casefold()] == 1 else _whole_name(name, path), path)
-        for name, path in found
-    ]
-
-
-def _whole_name(name: str, path: Path) -> str:
-    """A name with the ending of its file, in the folders of a recursive search."""
-    folder, _, _ = name.rpartition("/")
-    return f"{folder}/{path.name}" if folder else path.name
+    folder = os.path.commonpath([path.parent for _, path in found])
+    for longer in (
+        lambda name, path: f"{name.rpartition('/')[0]}/{path.name}".lstrip("/"),
+        lambda _, path: path.relative_to(folder).as_posix(),
+    ):
+        uses = Counter(name.casefold() for name, _ in found)
+        found = [
+            (name if uses[name.casefold()] == 1 else longer(name, path), path)
+            for name, path in found
+        ]
+    return found
 
 
 def _images_at(

@@ -18,9 +18,9 @@ KEYS = {
     "samsp_keep": "Shift-K",
     "samsp_finetune": "Shift-F",
     "samsp_stop": "Shift-X",
-    "samsp_previous": "Shift-Q",
-    "samsp_next": "Shift-E",
-    "samsp_keep_next": "Shift-A",
+    "samsp_previous": "Shift-B",
+    "samsp_next": "Shift-N",
+    "samsp_keep_next": "Shift-G",
     # Single letters that napari leaves free with every kind of layer.
     "samsp_tool_add": "N",
     "samsp_tool_fix": "H",
@@ -262,3 +262,69 @@ def save_table(viewer: napari.viewer.Viewer) -> None:
         Given by napari.
     """
     press(opened_widget(viewer), "samsp_save_table")
+
+
+def open_folder(viewer: napari.viewer.Viewer) -> None:
+    """List the images of a folder.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_open_folder")
+
+
+def previous_image(viewer: napari.viewer.Viewer) -> None:
+    """Go to the image before in the list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_previous")
+
+
+def next_image(viewer: napari.viewer.Viewer) -> None:
+    """Go to the next image of the list.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_next")
+
+
+def keep_and_next(viewer: napari.viewer.Viewer) -> None:
+    """Keep the labels of the list's image, and go to the next one.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_keep_next")
+
+
+def segment_all(viewer: napari.viewer.Viewer) -> None:
+    """Segment all images of the list, or stop that.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_segment_all")
+
+
+def save_all(viewer: napari.viewer.Viewer) -> None:
+    """Measure the objects of all images of the list, and save a row for each.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_save_all")

@@ -28,6 +28,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "scaling": (str,),
     "same_limits": (bool,),
     "minutes": (int, float),
+    "images_place": (str,),
+    "images_at": (str,),
+    "images_ranked": (bool,),
 }
 
 
@@ -61,6 +64,7 @@ class SettingsStore:
             segmenting.object_size.pixels.valueChanged,
             segmenting.scaling.edited,
             widget.finetuning.settings.minutes.valueChanged,
+            widget.images.control.changed,
         ):
             signal.connect(self._on_change)
         # By then the timer is gone.
@@ -112,6 +116,7 @@ class SettingsStore:
             "scaling": segmenting.scaling.choice_or_none(),
             "same_limits": segmenting.scaling.same.isChecked(),
             "minutes": self._widget.finetuning.settings.minutes.value(),
+            **self._widget.images.control.place_and_image(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -138,6 +143,10 @@ class SettingsStore:
             segmenting.scaling.same.setChecked(state["same_limits"])
         if "minutes" in state:
             self._widget.finetuning.settings.minutes.setValue(state["minutes"])
+        images = self._widget.images
+        images.ranked.setChecked(state.get("images_ranked", False))
+        if state.get("images_place"):
+            images.control.open_place(state["images_place"], state.get("images_at", ""))
 
 
 def read_state(project: Project) -> dict[str, Any]:

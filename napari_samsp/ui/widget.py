@@ -100,6 +100,8 @@ class SamSpWidget(QWidget):
         )
         self.correcting.add_tools(self.clicking)
         self.correcting.labels.changed.connect(self.clicking.tools.follow)
+        self.images.control.leaving.connect(self.clicking.tools.work.drop)
+        self.images.control.leaving.connect(self.measuring.forget)
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
         self.status.setWordWrap(True)

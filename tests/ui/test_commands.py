@@ -17,6 +17,7 @@ from napari_samsp.ui.widget import SamSpWidget
 # What belongs to the end of a single run, or is only there for a model that is missing.
 WITHOUT_COMMAND = {
     "samsp_separate",
+    "samsp_apply_all",
     "samsp_use_anyway",
     "samsp_resume",
     "samsp_download",

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_samsp.utils.cancellation import StoppedError
 
@@ -34,9 +34,15 @@ class Background:
     Its methods are for the GUI's thread and return at once. A job is called with a
     check, which raises `StoppedError` when the job is to give way; it is begun again
     later, unless it was cancelled.
+
+    Parameters
+    ----------
+    begins : callable, optional
+        Called before a job is taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begins: Callable[[], None] = lambda: None) -> None:
+        self._begins = begins
         self._turn = threading.Condition()
         self._jobs: list[_Job] = []
         self._current: _Job | None = None
@@ -60,6 +66,7 @@ class Background:
 
     def submit(self, kind: int, run: Callable[[Callable[[], None]], None]) -> None:
         """Do a job after those of its kind that wait."""
+        self._begins()
         with self._turn:
             if self._closed and kind != SAVE:
                 return
@@ -135,3 +142,17 @@ class Background:
 
 def _never() -> None:
     """What saves is not interrupted."""
+
+
+def tell(signal: Any, *values: Any) -> None:
+    """Emit a signal of Qt's from the background.
+
+    Raises
+    ------
+    StoppedError
+        If the widget that it belongs to is gone.
+    """
+    try:
+        signal.emit(*values)
+    except RuntimeError:
+        raise StoppedError from None

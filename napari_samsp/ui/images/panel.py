@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, Qt, Signal
+from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -23,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_samsp.ui.images.image_list import Entry, State
+from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.images.table_model import TableModel
 from napari_samsp.ui.widgets.plain_text import plain
 from napari_samsp.utils.paths import home
@@ -82,8 +83,8 @@ class ImagesPanel(QWidget):
         self.all_button = self._button(
             "Segment all",
             "samsp_segment_all",
-            "Segment all images in the background, with the settings below. Those\n"
-            "that you corrected stay as they are. You can stop it and go on later.",
+            "Segment all images in the background, with the settings below; those\n"
+            "that you corrected stay. It can be stopped, and goes on later.",
         )
         self.save_button = self._button(
             "Save table…",
@@ -107,7 +108,7 @@ class ImagesPanel(QWidget):
 
     def offer_adapter(self) -> None:
         """A new adapter is there: it can be applied to all images."""
-        self.apply_button.setVisible(self.control.can_segment_all)
+        self.apply_button.setVisible(self.control.desk is not None)
 
     def event(self, event: QEvent | None) -> bool:
         """Qt's; whoever comes back to this window sees what the folder holds now."""
@@ -124,9 +125,8 @@ class ImagesPanel(QWidget):
     def _connect(self) -> None:
         control = self.control
         control.changed.connect(self._show)
-        control.moved.connect(self._on_moved)
         control.said.connect(self._say)
-        control.progress.connect(self._on_progress)
+        control.whole.progress.connect(self._on_progress)
         self.open_button.clicked.connect(self._choose_folder)
         self.previous.clicked.connect(lambda: control.step(-1))
         self.next.clicked.connect(lambda: control.step(1))
@@ -148,8 +148,8 @@ class ImagesPanel(QWidget):
         for part in parts:
             part.setVisible(there)
         for button in (self.all_button, self.save_button, self.ranked):
-            button.setVisible(there and control.can_segment_all)
-        if not there or not control.can_segment_all:
+            button.setVisible(there and control.desk is not None)
+        if not there or control.desk is None:
             self.apply_button.hide()
         self.open_button.setText("Open…" if there else "Open folder…")
         self.keep_next.setEnabled(images.current is not None)
@@ -175,10 +175,6 @@ class ImagesPanel(QWidget):
         if row >= 0 and row != self.table.currentIndex().row():
             self.table.setCurrentIndex(self.model.index(row, 0))
 
-    def _on_moved(self, _entry: Entry) -> None:
-        self._show()
-        self._mark()
-
     def _on_clicked(self, index: QModelIndex) -> None:
         entry = self.model.entry(index)
         if entry is not None:
@@ -200,14 +196,14 @@ class ImagesPanel(QWidget):
         self.message.setVisible(bool(text))
 
     def _on_all(self) -> None:
-        if self.control.segments_all:
-            self.control.stop_all()
+        if self.control.whole.running:
+            self.control.whole.stop()
         else:
             self.control.segment_all()
 
     def _on_apply(self) -> None:
         self.apply_button.hide()
-        self.control.stop_all()
+        self.control.whole.stop()
         self.control.segment_all()
 
     def _on_progress(self, done: int, count: int) -> None:
@@ -255,8 +251,11 @@ class ImagesPanel(QWidget):
         head.setHighlightSections(False)
         head.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, text in ((1, "segmented "), (2, "Objects ")):
-            width = table.fontMetrics().horizontalAdvance(text) + 16
+        font = QFont(table.font())
+        font.setBold(True)
+        bold = QFontMetrics(font)
+        for column, text in ((1, "segmented"), (2, "Objects")):
+            width = bold.horizontalAdvance(text) + 16
             head.resizeSection(column, width)
         menu = QMenu(self)
         for text, slot in (

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_samsp.ui.images.opened import whole_labels
+from napari_samsp.ui.images.reuse import fits, take_over_image, take_over_labels
 from napari_samsp.ui.planes import Channels, first_scale, labels_placement
 from napari_samsp.ui.result_layers import Source, remember_source, source_of
 from napari_samsp.ui.segment.run_results import RunResults
@@ -59,6 +60,12 @@ class Stage:
         self._changed: Labels | None = None
         self._watched: list[Labels] = []
         self._unsaved = False
+        self._going: list[Layer] = []
+        self._fit = False
+        self._last: Labels | None = None
+        self._spare_image: Image | None = None
+        self._spare_labels: Labels | None = None
+        self._closing: list[Opened] = []
 
     @property
     def is_open(self) -> bool:
@@ -78,17 +85,24 @@ class Stage:
             Which of its channels is shown first.
         """
         self.entry, self.opened = entry, opened
-        layer = opened.layer
-        self._viewer.add_layer(layer)
+        layer, spare = opened.layer, self._spare_image
+        shape = tuple(first_scale(layer).shape)
+        if spare is not None and spare in self._viewer.layers and fits(spare, layer):
+            take_over_image(spare, layer)
+            opened.layer, layer, self._spare_image = spare, spare, None
+        else:
+            self.clear_rest()
+            self._viewer.add_layer(layer)
         axis = opened.channel_axis
         if axis is not None:
             at = layer.data_to_world([channel, *[0] * (layer.ndim - 1)])[axis]
             self._viewer.dims.set_point(axis + self._viewer.dims.ndim - layer.ndim, at)
-        shape = tuple(first_scale(layer).shape)
-        if shape != self._shape:
+        self._fit = shape != self._shape
+        if self._fit:
             self._viewer.reset_view()
         self._shape = shape
         self._segmenting.image.choose(layer)
+        self._segmenting.refresh_axes()
 
     def show_labels(self) -> None:
         """Add what is known of the image's labels."""
@@ -102,7 +116,9 @@ class Stage:
             if last is None:
                 last = self._add_plain(opened)
             self._put(opened, last)
+        self._last = last
         if last is not None:
+            self._viewer.layers.selection.active = last
             self.watch(last)
             self._segmenting.labelled.emit(last)
 
@@ -149,8 +165,15 @@ class Stage:
             before = whole_labels(opened, source.prediction, plane)
         return Changed(labels, before)
 
-    def clear(self) -> None:
-        """Take the image and its labels out of the viewer."""
+    def clear(self, later: bool = False) -> None:
+        """Take the image and its labels out of the viewer.
+
+        Parameters
+        ----------
+        later : bool
+            Hide them now: the next image takes them over, and `clear_rest` takes out
+            what it does not need.
+        """
         opened, self.entry, self.opened = self.opened, None, None
         self._changed, self._unsaved = None, False
         for layer in self._watched:
@@ -159,12 +182,37 @@ class Stage:
         self._watched.clear()
         if opened is None:
             return
-        image = opened.layer
-        for layer in [la for la in self._viewer.layers if _is_of(la, image)]:
-            self._viewer.layers.remove(layer)
-        if image in self._viewer.layers:
-            self._viewer.layers.remove(image)
-        opened.close()
+        image, last, self._last = opened.layer, self._last, None
+        self._going += [la for la in self._viewer.layers if _is_of(la, image)]
+        for layer in self._going:
+            layer.visible = False
+        self._closing.append(opened)
+        if not later or not opened.is_flat:
+            self.clear_rest()
+            return
+        if image in self._going:
+            self._going.remove(image)
+            self._spare_image = image
+        if last is not None and last in self._going:
+            self._going.remove(last)
+            self._spare_labels = last
+
+    def clear_rest(self) -> None:
+        """Take out what was hidden, and is not used again."""
+        going, self._going = self._going, []
+        going += [
+            la for la in (self._spare_image, self._spare_labels) if la is not None
+        ]
+        self._spare_image = self._spare_labels = None
+        for layer in going:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        for opened in self._closing:
+            opened.close()
+        self._closing.clear()
+        if self._fit and self.is_open:
+            self._fit = False
+            self._viewer.reset_view()  # without those that were hidden
 
     def _show_rounds(self, opened: Opened) -> Labels | None:
         shown, segmenting = opened.shown, self._segmenting
@@ -172,13 +220,11 @@ class Stage:
         results = RunResults(self._viewer, opened.layer, shown.request, shown.along)
         segmenting.result.begin(results)
         adapter = shown.request.adapter
-        last = None
-        for step in shown.steps:
-            name = adapter.parent.name if adapter is not None else None
-            last = results.add(step, shown.request.model, name) or last
+        name = adapter.parent.name if adapter is not None else None
+        model = shown.request.model
+        last = results.add_stored(shown.steps, model, name, self._add)
         for summary in results.summaries:
             segmenting.result.add(summary)
-        results.redraw()
         segmenting.result.end()
         return last
 
@@ -196,7 +242,18 @@ class Stage:
         )
         fixed = plane if not along else None
         remember_source(layer, Source(image.unique_id, fixed, channels=channels))
-        return self._viewer.add_layer(layer)
+        return self._add(layer)
+
+    def _add(self, made: Labels) -> Labels:
+        """Add labels, or show them in the layer of those before."""
+        spare, self._spare_labels = self._spare_labels, None
+        if spare is None or spare not in self._viewer.layers or spare.ndim != made.ndim:
+            if spare is not None:
+                self._going.append(spare)
+            self._viewer.add_layer(made)  # which gives a proxy of it
+            return made
+        take_over_labels(spare, made)
+        return spare
 
     def _put(self, opened: Opened, layer: Labels) -> None:
         """Let a layer show what a person made of it."""
@@ -210,9 +267,9 @@ class Stage:
 
 
 def _is_of(layer: Any, image: Image) -> bool:
-    """Whether a layer was made of an image by us."""
+    """Whether a layer is an image, or was made of it by us."""
     if isinstance(layer, Labels):
         source = source_of(layer)
         return source is not None and str(source.image_id) == str(image.unique_id)
-    drawn = layer.metadata.get(MAP_KEY) and layer is not image
-    return bool(drawn and layer.name.endswith(f" · {image.name}"))
+    drawn = layer.metadata.get(MAP_KEY) and layer.name.endswith(f" · {image.name}")
+    return layer is image or bool(drawn)

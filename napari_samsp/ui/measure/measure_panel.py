@@ -128,6 +128,14 @@ class MeasurePanel(QWidget):
         self.labels.refresh()
         self._update()
 
+    def forget(self) -> None:
+        """Show nothing that was measured: the layers are about to get other data."""
+        for job in (self._job, self._measured):
+            if job is not None:
+                job.labels = lambda: None
+        self._measured = None
+        self.message.hide()
+
     def measure(self, save_as: Path | None = None) -> None:
         """Measure the chosen layer in a worker; ``ended`` follows.
 
@@ -277,7 +285,7 @@ class _Job:
         self, request: MeasureRequest, labels: Labels, save_as: Path | None
     ) -> None:
         self.request = request
-        self.labels = ref(labels)
+        self.labels: Callable[[], Labels | None] = ref(labels)
         self.save_as = save_as
         self.tables: list[Columns] = []
         self._stopping = threading.Event()

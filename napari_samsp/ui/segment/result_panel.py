@@ -202,6 +202,8 @@ class ResultPanel(QWidget):
 
     def show_disagreement(self) -> None:
         """Add a map of where the rounds disagree."""
+        if self.results is not None:
+            self.results.fetch_all()
         layers = self.results.layers if self.results else []
         found = [layer for layer in layers if layer is not None]
         if add_disagreement(self._viewer, found) is None:

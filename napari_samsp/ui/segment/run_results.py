@@ -24,6 +24,8 @@ from napari_samsp.ui.result_layers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import napari
 
     from napari_samsp.data.rgb import Scaling
@@ -60,6 +62,8 @@ class RunResults:
         self._along = along
         self._data = first_scale(image)
         self._ids: list[Any] = []
+        self._made_by: tuple[str, str | None] = ("", None)
+        self._waiting: dict[int, list[Segmented]] = {}
         self._scalings: dict[PlaneIndex, dict[str, Any]] = {}
         self._drawn = 0.0
         self._went_to: PlaneIndex | None = None
@@ -120,6 +124,67 @@ class RunResults:
             self.done += 1
         return self._viewer.add_layer(made) if made is not None else None
 
+    def add_stored(
+        self,
+        steps: Sequence[Segmented],
+        model: str,
+        adapter: str | None,
+        add: Callable[[Labels], Labels],
+    ) -> Labels | None:
+        """Show a result of before: the last round; the others wait until asked for.
+
+        Parameters
+        ----------
+        steps : sequence of Segmented
+            All rounds of all planes.
+        model, adapter : str, str or None
+            Names of what made it.
+        add : callable
+            Puts the last round's layer into the viewer, and gives the one that is
+            there then.
+
+        Returns
+        -------
+        Labels or None
+            The last round's layer; None if there are no steps.
+        """
+        self._made_by = model, adapter
+        for step in steps:
+            t = step.summary.iteration
+            self._note_scaling(step.plane, step.scaling)
+            if t == len(self.summaries):
+                self.summaries.append(step.summary)
+                self._ids.append(None)
+            else:
+                mean = self.summaries[t].with_another(step.summary, self.done)
+                self.summaries[t] = mean
+            self._waiting.setdefault(t, []).append(step)
+            self.done += t == self.request.iterations - 1
+        return self._fetch(len(self.summaries) - 1, add) if self.summaries else None
+
+    def fetch_all(self) -> None:
+        """Add the layers that wait."""
+        for number in tuple(self._waiting):
+            self._fetch(number)
+
+    def _fetch(
+        self, number: int, add: Callable[[Labels], Labels] | None = None
+    ) -> Labels | None:
+        steps = self._waiting.pop(number, None)
+        if steps is None:
+            return None
+        if (stack := self.request.stack) is not None:
+            for step in steps:
+                stack.show(number, step.plane, step.labels)
+        made = self._make_layer(steps[-1], *self._made_by)
+        made.visible = number == len(self._ids) - 1
+        if add is not None:
+            made = add(made)
+        else:
+            self._viewer.add_layer(made)
+        self._ids[number] = made.unique_id
+        return made
+
     def show_only(self, number: int) -> bool:
         """Show one iteration alone.
 
@@ -133,6 +198,7 @@ class RunResults:
         bool
             False if its layer was removed.
         """
+        self._fetch(number)
         layers = self.layers
         if number >= len(layers) or layers[number] is None:
             return False
@@ -198,12 +264,12 @@ class RunResults:
             cut = tuple(n for n, index in enumerate(step.plane) if index is not None)
             labels = np.expand_dims(step.labels, cut)
         if self._along:
-            about["slices"] = self.done + 1
+            about["slices"] = self.done if self._made_by[0] else self.done + 1
         elif image.ndim > 2:
             about["slice"] = list(step.plane)
         layer = result_layer(
             image,
-            self.summaries[-1],
+            self.summaries[step.summary.iteration],
             labels,
             multiscale=isinstance(labels, list),
             metadata=about,

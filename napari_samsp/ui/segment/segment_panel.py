@@ -22,7 +22,6 @@ from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.sam.known_files import known_files, remember
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.models.model_chooser import ModelChooser
-from napari_samsp.ui.object_size_control import ObjectSizeControl
 from napari_samsp.ui.planes import (
     PlaneReader,
     labels_shape,
@@ -33,6 +32,7 @@ from napari_samsp.ui.planes import (
 from napari_samsp.ui.result_layers import RESULT_KEY, source_of
 from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
+from napari_samsp.ui.segment.object_size_control import ObjectSizeControl
 from napari_samsp.ui.segment.prefetch import LookAhead
 from napari_samsp.ui.segment.result_panel import ResultPanel
 from napari_samsp.ui.segment.run_report import RunReport

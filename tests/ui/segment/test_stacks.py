@@ -15,6 +15,7 @@ from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment import stack_result
 from napari_samsp.ui.segment.stack_result import StackResult
+from napari_samsp.ui.segment.summary import Summary
 from napari_samsp.utils.errors import InputError
 
 WAIT_MS = 120_000
@@ -235,6 +236,17 @@ def test_the_slice_to_correct_next(viewer, widget, segment, click, all_slices, s
         click("samsp_next_slice")
         assert viewer.dims.current_step[0] == n
         assert f"Slice {n}: confidence {score[n]:.2f}" in widget.status.text()
+
+
+def test_a_round_without_objects_says_nothing_about_a_slice():
+    made = StackResult((2, 8, 9), (1, 2), 2)
+    made.allocate()
+    for t, scores in enumerate([(0.4, 0.7), (0.9, 0.0)]):
+        for n, score in enumerate(scores):
+            summary = Summary(t, 2, "none", score, None, 0.1, 1)
+            made.complete((n, None, None), summary, lambda: None)
+    assert made.ranking() == [(1, None, None), (0, None, None)]
+    assert made.scores[1, None, None] == 0.7
 
 
 def test_the_map_of_disagreement_of_a_stack(viewer, segment, click, all_slices, stack):
