@@ -214,7 +214,7 @@ def test_another_network_is_told(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match=r"no file vit_z; .* samsp_small, vit_b"):
+    with pytest.raises(InputError, match=r"no file vit_z; .* samsp_small, vit_t"):
         load_sam("vit_z")
 
 
