@@ -45,8 +45,8 @@ class AdapterCard:
         Which part was trained: a key of `napari_samsp.train.config.SPEEDS`.
     field_of_view : tuple of int or None
         Least and most image pixels, along a side, that the model saw at once in
-        training; a first look chooses between them, and larger images are tiled. None
-        leaves it to the first look alone.
+        training; what suits the objects that are found is kept between them. None
+        sets no limits.
     fingerprint : str
         SHA-256 of the training set.
     images : int

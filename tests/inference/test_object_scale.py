@@ -15,7 +15,6 @@ from napari_samsp.inference.object_scale import (
     CLOSEST,
     ObjectScale,
     Seen,
-    Structure,
     check_object_size,
     estimate_field_of_view,
     field_for,
@@ -23,6 +22,7 @@ from napari_samsp.inference.object_scale import (
 )
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.inference.sliding_window import Encoder, field_of_view
+from napari_samsp.inference.structure import Structure
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils.errors import InputError
 

@@ -7,7 +7,8 @@ Lays fields of nuclei (dsb2018, dark ones of 360 x 360) side by side at random, 
 by random quarters, and segments the whole. AP is that at IoU 0.5 with separate objects:
 alone is the mean over the mosaic's fields, each segmented by itself; mosaic is of the
 whole. The estimate's share is that of its processor time in all of it. Without a gap,
-nuclei that the edges of fields cut touch those of the next field.
+nuclei that the edges of fields cut touch those of the next field; a gap has the
+background of its field.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def lay_out(
         for left in range(0, pitch * side, pitch):
             drawn.append(int(rng.integers(len(fields))))
             turns, field = int(rng.integers(4)), fields[drawn[-1]]
+            around = (slice(top, top + pitch), slice(left, left + pitch))
+            image[around] = np.percentile(field.image, 10)
             here = (slice(top, top + SIDE), slice(left, left + SIDE))
             image[here] = np.rot90(field.image, turns)
             part = np.rot90(field.labels, turns)
@@ -101,7 +104,9 @@ def main() -> None:
     parser.add_argument("--fields", type=int, nargs="+", default=[8, 20, 45])
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--side", type=int, default=6, help="fields along a side")
-    parser.add_argument("--gap", type=int, default=0, help="dark pixels between fields")
+    parser.add_argument(
+        "--gap", type=int, default=0, help="pixels of background between fields"
+    )
     parser.add_argument("--split", default="all", help="train, test or all")
     parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)

@@ -10,10 +10,14 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import napari
 
 LAYER = "Object size"
 LARGEST = 100_000
+SHORTEST = 2
+"""Pixels; the line of a mere click is a part of one."""
 
 
 class ObjectSizeControl(QWidget):
@@ -86,13 +90,16 @@ class ObjectSizeControl(QWidget):
             edge_width=2,
         )
         layer.mode = "add_line"
-        layer.events.data.connect(self._on_line)
+        # Its data change already when a drag begins.
+        layer.mouse_drag_callbacks.append(self._on_drag)
         self._layer = layer
 
-    def _on_line(self, event: Any) -> None:
-        # A removed layer, or one in the middle of its own event, is left alone.
-        if getattr(event, "action", None) == "added" and self._layer is not None:
-            QTimer.singleShot(0, self._take)
+    def _on_drag(self, layer: Shapes, event: Any) -> Iterator[None]:
+        yield
+        while event.type == "mouse_move":
+            yield
+        # After napari's own callback, which needs its layer to the end.
+        QTimer.singleShot(0, self._take)
 
     def _take(self) -> None:
         if self._layer is None or not len(self._layer.data):
@@ -100,8 +107,10 @@ class ObjectSizeControl(QWidget):
         start, end = self._layer.data[-1][0], self._layer.data[-1][-1]
         # In pixels of the image, also along the axes that another order shows.
         length = float(np.linalg.norm(np.asarray(end) - np.asarray(start)))
-        if length >= 1:
-            self.pixels.setValue(round(length))
+        if length < SHORTEST:
+            self._layer.data = []  # a click, or a slip of the hand
+            return
+        self.pixels.setValue(round(length))
         self.draw.setChecked(False)
 
     def _remove(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QSpinBox
@@ -42,21 +41,6 @@ def test_a_typed_size_is_used_told_and_remembered(
     again = SamSpWidget(viewer)
     qtbot.addWidget(again)
     assert again.findChild(QSpinBox, "samsp_object_size").value() == 31
-
-
-def test_a_line_across_an_object_is_its_size_in_the_images_pixels(
-    viewer, widget, click, pixels, qtbot, nuclei
-):
-    image = viewer.add_image(nuclei[0], name="cells", scale=(0.5, 0.5))
-    click("samsp_draw_object_size")
-    line = viewer.layers[LAYER]
-    assert viewer.layers.selection.active is line
-    assert line.mode == "add_line"
-    line.add(np.array([[10, 20], [40, 60]]), shape_type="line")
-    qtbot.waitUntil(lambda: pixels.value() == 50, timeout=5_000)
-    assert LAYER not in viewer.layers
-    assert viewer.layers.selection.active is image
-    assert not widget.findChild(QPushButton, "samsp_draw_object_size").isChecked()
 
 
 def test_drawing_ends_with_the_image_or_a_second_press(viewer, widget, click, nuclei):
