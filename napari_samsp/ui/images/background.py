@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 THREAD = "samsp-images"
-SAVE, OPEN, PREFETCH, ALL = range(4)
-"""Kinds of jobs, the most urgent first. What saves is never given up."""
+SAVE, LIST, OPEN, PREFETCH, ALL = range(5)
+"""Kinds of jobs, the most urgent first. What saves is never given up, and what the user
+waits for is not interrupted."""
 POLL_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -59,10 +60,10 @@ class Background:
         with self._turn:
             return self._current is not None or bool(self._jobs)
 
-    def has(self, kind: int) -> bool:
-        """Whether jobs of a kind are at work or wait."""
-        with self._turn:
-            return self._is(kind) or any(job.kind == kind for job in self._jobs)
+    @property
+    def paused(self) -> bool:
+        """Whether the machine is left to others."""
+        return self._paused
 
     def submit(self, kind: int, run: Callable[[Callable[[], None]], None]) -> None:
         """Do a job after those of its kind that wait."""
@@ -71,7 +72,7 @@ class Background:
             if self._closed and kind != SAVE:
                 return
             self._jobs.append(_Job(kind, next(self._numbers), run))
-            if self._current is not None and kind < self._current.kind:
+            if self._current is not None and max(kind, OPEN) < self._current.kind:
                 self._interrupted = True
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name=THREAD)

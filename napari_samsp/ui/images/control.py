@@ -15,7 +15,6 @@ from napari_samsp.ui.images.settings import wanted_of
 from napari_samsp.ui.images.stage import Stage
 from napari_samsp.ui.images.whole_list import WholeList
 from napari_samsp.ui.result_layers import image_to_label
-from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class ImagesControl(OpenList):
         self.drafts = Drafts(self.stage, self.background, self)
         self.whole = WholeList(self.background, self)
         self._token = 0
-        self._kept = self._drafted = False
+        self._kept, self._notice = False, ""
         self._read.connect(self._on_read)
         self._completed.connect(self._on_completed)
         self.ahead.ended.connect(self._on_ahead)
@@ -160,10 +159,11 @@ class ImagesControl(OpenList):
         self.leaving.emit()
         if self._segmenting.run.running:
             self._segmenting.run.stop()
-        self._drafted = self.drafts.save(at_the_end=True)
+        drafted = self.drafts.save(at_the_end=True)
         self.stage.clear(later)
         text = f"The edits of {entry.name} are stored as a draft."
-        self.said.emit(text if self._drafted else "", False)
+        self._notice = text if drafted else ""
+        self.said.emit(self._notice, False)
 
     def _end_list(self) -> None:
         self.leave()
@@ -185,7 +185,8 @@ class ImagesControl(OpenList):
             self._on_read(self._token, opened)
             self._on_completed(self._token, opened, "")
             return
-        if not self.ahead.holds(entry, wanted):  # else it is about to be ready
+        about_to_be_ready = self.ahead.holds(entry, wanted)
+        if not about_to_be_ready or self.background.paused:
             self.ahead.drop()
             self._submit(desk, entry, wanted, self._token)
 
@@ -252,8 +253,8 @@ class ImagesControl(OpenList):
             self.said.emit(text, False)
         elif opened.edited is None and opened.shown is None:
             self.said.emit("Press Segment for what is shown, or Segment all.", False)
-        elif not self._drafted:
-            self.said.emit("", False)
+        else:
+            self.said.emit(self._notice, False)
         self.changed.emit()
         self._look_ahead()
 
@@ -261,13 +262,12 @@ class ImagesControl(OpenList):
         """A file that cannot be read stops nothing."""
         self.changed.emit()
         following = self.images.after(entry)
-        show_error(entry.reason)
+        self._notice = f"{entry.name} is passed over: {entry.reason}"
         if following is None:
             self.stage.clear_rest()
-            self.said.emit(f"{entry.name} cannot be shown, and was the last one.", True)
+            self.said.emit(self._notice, True)
         else:
             self._begin(following)
-            self.said.emit(f"{entry.name} cannot be shown: passed over.", False)
 
     def _on_ahead(self, entry: Entry, reason: str) -> None:
         entry.reason = reason

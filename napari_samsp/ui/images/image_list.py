@@ -122,6 +122,10 @@ class ImageList:
         """
         known = {one.name: one for one in self._by_name}
         fresh = list(found)
+        for one in fresh:
+            if one.name in known:
+                # What could not be read may be back: it is tried again.
+                known[one.name].reason = one.reason
         merged = [
             known[one.name]
             if one.name in known and known[one.name].path == one.path

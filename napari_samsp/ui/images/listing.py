@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,11 @@ def read_list(place: str) -> list[Entry]:
             raise InputError(
                 f"There is no image in {place} itself: choose a folder with images, or "
                 f"open the pattern {path / '**' / '*.tif'} to look into its folders."
+            ) from error
+        if not glob.has_magic(place) and not path.exists():
+            raise InputError(
+                f"{error} If it is on a drive that is not connected, connect it and "
+                "choose Look into the folder again."
             ) from error
         raise
     results = Results.of(place, images_folder())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_samsp.ui.images.background import OPEN, SAVE, Background, tell
+from napari_samsp.ui.images.background import LIST, SAVE, Background, tell
 from napari_samsp.ui.images.garbage import Garbage
 from napari_samsp.ui.images.image_list import Entry, ImageList
 from napari_samsp.ui.images.jobs import Desk
@@ -67,7 +67,7 @@ class OpenList(QObject):
         garbage = Garbage(lambda: self.background.running, self)
         self.background = Background(garbage.hold)
         self._lost = "", ""
-        self._resumes = False
+        self._resumes = self._gone = False
         self._listed.connect(self._on_listed)
         self._noted.connect(self._on_noted)
         self.destroyed.connect(self.background.close)
@@ -91,7 +91,7 @@ class OpenList(QObject):
                 found = in_words(error)
             tell(self._listed, place, found, at)
 
-        self.background.submit(OPEN, read)
+        self.background.submit(LIST, read)
 
     def refresh(self) -> None:
         """Look what is in the folder now, or whether it is back."""
@@ -144,9 +144,12 @@ class OpenList(QObject):
         if isinstance(found, str):
             if self.desk is None:
                 self._lost = place, at
+            self._gone = True
             self.said.emit(found, True)
             return
-        self._lost = "", ""
+        if self._gone:
+            self.said.emit("", False)
+        self._gone, self._lost = False, ("", "")
         if place == self.place and self.desk is not None:
             self.images.merge(found)
         else:

@@ -143,12 +143,11 @@ class ImagesPanel(QWidget):
         images, control = self.control.images, self.control
         self.model.update()
         there = len(images) > 0
-        parts: tuple[QWidget, ...]
-        parts = (self.table, self.previous, self.next, self.keep_next)
-        for part in parts:
-            part.setVisible(there)
-        for button in (self.all_button, self.save_button, self.ranked):
-            button.setVisible(there and control.desk is not None)
+        always = (self.table, self.previous, self.next, self.keep_next)
+        of_files = (self.all_button, self.save_button, self.ranked)
+        for part in (*always, *of_files):
+            needs_files = part in of_files
+            part.setVisible(there and (control.desk is not None or not needs_files))
         if not there or control.desk is None:
             self.apply_button.hide()
         self.open_button.setText("Open…" if there else "Open folder…")

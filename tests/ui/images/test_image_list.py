@@ -64,9 +64,11 @@ def test_the_least_confident_come_first_and_none_twice(images):
 def test_a_folder_that_changes_keeps_what_is_known(images):
     images.current = images.find("c")
     images.find("b").corrected = True
+    images.find("a").reason = "The drive is gone."
     images.merge([Entry(n, Path(f"/x/{n}.tif")) for n in "abdf"])
     assert names(images.entries) == "abcdf"  # c is open
     assert images.find("b").corrected
+    assert not images.find("a").reason  # it is tried again
     images.current = None
     images.merge([Entry("b", Path("/x/b.png"))])
     assert not images.find("b").corrected  # another file
@@ -86,7 +88,7 @@ def test_two_files_of_one_stem_keep_their_endings(tmp_path, nuclei):
     (tmp_path / "notes.txt").write_text("no image")
     found = {one.name: one.path.name for one in read_list(str(tmp_path))}
     expected = {"a": "a.tif", "b.tif": "b.tif", "B.png": "B.png"}
-    assert found == expected | {"b.png": "b.png.tif"}
+    assert found == expected | {"b.png.tif": "b.png.tif"}
 
 
 def test_five_thousand_files_are_listed_within_a_second(tmp_path):
@@ -207,6 +209,23 @@ def test_the_urgent_interrupts_and_the_other_begins_again(work):
     wait(lambda: "slow is done" in order)
     assert order.index("open") < order.index("slow is done")
     assert order.count("slow") == 2
+
+
+def test_what_the_user_waits_for_is_not_interrupted(work):
+    order, begun, go_on = [], threading.Event(), threading.Event()
+
+    def opening(check) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        check()
+        order.append("open")
+
+    work.submit(OPEN, opening)
+    assert begun.wait(20)
+    work.submit(SAVE, lambda check: order.append("save"))
+    go_on.set()
+    wait(lambda: len(order) == 2)
+    assert order == ["open", "save"]
 
 
 def test_a_pause_leaves_only_what_is_urgent(work):

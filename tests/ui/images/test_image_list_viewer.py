@@ -13,10 +13,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_samsp.data.image_files import read_image, read_labels, write_image
+from napari_samsp.sam.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.utils.paths import widget_file
+from napari_samsp.utils.paths import runs_folder, widget_file
 
 pytestmark = pytest.mark.gui
 
@@ -153,6 +156,15 @@ def test_next_shows_image_and_labels_and_leaves_other_layers_alone(bench, folder
     assert bench.viewer.layers["mine"].data.shape == (7, 9)
 
 
+def test_next_goes_on_while_an_adapter_is_trained(bench, folder):
+    bench.control.background.pause(True)  # as training does
+    bench.open_folder(folder)
+    for name in "ab":
+        bench.key("samsp_next")
+        bench.at(name)
+    assert not bench.control.ahead.is_ready
+
+
 def test_a_round_of_the_table_is_shown_when_it_is_asked_for(bench, folder):
     bench.open_folder(folder)
     bench.key("samsp_next")
@@ -208,7 +220,7 @@ def test_edits_are_on_the_disk_before_the_image_is_left(bench, folder):
     bench.at("a")
     edited = paint(bench)
     home = widget_file().parent / "images" / "edits"
-    bench.wait(lambda: list(home.glob("*.draft.json")))
+    bench.wait(lambda: any(home.glob("*.draft.json")))
     (file,) = home.glob("*.draft.tif")
     assert np.array_equal(read_labels(file), edited)
 
@@ -265,7 +277,7 @@ def test_files_that_cannot_be_read_stop_nothing(bench, folder):
     assert [one.state for one in failed] == [State.FAILED] * 2
     assert all(one.reason for one in failed)
     bench.key("samsp_next")
-    assert bench.said == "This was the last image."
+    assert bench.said == "This is the last image."
     bench.at("d")
 
 
@@ -358,6 +370,8 @@ def test_a_folder_that_is_gone_or_changes(bench, folder):
     assert len(images) == 4
     bench.at("aa")
     moved.rename(folder)
+    bench.control.refresh()
+    bench.wait(lambda: not bench.said and not images.find("b").reason)
     bench.key("samsp_next")
     bench.at("b")
 
@@ -420,3 +434,25 @@ def test_from_a_folder_to_a_table_in_one_key_an_image(bench, folder, tmp_path, c
     areas = np.bincount(labels.ravel())[1:]
     ours = [float(row["area_px"]) for row in rows if row["image"] == "a"]
     assert sorted(ours) == sorted(areas[areas > 0])
+
+
+def test_a_new_adapter_is_offered_for_all_images(bench, folder):
+    bench.open_folder(folder)
+    button = bench.widget.images.apply_button
+    assert not button.isVisibleTo(bench.widget)
+    bench.click("samsp_segment_all")
+    bench.wait(lambda: not bench.control.whole.running)
+    loaded = load_sam("samsp_small")
+    adapter = runs_folder() / "monday" / "adapter"
+    card = AdapterCard("samsp_small", loaded.sha256, 256)
+    save_adapter(add_lora(loaded.sam, 2, loaded.name), adapter, card)
+    bench.widget.finetuning.adapter_ready.emit(adapter)
+    assert bench.widget.segmenting.adapter.adapter.name == "monday"
+    bench.click("samsp_apply_all")
+    bench.wait(lambda: not bench.control.whole.running)
+    assert not button.isVisibleTo(bench.widget)
+    (manifest,) = (widget_file().parent / "images").glob("cells-*/manifest.jsonl")
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert [line["settings"]["adapter"] is not None for line in lines] == [
+        False
+    ] * 4 + [True] * 4
