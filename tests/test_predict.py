@@ -244,6 +244,7 @@ def test_slices_of_a_series_follow_each_other_if_asked(tmp_path, nuclei):
     tifffile.imwrite(tmp_path / "a.tif", series, imagej=True, metadata={"axes": "TZYX"})
     io.imsave(tmp_path / "b.png", image)
     quick = [str(tmp_path), "--iterations", "1", "--tile", "off", "--all-iterations"]
+    quick += ["--limits", "slice"]
     for name, more in (("alone", []), ("after", ["--follow-slices"])):
         main([*quick, "--output", str(tmp_path / name), *more])
     alone, after = (

@@ -91,6 +91,7 @@ class Segmenter:
         self.scaling = scaling or Scaling()
         self.kind = kind
         self.sam = sam.to(self.device).eval()
+        self._models: dict[tuple[str, bool], SelfPrompting] = {}
         self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
 
     @property
@@ -441,5 +442,11 @@ class Segmenter:
             and self.card.field_of_view is not None
         ):
             tile = self.card.field_of_view
-        labels = [one.label for one in self.classes]
-        return SelfPrompting(self.sam, prompt, objects, labels), tile
+        model = self._models.get((prompt, objects))
+        if model is None:
+            # Kept, since it learns how much fits into memory.
+            labels = [one.label for one in self.classes]
+            model = self._models[prompt, objects] = SelfPrompting(
+                self.sam, prompt, objects, labels
+            )
+        return model, tile

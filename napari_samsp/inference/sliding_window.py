@@ -146,7 +146,7 @@ def embed_picture(
         Whether they are kept; False if there are too many of them.
     """
     embed = Encoder(model, picture, cache)
-    embed.at_once = 1
+    embed.batch_size = 1
     room = min(cache.memory_bytes // AHEAD, EMBEDDINGS_BYTES)
     most = room // embed.bytes_per_tile
     shape = picture.shape[:2]

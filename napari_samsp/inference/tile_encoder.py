@@ -87,7 +87,7 @@ class Encoder:
         self.size = int(model.sam.image_encoder.img_size)
         tokens = (self.size // self.patch) ** 2
         most = TOKENS_AT_ONCE[model.device.type != "cpu"]
-        self.at_once = max(1, most // tokens)
+        self.batch_size = min(max(1, most // tokens), model.tile_batch or most)
         self._tiles: list[Tile] = []
         self._known: tuple[Tensor, Tensor] | None = None
 
@@ -138,13 +138,15 @@ class Encoder:
                     self.model.sam.image_encoder, stack, bfloat16=False
                 )
 
-        parts, self.at_once = in_batches(
+        parts, fits = in_batches(
             plainly,
             len(images),
-            self.at_once,
+            self.batch_size,
             "tiles in the image encoder",
             None if is_hybrid(self.model.sam) else frugally,
         )
+        if fits < self.batch_size:
+            self.batch_size = self.model.tile_batch = fits
         return list(torch.cat(parts))
 
 
@@ -188,7 +190,7 @@ def iterate_tiles(
     wanted = range(iterations) if wanted is None else wanted
     progress = progress or Progress(None)
     batches = [
-        tiles[i : i + embed.at_once] for i in range(0, len(tiles), embed.at_once)
+        tiles[i : i + embed.batch_size] for i in range(0, len(tiles), embed.batch_size)
     ]
     runs: list[_TileRun | None] = [None] * len(batches)
     work = [(t, n) for t in range(iterations) for n in range(len(batches))]

@@ -33,12 +33,18 @@ class PromptableSam(nn.Module):
     ----------
     sam : Sam
         From `napari_samsp.sam.architecture.build_sam`, or such a model wrapped by PEFT.
+
+    Attributes
+    ----------
+    tile_batch : int or None
+        Tiles that fit into memory together; None until memory was short.
     """
 
     def __init__(self, sam: Sam) -> None:
         super().__init__()
         self.sam = sam
-        self._at_once = max(TOKENS_AT_ONCE)  # less, once memory was short
+        self.tile_batch: int | None = None
+        self._prompt_batch = max(TOKENS_AT_ONCE)  # less, once memory was short
 
     @property
     def device(self) -> torch.device:
@@ -125,8 +131,8 @@ class PromptableSam(nn.Module):
                 part = prompt.select(some) if len(prompt) else prompt
                 return self._decode_fast(embeddings, image_index[some], part, positions)
 
-            parts, self._at_once = in_batches(
-                decode, len(image_index), min(most, self._at_once), "prompts"
+            parts, self._prompt_batch = in_batches(
+                decode, len(image_index), min(most, self._prompt_batch), "prompts"
             )
         logits, scores = map(torch.cat, zip(*parts, strict=True))
         if not torch.is_grad_enabled() and not (

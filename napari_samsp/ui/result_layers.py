@@ -149,10 +149,15 @@ def result_layer(
     about = {"image": image.name, **iteration.as_dict(), **options.pop("metadata")}
     return Labels(
         labels,
-        name=f"SAM-SP {iteration.iteration} · {image.name}",
+        name=result_name(iteration.iteration, image),
         metadata={RESULT_KEY: about},
         **options,
     )
+
+
+def result_name(iteration: int, image: Image) -> str:
+    """What the layer of an iteration of an image is called."""
+    return f"SAM-SP {iteration} · {image.name}"
 
 
 def source_of(layer: Labels) -> Source | None:
@@ -295,4 +300,8 @@ def add_disagreement(
         units=last.units,
         axis_labels=last.axis_labels,
     )
-    return viewer.add_layer(layer)
+    active = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    # The brush goes on with the labels, and napari's own keys with it.
+    viewer.layers.selection.active = active
+    return layer

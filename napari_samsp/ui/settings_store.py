@@ -1,19 +1,19 @@
-"""What the widget remembers from session to session, in ``widget.json``."""
+"""The settings of the widget, which each project remembers for itself."""
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
 from napari_samsp.sam import registry as models
-from napari_samsp.utils.atomic_files import write_atomically
-from napari_samsp.utils.paths import widget_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_samsp.data.projects import Project
     from napari_samsp.ui.widget import SamSpWidget
 
 PAUSE_MS = 500
@@ -30,19 +30,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class Memory:
+class SettingsStore:
     """Sets a widget to what it was, and writes down what it becomes.
 
     Parameters
     ----------
     widget : SamSpWidget
         With its panels in place.
+    project : Project
+        Whose settings.
     """
 
-    def __init__(self, widget: SamSpWidget) -> None:
-        self._widget = widget
-        self._file = widget_file()
-        self._restore(read_state())
+    def __init__(self, widget: SamSpWidget, project: Project) -> None:
+        self._widget, self._project = widget, project
+        self._switching = False
+        self._restore(read_state(project))
         self._state = self._written = self._read_off()
         self._timer = QTimer(widget)
         self._timer.setSingleShot(True)
@@ -67,9 +69,31 @@ class Memory:
         if self._state != self._written:
             self._written = self._state
             with suppress(OSError):
-                write_state(self._state, self._file)
+                self._project.store(self._state)
+
+    @contextmanager
+    def switching_to(self, project: Project) -> Iterator[None]:
+        """Go on with another project: its settings where it has any, else these.
+
+        Parameters
+        ----------
+        project : Project
+            That is worked on from now on. What changes within the ``with`` block is
+            a setting of neither.
+        """
+        self._timer.stop()
+        self.write()
+        self._project, self._switching = project, True
+        try:
+            yield
+        finally:
+            self._switching = False
+        self._restore(read_state(project))
+        self._state = self._written = self._read_off()
 
     def _on_change(self, *_: Any) -> None:
+        if self._switching:
+            return
         self._state = self._read_off()
         self._timer.start()
 
@@ -111,21 +135,20 @@ class Memory:
             self._widget.finetuning.settings.minutes.setValue(state["minutes"])
 
 
-def read_state() -> dict[str, Any]:
-    """Read what was remembered.
+def read_state(project: Project) -> dict[str, Any]:
+    """Read what a project remembers.
+
+    Parameters
+    ----------
+    project : Project
+        May remember nothing yet, or something broken.
 
     Returns
     -------
     dict
-        Empty if there is nothing yet or the file is broken; a value of a wrong kind
-        is left out.
+        Values of the right kind; others are left out.
     """
-    try:
-        content = json.loads(widget_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
+    content = project.settings()
     return {
         name: content[name]
         for name, kinds in _TYPES.items()
@@ -134,17 +157,3 @@ def read_state() -> dict[str, Any]:
         # Qt's numbers are of 32 bits.
         and (type(content[name]) not in (int, float) or abs(content[name]) < 2**31)
     }
-
-
-def write_state(state: dict[str, Any], file: Path) -> None:
-    """Write what is to be remembered, atomically.
-
-    Parameters
-    ----------
-    state : dict
-        As `read_state` gives it.
-    file : Path
-        Where it is read from.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(state, indent=2).encode())

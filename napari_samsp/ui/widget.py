@@ -26,9 +26,10 @@ from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
+from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
 from napari_samsp.ui.segment.segment_steps import SegmentRequest
-from napari_samsp.ui.settings_store import Memory
+from napari_samsp.ui.settings_store import SettingsStore
 from napari_samsp.ui.widgets.plain_text import make_plain
 from napari_samsp.ui.widgets.wheel import WheelGuard
 from napari_samsp.utils.errors import InputError
@@ -36,10 +37,13 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_samsp.data.projects import Project
     from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 LEAST_WIDTH = 390
 """In pixels, also for the tables and buttons that are hidden at first."""
+IDLE_MS = 1500
+"""After the dock was opened, before the model is loaded: the window comes first."""
 LAYOUT_MS = 50
 """Until the layouts have made room for what was shown: they take a few turns."""
 
@@ -57,7 +61,11 @@ class SamSpWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._was_docked = False
+        self._idle = QTimer(self)
+        self._idle.setSingleShot(True)
+        self._idle.setInterval(IDLE_MS)
         self._viewer = viewer
+        self.projects = ProjectChooser()
         self.segmenting = SegmentPanel(viewer)
         self.correcting = CorrectPanel(
             viewer,
@@ -98,6 +106,8 @@ class SamSpWidget(QWidget):
         make_plain(self)
         WheelGuard(self)
 
+        self._idle.timeout.connect(self.segmenting.warm_up)
+        self.segmenting.ready.connect(self._show_status)
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
         self.segmenting.labelled.connect(self.correcting.labels.choose)
@@ -117,7 +127,9 @@ class SamSpWidget(QWidget):
         )
         self.finetuning.adapter_ready.connect(self._use_adapter)
         self.stop_button.clicked.connect(self.stop)
-        self._memory = Memory(self)
+        self.projects.changed.connect(self._on_project)
+        self._use_project(self.projects.project)
+        self._settings = SettingsStore(self, self.projects.project)
         self._watch_viewer()
         self._bind_keys()
         self._follow_selection()
@@ -148,6 +160,7 @@ class SamSpWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._was_docked = True
+                self._idle.start()
             elif self._was_docked:
                 QTimer.singleShot(0, self._go_if_undocked)
 
@@ -246,7 +259,17 @@ class SamSpWidget(QWidget):
         adapter = self.segmenting.adapter.adapter
         return adapter.folder if adapter else None
 
-    def _use_adapter(self, folder: Path) -> None:
+    def _use_project(self, project: Project) -> None:
+        self.segmenting.adapter.set_runs(project.adapters)
+        self.finetuning.runs = project.adapters
+        self.correcting.set_folder(project.corrections)
+
+    def _on_project(self, project: Project) -> None:
+        with self._settings.switching_to(project):
+            self._use_project(project)
+        self._on_status(f"Project {project.name}.")
+
+    def _use_adapter(self, folder: Path | None) -> None:
         try:
             self.segmenting.adapter.choose(folder)
         except InputError as error:
@@ -261,6 +284,7 @@ class SamSpWidget(QWidget):
         trains = self.finetuning.process.running
         self.segmenting.ahead.allow(not trains)
         self.stop_button.setEnabled(segments or trains)
+        self.projects.allow(not (segments or trains), "Wait for the end, or press Stop")
         what = "segmenting" if segments else "training; the adapter so far is kept"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
@@ -313,6 +337,7 @@ class SamSpWidget(QWidget):
         foot.addWidget(self.stop_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.projects)
         layout.addWidget(scroll, 1)
         layout.addLayout(foot)
 

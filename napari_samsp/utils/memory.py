@@ -72,7 +72,7 @@ def freed_memory_given_back(wanted: bool = True) -> Iterator[None]:
 def in_batches(
     work: Callable[[slice], Part],
     count: int,
-    at_once: int,
+    batch_size: int,
     what: str,
     frugal: Callable[[slice], Part] | None = None,
 ) -> tuple[list[Part], int]:
@@ -86,7 +86,7 @@ def in_batches(
         Does the part of a slice.
     count : int
         How many there are.
-    at_once : int
+    batch_size : int
         How many to begin with.
     what : str
         What they are, for the user.
@@ -106,7 +106,7 @@ def in_batches(
     done: list[Part] = []
     first = 0
     while first < count:
-        failed, tried = False, min(at_once, count - first)
+        failed, tried = False, min(batch_size, count - first)
         try:
             done.append(work(slice(first, first + tried)))
         except (MemoryError, RuntimeError) as error:
@@ -126,8 +126,8 @@ def in_batches(
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if tried > 1:
-            at_once = tried // 2
-            how = f"{at_once} at a time"
+            batch_size = tried // 2
+            how = f"{batch_size} at a time"
         elif frugal is not None:
             work, frugal = frugal, None
             how = "one at a time and in pieces"
@@ -136,4 +136,4 @@ def in_batches(
             RuntimeWarning,
             stacklevel=2,
         )
-    return done, at_once
+    return done, batch_size

@@ -29,13 +29,18 @@ def models_folder() -> Path:
 
 
 def corrections_folder() -> Path:
-    """The correction set that the widget opens first."""
+    """The correction set of the default project."""
     return home() / "corrections"
 
 
 def runs_folder() -> Path:
-    """The widget's training runs, one folder each."""
+    """The training runs of the default project, one folder each."""
     return home() / "runs"
+
+
+def projects_folder() -> Path:
+    """Projects that were made in the widget, one folder each."""
+    return home() / "projects"
 
 
 def embeddings_folder() -> Path:

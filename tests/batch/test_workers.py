@@ -59,7 +59,7 @@ def test_every_plane_of_a_stack_is_segmented(
     if large:
         monkeypatch.setattr(stored_image, "LARGE_PIXELS", nuclei[0].size)
     done = []
-    settings = replace(QUICK, channels=(1,))
+    settings = replace(QUICK, channels=(1,), limits="slice")
     job = Job(images / "series.tif", images / "out" / "series")
     outcome = segment_file(job, settings, done.append)
     assert not outcome.error
@@ -96,7 +96,7 @@ def test_every_iteration_of_large_planes(images, nuclei, segmenter, monkeypatch)
     stack = np.stack([picture, np.zeros_like(picture), np.roll(picture, 9, 1)])
     tifffile.imwrite(images / "large.tif", stack, metadata={"axes": "TYX"}, ome=True)
     monkeypatch.setattr(stored_image, "LARGE_PIXELS", 1000)
-    settings = replace(QUICK, iterations=2, all_iterations=True)
+    settings = replace(QUICK, iterations=2, all_iterations=True, limits="slice")
     job = Job(images / "large.tif", images / "out" / "large")
     outcome = segment_file(job, settings)
     names = ["large.tif", "large.iter0.tif", "large.iter1.tif"]

@@ -190,6 +190,20 @@ def test_the_menu_entry_opens_the_widget(make_napari_viewer, npe2pm):
         assert sum("SAM-SP" in name for name in viewer.window.dock_widgets) == 1
 
 
+def test_the_model_is_loaded_while_one_looks_around(make_napari_viewer, npe2pm, qtbot):
+    with npe2pm.tmp_plugin(package="napari-samsp"):
+        viewer = make_napari_viewer()
+        _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
+        assert widget.segmenting.run.segmenter is None
+        assert "device chosen at the first run" in widget.status.text()
+        qtbot.waitUntil(
+            lambda: widget.segmenting.run.segmenter is not None, timeout=60_000
+        )
+        qtbot.waitUntil(lambda: "cpu" in widget.status.text(), timeout=5_000)
+        assert not widget.segmenting.run.running
+        assert not widget.stop_button.isEnabled()
+
+
 GUARDED = """
 import sys
 import numpy as np

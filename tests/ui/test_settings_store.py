@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from napari_samsp.data.projects import default_project
 from napari_samsp.sam.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
@@ -59,7 +60,7 @@ def test_a_change_just_before_the_end_is_kept(viewer, qtbot):
     assert not widget_file().exists()
     with qtbot.waitSignal(widget.destroyed):
         widget.deleteLater()
-    assert read_state()["iterations"] == 4
+    assert read_state(default_project())["iterations"] == 4
 
 
 def test_looking_writes_nothing(widget, qtbot):

@@ -74,6 +74,10 @@ def test_smaller_batches_of_prompts_give_the_same(segmenter, nuclei):
     assert "prompts go 1 at a time" in str(told[-1].message)
     assert max(met) > 1
     assert np.mean(got.labels != expected.labels) < 1e-3
+    # What was learnt lasts: nothing fails again, and nobody is warned again.
+    met.clear()
+    segmenter.segment(nuclei[0][::-1], 3, objects=True, tile="off")
+    assert max(met) == 1
 
 
 @pytest.fixture
@@ -147,9 +151,9 @@ def test_other_errors_are_not_hidden():
 @pytest.mark.parametrize("count", [0, 1, 5, 8])
 def test_every_part_is_worked_on_once(count):
     every = list(range(count))
-    parts, at_once = in_batches(every.__getitem__, count, 3, "tiles")
+    parts, batch_size = in_batches(every.__getitem__, count, 3, "tiles")
     assert [n for part in parts for n in part] == list(range(count))
-    assert at_once == 3
+    assert batch_size == 3
 
 
 STREWN = """

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 
 from napari_samsp.data.formats.orientation import turned
 from napari_samsp.data.image_files import orientation, read_image, read_labels
@@ -91,6 +92,25 @@ class Sample:
             f"{value}): it is turned as the image is."
         )
         return np.ascontiguousarray(as_image)
+
+
+def content_hash(image: np.ndarray) -> str:
+    """What tells an image from any other: a hash of its shape, dtype and values.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Of any shape and dtype.
+
+    Returns
+    -------
+    str
+        ``xxh128:`` and 32 hexadecimal digits, the same on every computer.
+    """
+    values = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
+    digest = xxhash.xxh3_128(f"{image.shape} {values.dtype.str} ".encode())
+    digest.update(values.data)
+    return f"xxh128:{digest.hexdigest()}"
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from napari_samsp.data.image_files import (
 )
 from napari_samsp.data.training_sets.class_labels import table_path
 from napari_samsp.data.training_sets.classes import CLASSES_FILE
-from napari_samsp.data.training_sets.sample import Sample, size_text
+from napari_samsp.data.training_sets.sample import Sample, content_hash, size_text
 from napari_samsp.data.training_sets.sample_list import changed_list, read_list
 from napari_samsp.data.training_sets.transactions import changing, unchanging
 from napari_samsp.utils.errors import InputError, some
@@ -176,6 +176,7 @@ class TrainingSet:
             )
         replace = info.pop("replace", False)
         wished = composed(str(info.pop("name", "image")))
+        about = {"shape": list(image.shape), "hash": content_hash(image)}
         # Encoded before anybody has to wait.
         files = {"images": tiff_bytes(image), "masks": tiff_bytes(labels)}
         if prediction is not None:
@@ -191,7 +192,7 @@ class TrainingSet:
             for folder, content in files.items():
                 change.write(f"{folder}/{name}.tif", content)
             time = datetime.now(UTC).isoformat(timespec="seconds")
-            line = {"name": name, **info, "time": time}
+            line = {"name": name, **info, "time": time} | about
             change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
 
@@ -330,7 +331,11 @@ class TrainingSet:
             self._move(old, f"{REMOVED}/{folder}", target, change)
 
     def _shows(self, name: str, image: np.ndarray) -> bool:
+        """Whether a sample's image is this one; a note of its hash saves reading it."""
         old = self._files("images", IMAGE_SUFFIXES).get(name)
+        known = read_list(self._list).get(name, {}).get("hash")
+        if known is not None:
+            return bool(known == content_hash(image))
         try:
             return old is not None and np.array_equal(read_image(old), image)
         except InputError:

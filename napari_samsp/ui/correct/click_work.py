@@ -205,7 +205,7 @@ class _Desk:
         opened, key = self._workplace.opened, job.image_key
         if opened is not None and opened[0] == key:
             return opened[1]
-        loaded = self._workplace.load(job.request, self.stop)
+        loaded = self._workplace.load(job.request.model, job.request.adapter, self.stop)
         self._workplace.opened = opened = None  # before another image is read
         image = loaded.segmenter.clicked(
             job.pair.pixels, job.objects, scaling=job.scaling

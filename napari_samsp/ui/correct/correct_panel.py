@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
-    QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -28,6 +25,7 @@ from napari_samsp.data.training_sets.classes import (
     name_classes,
     read_classes,
 )
+from napari_samsp.data.training_sets.likeness import difference
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.ui.correct.class_list import ClassList
 from napari_samsp.ui.correct.corrections import (
@@ -48,6 +46,7 @@ from napari_samsp.utils.paths import corrections_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import napari
     from napari.layers import Image
@@ -185,7 +184,7 @@ class CorrectPanel(QWidget):
             check_painted(correction.labels, classes)
             again, info = name, correction.info
             if again is None and (
-                same := same_pixels(self.training_set, correction.image)
+                same := same_pixels(self.training_set, correction.image, info["layer"])
             ):
                 # Opened from the set, it may carry another layer's name by now.
                 origin = {k: v for k, v in same.info.items() if k in ORIGIN}
@@ -204,6 +203,7 @@ class CorrectPanel(QWidget):
             return
         self.refresh(select=sample.name)
         self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
+        self._warn_of_difference(sample)
         self.changed.emit()
 
     def open_selected(self, *_: Any) -> None:
@@ -362,6 +362,15 @@ class CorrectPanel(QWidget):
             return self._chosen_image()
         return image_to_label(self._viewer, labels, self._chosen_image)
 
+    def _warn_of_difference(self, sample: Sample) -> None:
+        others = [s for s in self.training_set.samples() if s.name != sample.name]
+        if said := difference(sample, others):
+            self._tell(
+                f"{self.message.text()} Of another kind than all else in this project: "
+                f"{said}. A model learns best from one kind; Project > New project… "
+                "keeps them apart."
+            )
+
     def _tell(self, text: str, failed: bool = False) -> None:
         self.message.setText(text)
         self.message.show()
@@ -388,12 +397,6 @@ class CorrectPanel(QWidget):
         self.buttons["undo"][0].setEnabled(bool(self._removed))
         self.buttons["undo"][0].setVisible(kept > 0 or bool(self._removed))
 
-    def _choose_folder(self) -> None:
-        start = str(self.training_set.folder)
-        folder = QFileDialog.getExistingDirectory(self, "Correction set", start)
-        if folder:
-            self.set_folder(Path(folder))
-
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -417,11 +420,6 @@ class CorrectPanel(QWidget):
         folder_row = QHBoxLayout()
         folder_row.addWidget(QLabel("Folder"))
         folder_row.addWidget(self.folder_label, 1)
-        browse = QToolButton()
-        browse.setText("…")
-        browse.setToolTip("Use another folder as the correction set")
-        browse.clicked.connect(self._choose_folder)
-        folder_row.addWidget(browse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_samsp.data.image_files import read_image
 from napari_samsp.data.training_sets.classes import IGNORE
-from napari_samsp.data.training_sets.sample import size_text
+from napari_samsp.data.training_sets.sample import content_hash, size_text
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.result_layers import RESULT_KEY
 from napari_samsp.utils.errors import InputError, some
@@ -199,8 +200,10 @@ def rectangle(
     return int(low[0]), int(high[0]), int(low[1]), int(high[1])
 
 
-def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
-    """Find the correction of the very same pixels.
+def same_pixels(
+    training_set: TrainingSet, image: np.ndarray, name: str
+) -> Sample | None:
+    """Find the correction of the very same pixels, by the hash that the set notes.
 
     Two corrections of one image would contradict each other, and one of them could be
     held out to judge what was trained on the other.
@@ -211,17 +214,23 @@ def same_pixels(training_set: TrainingSet, image: np.ndarray) -> Sample | None:
         Where.
     image : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
+    name : str
+        Of its layer. In a set made by hand, which notes no hashes, only the image of
+        this name is looked at: reading all of them would keep napari waiting.
 
     Returns
     -------
     Sample or None
         The first one.
     """
+    content = content_hash(image)
     for sample in training_set.samples():
-        try:
-            stored = read_image(sample.image)
-        except InputError:
-            continue
-        if stored.shape == image.shape and np.array_equal(stored, image):
+        known = sample.info.get("hash")
+        if known == content:
             return sample
+        if known is None and sample.name == name:
+            with suppress(InputError):
+                stored = read_image(sample.image)
+                if stored.shape == image.shape and np.array_equal(stored, image):
+                    return sample
     return None

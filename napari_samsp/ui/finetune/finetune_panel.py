@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_samsp.data.projects import default_project
 from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
@@ -34,7 +35,6 @@ from napari_samsp.ui.finetune.training_settings import TrainingSettings
 from napari_samsp.ui.widgets.plain_text import show_error, show_info
 from napari_samsp.ui.widgets.time_left import duration
 from napari_samsp.utils.errors import InputError, in_words
-from napari_samsp.utils.paths import runs_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +49,8 @@ class FinetunePanel(QWidget):
     """Starts the viewer's training and shows what it reports.
 
     Signals: ``status`` (a line for the widget's foot), ``busy`` (whether it trains),
-    ``adapter_ready`` (an adapter's folder that is to be used from now on) and
-    ``run_ended`` (whatever came of it).
+    ``adapter_ready`` (the folder of an adapter that is to be used from now on, or None
+    for none) and ``run_ended`` (whatever came of it).
 
     Parameters
     ----------
@@ -64,6 +64,11 @@ class FinetunePanel(QWidget):
         Gives the folder of the selected adapter, or None.
     scaling : callable
         Gives the intensity scaling that step 1 shows.
+
+    Attributes
+    ----------
+    runs : Path
+        Where new runs are written, a folder each.
     """
 
     status = Signal(str)
@@ -83,6 +88,8 @@ class FinetunePanel(QWidget):
         self._training_set, self._model, self._adapter = training_set, model, adapter
         self._scaling = scaling
         self._result: Path | None = None
+        self._before: Path | None = None
+        self.runs = default_project().adapters
         self.training = training
         self.process = training.process
         forget = training.listen(self._on_event, self._on_ended)
@@ -111,6 +118,9 @@ class FinetunePanel(QWidget):
         self.figures = FiguresTable()
         self.use_button = QPushButton("Use it anyway")
         self.use_button.setObjectName("samsp_use_anyway")
+        self.back_button = QPushButton("Go back to the one before")
+        self.back_button.setObjectName("samsp_go_back")
+        self.back_button.setToolTip("Segment with what was in use before this training")
         self.resume_button = QPushButton()
         self.resume_button.setObjectName("samsp_resume")
         self.resume_button.setToolTip(
@@ -120,13 +130,15 @@ class FinetunePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
             self.count, self.collapsible, self.button, self.bar, self.curves,
-            self.message, self.figures, self.use_button, self.resume_button,
+            self.message, self.figures, self.use_button, self.back_button,
+            self.resume_button,
         ):  # fmt: skip
             layout.addWidget(widget)
         for hidden in (self.bar, self.curves, *self.outcome()):
             hidden.hide()
         self.button.clicked.connect(self.start)
         self.use_button.clicked.connect(self._use_anyway)
+        self.back_button.clicked.connect(self._go_back)
         self.resume_button.clicked.connect(self.resume)
         self.refresh()
 
@@ -159,7 +171,7 @@ class FinetunePanel(QWidget):
         """Start a run on the correction set."""
         if self.process.running:
             return
-        run = _new_run()
+        run = _new_run(self.runs)
         try:
             scaling = self._scaling()
         except InputError as error:
@@ -275,19 +287,19 @@ class FinetunePanel(QWidget):
         ended = {
             "stopped": "Stopped. ",
             "minutes": "The time is over. ",
-            "early stop": "It got no better any more. ",
+            "early stop": "Stopped early: no further improvement. ",
         }.get(finished.reason, "Done. ")
         if finished.better:
             self._tell(f"{ended}{gain}: better. The new adapter is in use.")
-            self.adapter_ready.emit(self._result)
+            self._use(self._result)
         elif finished.better is None:
             of = "too few images" if finished.held_out else "the images trained on"
             self._tell(
                 f"{ended}{gain}, by {of}, which cannot tell whether others gain. "
                 "The new adapter is in use: Segment another image and look. "
-                "What you had can be chosen in step 1."
+                "If it is worse, go back."
             )
-            self.adapter_ready.emit(self._result)
+            self._use(self._result)
         else:
             self._tell(f"{ended}{gain}: not better, so what you had stays in use.")
             self.use_button.show()
@@ -308,12 +320,25 @@ class FinetunePanel(QWidget):
 
     def outcome(self) -> tuple[QWidget, ...]:
         """The parts that show how a run ended; each may be hidden."""
-        return self.message, self.figures, self.use_button, self.resume_button
+        return (
+            self.message, self.figures, self.use_button, self.back_button,
+            self.resume_button,
+        )  # fmt: skip
 
     def _use_anyway(self) -> None:
         if self._result is not None:
             self.use_button.hide()
-            self.adapter_ready.emit(self._result)
+            self._use(self._result)
+
+    def _use(self, adapter: Path) -> None:
+        self._before = self._adapter()
+        self.back_button.show()
+        self.adapter_ready.emit(adapter)
+
+    def _go_back(self) -> None:
+        self.back_button.hide()
+        self.use_button.show()
+        self.adapter_ready.emit(self._before)
 
     def _tell(self, text: str) -> None:
         self.message.setText(text)
@@ -321,10 +346,10 @@ class FinetunePanel(QWidget):
         self.status.emit("")
 
 
-def _new_run() -> Path:
+def _new_run(runs: Path) -> Path:
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    run, number = runs_folder() / name, 1
+    run, number = runs / name, 1
     while run.exists():
         number += 1
-        run = runs_folder() / f"{name}-{number}"
+        run = runs / f"{name}-{number}"
     return run.absolute()

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
 
+from napari_samsp.data.projects import default_project
 from napari_samsp.ui.models.adapters import Adapter, kept_adapters, read_adapter
 from napari_samsp.ui.widgets.plain_text import plain, show_error
 from napari_samsp.utils.errors import InputError
@@ -29,6 +30,7 @@ class AdapterChooser(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._runs = default_project().adapters
         self._added: list[Adapter] = []
         self._shown: list[Adapter | None] = [None]
         self.combo = QComboBox()
@@ -57,7 +59,7 @@ class AdapterChooser(QWidget):
     def refresh(self) -> None:
         """Read the runs again; the choice stays if it is still there."""
         chosen = self.adapter
-        kept = kept_adapters()
+        kept = kept_adapters(self._runs)
         folders = {adapter.folder for adapter in kept}
         self._shown = [
             None,
@@ -79,6 +81,18 @@ class AdapterChooser(QWidget):
         self._explain()
         if chosen is not None and index == 0:
             self.changed.emit(None)
+
+    def set_runs(self, runs: Path) -> None:
+        """List the adapters of another project, and choose none of them.
+
+        Parameters
+        ----------
+        runs : Path
+            A folder a run; may not exist.
+        """
+        self._runs, self._added = runs, []
+        self.choose(None)
+        self.refresh()
 
     def choose(self, folder: Path | None) -> None:
         """Choose an adapter, which is added to the list if it is not there.

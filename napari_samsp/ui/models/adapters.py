@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.sam.adapter_card import AdapterCard, adapter_name, read_card
 from napari_samsp.utils.errors import InputError
-from napari_samsp.utils.paths import runs_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +76,13 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder, read_card(folder))
 
 
-def kept_adapters() -> list[Adapter]:
-    """The adapters of the widget's runs.
+def kept_adapters(runs: Path) -> list[Adapter]:
+    """The adapters of a project's runs.
+
+    Parameters
+    ----------
+    runs : Path
+        A folder a run; may not exist.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def kept_adapters() -> list[Adapter]:
         The newest first; runs without a usable adapter are left out.
     """
     found = []
-    for folder in sorted(runs_folder().glob("*/adapter"), reverse=True):
+    for folder in sorted(runs.glob("*/adapter"), reverse=True):
         try:
             found.append(read_adapter(folder))
         except (InputError, OSError):

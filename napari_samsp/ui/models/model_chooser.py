@@ -29,6 +29,9 @@ FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"
 _TIP = Qt.ItemDataRole.ToolTipRole
 
 
+SMALL_BYTES = 100_000_000
+
+
 class ModelChooser(QWidget):
     """Lists the models by name and the checkpoint files that were opened.
 
@@ -87,6 +90,12 @@ class ModelChooser(QWidget):
     def is_missing(self) -> bool:
         """Whether it must be downloaded first."""
         return self.model in models.names() and not models.is_available(self.model)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be loaded before anybody asks for it."""
+        known = self.model in models.names()
+        return known and models.info(self.model).size_bytes <= SMALL_BYTES
 
     @property
     def how_to_get(self) -> str:

@@ -17,9 +17,10 @@ from napari_samsp.utils.paths import embeddings_folder
 from napari_samsp.utils.torch_import import import_torch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_samsp.inference.interactive.clicks import ClickedImage
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 GUI_FIRST_S = 0.3
 
@@ -52,13 +53,15 @@ class Workplace:
         self.part_of_plane = 0.0
         self._loading = threading.Lock()
 
-    def load(self, request: SegmentRequest, stop: threading.Event) -> Loaded:
-        """The model of a request, which is loaded if it is not; in a worker.
+    def load(self, model: str, adapter: Path | None, stop: threading.Event) -> Loaded:
+        """Load a model if it is not in memory; in a worker.
 
         Parameters
         ----------
-        request : SegmentRequest
-            Tells model and adapter.
+        model : str
+            A base model's name, or a checkpoint's path.
+        adapter : Path or None
+            An adapter's folder.
         stop : threading.Event
             When set, nothing is begun.
 
@@ -69,7 +72,7 @@ class Workplace:
         StoppedError
             If it was told to stop.
         """
-        key = request.model_key
+        key = model_key(model, adapter)
         with self._loading:
             if self.loaded is None or self.loaded.key != key:
                 # The first progress bar makes Qt load a plugin; the loader has one
@@ -77,11 +80,19 @@ class Workplace:
                 if stop.wait(GUI_FIRST_S):
                     raise StoppedError
                 self.opened = None
-                self.loaded = Loaded(_load(request), key)
+                self.loaded = Loaded(_load(model, adapter), key)
             return self.loaded
 
 
-def _load(request: SegmentRequest) -> Segmenter:
+def model_key(model: str, adapter: Path | None) -> tuple[Any, ...]:
+    """What tells a loaded model from others: equal keys, and it can be used again."""
+    if adapter is None:
+        return (model,)
+    files = sorted(adapter.glob("*.safetensors"))
+    return model, adapter, tuple(file.stat().st_mtime_ns for file in files)
+
+
+def _load(model: str, adapter: Path | None) -> Segmenter:
     # The worker shows every warning to the user, and torch's imports have many.
     with warnings.catch_warnings(), without_collections():
         warnings.simplefilter("ignore")
@@ -92,4 +103,4 @@ def _load(request: SegmentRequest) -> Segmenter:
         from napari_samsp.inference.segmenter import Segmenter
 
         cache = EmbeddingCache(embeddings_folder())
-        return Segmenter(model=request.model, adapter=request.adapter, cache=cache)
+        return Segmenter(model=model, adapter=adapter, cache=cache)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_samsp.inference.plausibility import Oddity, find_oddity
 from napari_samsp.ui.result_layers import add_disagreement
 from napari_samsp.ui.segment.iteration_table import IterationTable
+from napari_samsp.ui.segment.tidy import replace_earlier
 from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
@@ -89,11 +90,18 @@ class ResultPanel(QWidget):
         self.next_button.setToolTip(
             "Goes to the slice of which the rounds disagree most, then to the next"
         )
+        self.tidy = QCheckBox("Replace earlier results")
+        self.tidy.setObjectName("samsp_tidy")
+        self.tidy.setChecked(True)
+        self.tidy.setToolTip(
+            "A new result takes the place of one of the same image, model and adapter\n"
+            "that you did not edit or rename"
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (
-            self.table, self.advice, self.separate_button, self.disagreement_button,
-            self.next_button,
+            self.table, self.tidy, self.advice, self.separate_button,
+            self.disagreement_button, self.next_button,
         ):  # fmt: skip
             layout.addWidget(part)
         self.table.chosen.connect(self.show_iteration)
@@ -127,11 +135,20 @@ class ResultPanel(QWidget):
         self.table.show_summary(summary.iteration, summary)
         self.update_state()
 
-    def end(self) -> None:
-        """Say what is odd about the result, if anything."""
+    def end(self, whole: bool = True) -> None:
+        """Tidy up, and say what is odd about the result, if anything.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether the run came to its end.
+        """
         results = self.results
         if results is None or not results.done:
             return
+        if whole and self.tidy.isChecked():
+            new = [layer for layer in results.layers if layer is not None]
+            replace_earlier(self._viewer, results.image, new)
         last, request = results.summaries[-1], results.request
         parts = last.parts / results.done
         odd = find_oddity(

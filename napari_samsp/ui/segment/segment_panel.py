@@ -65,7 +65,7 @@ class SegmentPanel(QWidget):
     """Chooses image, model and adapter, and turns iterations into Labels layers.
 
     Signals: ``status`` (a line for the widget's foot), ``busy`` (whether it
-    segments), ``labelled`` (a new result layer).
+    segments), ``labelled`` (a new result layer), ``ready`` (the model is in memory).
 
     Parameters
     ----------
@@ -76,6 +76,7 @@ class SegmentPanel(QWidget):
     status = Signal(str)
     busy = Signal(bool)
     labelled = Signal(object)
+    ready = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -85,7 +86,9 @@ class SegmentPanel(QWidget):
         self._ticks.setInterval(REPORT_MS)
         self._ticks.timeout.connect(self._tell_progress)
         self.device: str | None = None
+        self._waiting: Adapter | None = None
         self.run = SegmentRun(self)
+        self.run.prepared.connect(self._on_prepared)
         self.run.loaded.connect(self._on_loaded)
         self.run.iterated.connect(self._on_iterated)
         self.run.skipped.connect(self._on_skipped)
@@ -172,6 +175,12 @@ class SegmentPanel(QWidget):
         self.update_state()
         self.busy.emit(True)
 
+    def warm_up(self) -> None:
+        """Load the chosen model before it is needed, unless that costs much memory."""
+        adapter = self.adapter.adapter
+        if not self.model.is_missing and self.model.is_small:
+            self.run.prepare(self.model_name, adapter.folder if adapter else None)
+
     def refresh_axes(self, *_: Any) -> None:
         """Offer what the chosen image has: channels, slices, contrast limits."""
         self.channels.show_layer(self.image.layer, self._viewer.dims)
@@ -228,6 +237,11 @@ class SegmentPanel(QWidget):
         self.scaling.show_layer(self.image.layer, bool(self.slices.along))
         self.update_state()
 
+    def _on_prepared(self) -> None:
+        if self.run.segmenter is not None:
+            self.device = str(self.run.segmenter.device)
+            self.ready.emit()
+
     def _on_loaded(self, loaded: Loaded) -> None:
         self.device = str(loaded.segmenter.device)
         if self.results is not None and self._report is not None:
@@ -273,7 +287,7 @@ class SegmentPanel(QWidget):
         self._ticks.stop()
         if self.results is not None and self._report is not None:
             self.results.redraw()
-            self.result.end()
+            self.result.end(whole=not self.run.stopping and not self._report.problem)
             self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
@@ -295,6 +309,7 @@ class SegmentPanel(QWidget):
     def _on_adapter(self, adapter: Adapter | None) -> None:
         line = ""
         if adapter is not None:
+            self._waiting = None
             self.objects.setChecked(adapter.card.objects)
             self.scaling.show_adapter(adapter.card.scaling)
             blocked = self.model.blockSignals(True)
@@ -318,8 +333,13 @@ class SegmentPanel(QWidget):
     def _on_model(self) -> None:
         adapter = self.adapter.adapter
         if adapter is not None and not self.model.is_base_of(adapter.card):
-            # An adapter belongs to one base model.
+            # An adapter belongs to one base model, and waits for it.
+            self._waiting = adapter
             self.adapter.choose(None)
+        elif (waiting := self._waiting) and self.model.is_base_of(waiting.card):
+            self._waiting = None
+            with suppress(InputError):  # removed since
+                self.adapter.choose(waiting.folder)
         self.status.emit("")
 
     def _note_hash(self, model: str, segmenter: Segmenter) -> None:

@@ -28,6 +28,7 @@ from napari_samsp.ui.widgets.plain_text import show_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_samsp.inference.segmenter import Segmenter
 
@@ -43,7 +44,8 @@ PATIENCE_MS = 1500
 class SegmentRun(QObject):
     """Runs one segmentation at a time and keeps the model in memory between runs.
 
-    Signals: ``loaded`` (`Loaded`), ``iterated`` (`Segmented`), ``skipped`` (`Refused`,
+    Signals: ``prepared`` (a model is in memory before one was needed), ``loaded``
+    (`Loaded`), ``iterated`` (`Segmented`), ``skipped`` (`Refused`,
     of a plane), ``failed`` (a sentence) and, last of all and always, ``ended``.
 
     Parameters
@@ -52,6 +54,7 @@ class SegmentRun(QObject):
         Qt's; the run stops when it is destroyed.
     """
 
+    prepared = Signal()
     loaded = Signal(object)
     iterated = Signal(object)
     skipped = Signal(object)
@@ -61,6 +64,7 @@ class SegmentRun(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._current = _Current()
+        self._preparing = threading.Event()
         self.workplace = Workplace()
         self._waiting: deque[Step | Exception] = deque()
         self._turn = QTimer(self)
@@ -73,6 +77,8 @@ class SegmentRun(QObject):
         # A widget dies without a closeEvent. The slot must not be a method of this
         # object, whose connections are gone by then.
         self.destroyed.connect(self._current.stop)
+        preparing = self._preparing
+        self.destroyed.connect(lambda: preparing.set())
 
     @property
     def running(self) -> bool:
@@ -147,6 +153,27 @@ class SegmentRun(QObject):
         worker.finished.connect(self._on_finished)
         worker.start()
 
+    def prepare(self, model: str, adapter: Path | None) -> None:
+        """Load a model while the user looks around; a failure waits for Segment.
+
+        Parameters
+        ----------
+        model, adapter
+            As for `Workplace.load`.
+        """
+        if self.running or self.segmenter is not None:
+            return
+        worker = create_worker(
+            _quietly,
+            self.workplace,
+            model,
+            adapter,
+            self._preparing,
+            _ignore_errors=True,
+        )
+        worker.returned.connect(self._on_prepared)
+        worker.start()
+
     def stop(self) -> None:
         """Ask the worker to end; ``ended`` follows within two seconds."""
         if self.running:
@@ -203,6 +230,10 @@ class SegmentRun(QObject):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self.failed.emit(str(error) or type(error).__name__)
 
+    def _on_prepared(self, done: bool) -> None:
+        if done and not self.running:
+            self.prepared.emit()
+
     def _abandon(self) -> None:
         """Stop waiting: what the worker still says is not heard any more.
 
@@ -238,6 +269,17 @@ class _Current:
         self.stopping.set()
         if self.worker is not None:
             self.worker.quit()
+
+
+def _quietly(
+    workplace: Workplace, model: str, adapter: Path | None, stop: threading.Event
+) -> bool:
+    """Load a model; whether it is there."""
+    try:
+        workplace.load(model, adapter, stop)
+    except Exception:  # Segment meets it again, and tells it
+        return False
+    return not stop.is_set()
 
 
 def _in_turn(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.ui.models.workplace import Loaded, Workplace
+from napari_samsp.ui.models.workplace import Loaded, Workplace, model_key
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.summary import Summary
 from napari_samsp.utils.cancellation import StoppedError
@@ -82,11 +82,7 @@ class SegmentRequest:
     @property
     def model_key(self) -> tuple[Any, ...]:
         """Equal keys mean that a loaded model can be used again."""
-        if self.adapter is None:
-            return (self.model,)
-        files = sorted(self.adapter.glob("*.safetensors"))
-        times = tuple(f.stat().st_mtime_ns for f in files)
-        return self.model, self.adapter, times
+        return model_key(self.model, self.adapter)
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ def segment_steps(
         workplace.part_of_plane = part
 
     try:
-        loaded = workplace.load(request, stop)
+        loaded = workplace.load(request.model, request.adapter, stop)
         yield loaded
         while after is not None and after.is_alive():
             after.join(POLL_S)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from skimage import io
 
 from napari_samsp.data.image_files import tiff_bytes, write_image, write_labels
+from napari_samsp.data.training_sets.sample import content_hash
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.utils.errors import InputError
 
@@ -213,3 +214,13 @@ def test_names_are_compared_as_they_are_read(tmp_path):
         (tmp_path / name).write_bytes(tiff_bytes(pixels))
     (sample,) = TrainingSet(tmp_path).check()
     assert np.array_equal(sample.read()[1], pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "<u2", ">u2", "float32", "bool"])
+def test_a_hash_tells_what_an_image_is_not_how_it_lies_in_memory(dtype):
+    image = (np.arange(60).reshape(5, 12) % 7).astype(dtype)
+    swapped = image.astype(image.dtype.newbyteorder("S"))
+    same = [image.copy(order="F"), np.repeat(image, 2, axis=1)[:, ::2], swapped]
+    assert {content_hash(one) for one in same} == {content_hash(image)}
+    others = [image.T, image[::-1], image.reshape(12, 5), image.astype("int64")]
+    assert content_hash(image) not in {content_hash(other) for other in others}

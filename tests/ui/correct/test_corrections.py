@@ -95,6 +95,23 @@ def test_the_same_pixels_are_recognised_whatever_their_name(tmp_path, nuclei):
     image, labels = nuclei
     corrections = TrainingSet(tmp_path)
     corrections.add(image, labels, name="one")
-    assert same_pixels(corrections, image).name == "one"
-    assert same_pixels(corrections, image[:, ::-1]) is None
-    assert same_pixels(corrections, image[:50]) is None
+    assert same_pixels(corrections, image, "other").name == "one"
+    assert same_pixels(corrections, image[:, ::-1], "one") is None
+    assert same_pixels(corrections, image[:50], "one") is None
+
+
+def test_no_stored_image_is_read_to_recognise_it(tmp_path, nuclei):
+    image, labels = nuclei
+    corrections = TrainingSet(tmp_path)
+    sample = corrections.add(image, labels, name="one")
+    sample.image.write_bytes(b"no image any more")
+    assert same_pixels(corrections, image.copy(order="F"), "one").name == "one"
+
+
+def test_a_set_made_by_hand_knows_its_images_by_name(tmp_path, nuclei):
+    image, labels = nuclei
+    corrections = TrainingSet(tmp_path)
+    corrections.add(image, labels, name="one")
+    (tmp_path / "samples.jsonl").unlink()
+    assert same_pixels(corrections, image, "one").name == "one"
+    assert same_pixels(corrections, image, "other") is None

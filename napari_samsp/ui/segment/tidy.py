@@ -1,0 +1,78 @@
+"""Results that a new run of the same kind replaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_samsp.ui.result_layers import (
+    RESULT_KEY,
+    image_of,
+    result_name,
+    source_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari
+    from napari.layers import Image
+
+SAME = ("model", "adapter", "objects", "slice")
+"""What a run has in common with an earlier one whose place it takes."""
+
+
+def replace_earlier(
+    viewer: napari.viewer.Viewer, image: Image, new: Sequence[Labels]
+) -> int:
+    """Remove the results of earlier runs like this one that nobody edited or renamed.
+
+    What another adapter or model gave stays, to be compared, and so do results of all
+    slices of a stack.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where.
+    image : Image
+        What was segmented.
+    new : sequence of Labels
+        The layers of the run that has ended.
+
+    Returns
+    -------
+    int
+        How many layers were removed.
+    """
+    if not new:
+        return 0
+    about = new[0].metadata[RESULT_KEY]
+    old = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and layer not in new
+        and image_of(viewer, layer) is image
+        and _is_untouched(layer)
+        and all(layer.metadata[RESULT_KEY].get(k) == about.get(k) for k in SAME)
+    ]
+    for layer in old:
+        viewer.layers.remove(layer)
+    for layer in new:
+        # napari had numbered them, since the names were taken.
+        layer.name = result_name(layer.metadata[RESULT_KEY]["iteration"], image)
+    return len(old)
+
+
+def _is_untouched(layer: Labels) -> bool:
+    source = source_of(layer)
+    if source is None or source.prediction is None or RESULT_KEY not in layer.metadata:
+        return False
+    if not layer.name.startswith("SAM-SP "):
+        return False
+    data = np.asarray(layer.data)
+    return data.size == source.prediction.size and np.array_equal(
+        data.reshape(source.prediction.shape), source.prediction
+    )
