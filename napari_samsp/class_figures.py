@@ -11,14 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_samsp.data.training_sets.class_labels import objects_and_classes
-from napari_samsp.data.training_sets.classes import CLASSES_FILE, read_classes
+from napari_samsp.data.training_sets.classes import (
+    CLASSES_FILE,
+    IGNORE,
+    Classes,
+    read_classes,
+)
 from napari_samsp.metrics import class_scores, scores, summary
 from napari_samsp.utils.errors import InputError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from napari_samsp.data.training_sets.classes import Classes
 
     Figures = dict[str, dict[str, float]]
 
@@ -79,29 +82,34 @@ def mean_scores(found: Figures, objects: bool) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def find_classes(*folders: Path) -> Classes:
+def find_classes(masks: Path, predictions: Path) -> Classes:
     """What the labels of masks mean.
 
     Parameters
     ----------
-    *folders : Path
-        Where ``classes.json`` may be, or in the folder above.
+    masks, predictions : Path
+        Folders in which ``classes.json`` may be, or in the one above. That of the
+        masks wins; that of the predictions names the classes of semantic masks.
 
     Returns
     -------
     Classes
-        Of the first.
+        Whose labels may be those of objects if the masks' own file says so.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    for folder in folders:
+    for folder in (masks, predictions):
         for place in (folder, folder.absolute().parent):
             found = read_classes(place)
-            if found is not None:
-                return found
+            if found is None:
+                continue
+            if folder == predictions:
+                own = {one.label for one in found.classes}
+                found = Classes("semantic", found.classes, (*({IGNORE} - own),))
+            return found
     raise InputError(
         f"There is no {CLASSES_FILE} beside the masks or the predictions: it tells "
         "what their labels mean."

@@ -58,7 +58,10 @@ def run(tmp_path_factory):
     """A run that learnt both classes, its set, and what it said at the end."""
     folder = tmp_path_factory.mktemp("classes")
     training_set(folder / "set")
-    config = replace(QUICK, classes=True, epochs=6, views=8, validation="0")
+    config = replace(
+        QUICK, classes=True, epochs=3, views=40, validation="0", augment=True,
+        speed="decoder", decoder_rate=2e-3,
+    )  # fmt: skip
     finished = train(folder / "set", folder / "run", config)
     return folder, config, finished
 
@@ -157,7 +160,7 @@ def test_predict_and_evaluate_know_the_classes(run, tmp_path, capsys):
 
 def test_a_run_with_classes_resumes_and_goes_on_only_with_the_same_ones(run, tmp_path):
     folder, config, finished = run
-    more = replace(config, epochs=7)
+    more = replace(config, epochs=4)
     resumed = train(folder / "set", folder / "run", more, resume=True)
     assert resumed.before == finished.before
     assert min(figures[-1] for figures in resumed.after.class_dice.values()) > 0.8

@@ -173,7 +173,10 @@ def judge(
         present = np.unique(kinds % model.class_count)
         if names:
             class_dice.append(
-                {names[n]: [found[n + 1]["dice"] for found in each] for n in present}
+                {
+                    names[n]: [float(found[n + 1]["dice"]) for found in each]
+                    for n in present
+                }
             )
 
     def mean(name: str) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,11 +26,17 @@ from napari_samsp.data.training_sets.classes import (
     check_classes,
     default_color,
     parse_classes,
+    read_classes,
 )
+from napari_samsp.ui.result_layers import RESULT_KEY
+from napari_samsp.ui.widgets.class_colors import color_by_class
 from napari_samsp.ui.widgets.plain_text import show_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 
 COLOR, NUMBER, NAME = range(3)
 CLASS_KEYS = 9
@@ -38,17 +44,17 @@ ROWS_SHOWN = 4
 
 
 class ClassList(QWidget):
-    """A button that opens a short table of classes.
+    """A button that opens a short table of classes, in whose colours labels are shown.
 
-    Signals: ``changed`` when a class was added, taken out, renamed or recoloured;
-    ``picked``, with its label, when one is to be painted.
+    Parameters
+    ----------
+    labels : LayerChooser
+        Chooses the layer that is painted.
     """
 
-    changed = Signal()
-    picked = Signal(int)
-
-    def __init__(self) -> None:
+    def __init__(self, labels: LayerChooser) -> None:
         super().__init__()
+        self._labels = labels
         self._classes: list[LabelClass] = []
         self.toggle = QPushButton("Classes…")
         self.toggle.setObjectName("samsp_classes")
@@ -64,6 +70,7 @@ class ClassList(QWidget):
         self.remove_button = QPushButton("Take out")
         self.remove_button.setObjectName("samsp_class_remove")
         self._lay_out()
+        labels.changed.connect(self._follow)
         self.toggle.toggled.connect(self._open)
         self.add_button.clicked.connect(self.add)
         self.remove_button.clicked.connect(self.remove)
@@ -86,7 +93,19 @@ class ClassList(QWidget):
             self.toggle.setChecked(bool(classes))
         self._fill()
         self._show(bool(classes))
-        self.changed.emit()
+        self._color()
+
+    def read(self, folder: Path) -> None:
+        """Show the classes of a training set, if it has any.
+
+        Raises
+        ------
+        InputError
+            If its ``classes.json`` is broken.
+        """
+        found = read_classes(folder)
+        if found is not None and found.kind == "semantic":
+            self.set_classes(found.classes)
 
     def add(self) -> None:
         """Add a class with the next free number."""
@@ -97,7 +116,7 @@ class ClassList(QWidget):
         name = f"class {label}"
         self._classes.append(LabelClass(label, name, default_color(label)))
         self._fill()
-        self.changed.emit()
+        self._color()
         self.pick(len(self._classes) - 1)
 
     def remove(self) -> None:
@@ -106,20 +125,33 @@ class ClassList(QWidget):
         if 0 <= row < len(self._classes):
             del self._classes[row]
             self._fill()
-            self.changed.emit()
+            self._color()
 
     def pick(self, row: int) -> None:
         """Paint the class of a row."""
         if self.toggle.isChecked() and row < len(self._classes):
             self.table.selectRow(row)
-            self.picked.emit(self._classes[row].label)
+            if self._labels.layer is not None:
+                self._labels.layer.selected_label = self._classes[row].label
+
+    def _follow(self, *_: Any) -> None:
+        """Take over the classes of a result, unless there are some."""
+        layer = self._labels.layer
+        told = layer.metadata.get(RESULT_KEY, {}).get("classes") if layer else None
+        if told and not self.classes:
+            self.set_classes([LabelClass(**one) for one in told])
+        self._color()
+
+    def _color(self) -> None:
+        if self._labels.layer is not None and self.classes:
+            color_by_class(self._labels.layer, self.classes)
 
     def _open(self, opened: bool) -> None:
         if opened and not self._classes:
             self._classes = [LabelClass(1, "class 1", default_color(1))]
         self._fill()
         self._show(opened)
-        self.changed.emit()
+        self._color()
 
     def _show(self, opened: bool) -> None:
         for part in (self.table, self.add_button, self.remove_button):
@@ -131,7 +163,8 @@ class ClassList(QWidget):
             self.table.setRowCount(len(self._classes))
             for n, one in enumerate(self._classes):
                 color = QTableWidgetItem()
-                color.setBackground(QColor(one.color))
+                # Not its background, which a chosen row hides.
+                color.setData(Qt.ItemDataRole.DecorationRole, QColor(one.color))
                 color.setToolTip("Click to choose another colour")
                 number = QTableWidgetItem(str(one.label))
                 number.setToolTip(f"Key: Alt-{n + 1}" if n < CLASS_KEYS else "")
@@ -177,7 +210,7 @@ class ClassList(QWidget):
             return
         self._classes = wished
         self._fill()
-        self.changed.emit()
+        self._color()
 
     def _update_buttons(self, *_: Any) -> None:
         self.remove_button.setEnabled(self.table.currentRow() >= 0)

@@ -20,11 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_samsp.data.training_sets.classes import (
-    LabelClass,
-    name_classes,
-    read_classes,
-)
+from napari_samsp.data.training_sets.classes import name_classes
 from napari_samsp.data.training_sets.likeness import difference
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.ui.correct.class_list import ClassList
@@ -37,8 +33,7 @@ from napari_samsp.ui.correct.corrections import (
 from napari_samsp.ui.correct.kept import kept_planes, local_time, newest_first, origin
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.correct.open_sample import open_sample
-from napari_samsp.ui.result_layers import RESULT_KEY, image_to_label
-from napari_samsp.ui.widgets.class_colors import color_by_class
+from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import plain, show_error
 from napari_samsp.utils.errors import InputError, in_words
@@ -99,7 +94,7 @@ class CorrectPanel(QWidget):
         self.keep_button = QPushButton("Keep correction")
         self.keep_button.setObjectName("samsp_keep")
         self.keep_button.setToolTip("Writes image and labels into the correction set")
-        self.class_list = ClassList()
+        self.class_list = ClassList(self.labels)
         self.message = QLabel()
         self.message.setObjectName("samsp_keep_message")
         self.message.setWordWrap(True)
@@ -128,9 +123,6 @@ class CorrectPanel(QWidget):
         self._lay_out()
         self.keep_button.clicked.connect(self.keep)
         self.labels.changed.connect(self.update_keep)
-        self.labels.changed.connect(self._follow_classes)
-        self.class_list.changed.connect(self._color)
-        self.class_list.picked.connect(self._paint_class)
         self.list.itemSelectionChanged.connect(self._update_buttons)
         self.list.itemDoubleClicked.connect(self.open_selected)
         self.refresh()
@@ -281,7 +273,10 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             samples = []
             self._tell(in_words(error))
-        self._read_classes()
+        try:
+            self.class_list.read(self.training_set.folder)
+        except InputError as error:
+            self._tell(in_words(error))
         for sample in newest_first(samples):
             texts = [sample.name, origin(sample), local_time(sample)]
             item = QTreeWidgetItem(texts)
@@ -322,33 +317,6 @@ class CorrectPanel(QWidget):
         labels = self.labels.layer
         there = labels is not None and self._image_of(labels) is not None
         self.keep_button.setEnabled(there)
-
-    def _read_classes(self) -> None:
-        """Show the classes of the set, if it has any."""
-        try:
-            found = read_classes(self.training_set.folder)
-        except InputError as error:
-            self._tell(in_words(error))
-            return
-        if found is not None and found.kind == "semantic":
-            self.class_list.set_classes(found.classes)
-
-    def _follow_classes(self, *_: Any) -> None:
-        """Take over the classes of a result, unless there are some."""
-        layer = self.labels.layer
-        told = layer.metadata.get(RESULT_KEY, {}).get("classes") if layer else None
-        if told and not self.class_list.classes:
-            self.class_list.set_classes([LabelClass(**one) for one in told])
-        self._color()
-
-    def _color(self, *_: Any) -> None:
-        layer, classes = self.labels.layer, self.class_list.classes
-        if layer is not None and classes:
-            color_by_class(layer, classes)
-
-    def _paint_class(self, label: int) -> None:
-        if self.labels.layer is not None:
-            self.labels.layer.selected_label = label
 
     def _check_sight(self, labels: Labels | None) -> None:
         image = self._image_of(labels)

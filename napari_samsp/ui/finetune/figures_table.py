@@ -62,3 +62,9 @@ class FiguresTable(QWidget):
         for row, (before, after) in enumerate(pairs):
             change = f"{after - before:+.3f}"
             self.table.add_row((str(row), f"{before:.3f}", f"{after:.3f}", change))
+        known = finished.before.class_dice or {}
+        for name, dice in (finished.after.class_dice or {}).items():
+            if name in known:  # of the last iteration, which is what counts
+                old, new = known[name][-1], dice[-1]
+                cells = (name, f"{old:.3f}", f"{new:.3f}", f"{new - old:+.3f}")
+                self.table.add_row(cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_samsp.ui.result_layers import (
     result_layer,
     weakly,
 )
+from napari_samsp.ui.widgets.class_colors import color_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_samsp.data.rgb import Scaling
+    from napari_samsp.data.training_sets.classes import LabelClass
     from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
     from napari_samsp.ui.segment.summary import Summary
 
@@ -70,6 +73,7 @@ class RunResults:
         self.summaries: list[Summary] = []
         self.done = 0
         self.skipped: list[Refused] = []
+        self.classes: tuple[LabelClass, ...] = ()  # of labels that are classes
 
     @property
     def layers(self) -> list[Labels | None]:
@@ -257,6 +261,8 @@ class RunResults:
             "adapter": adapter,
             "objects": request.objects,
         }
+        if self.classes:
+            about["classes"] = [asdict(one) for one in self.classes]
         labels: Any
         if stack is not None:
             labels = stack.labels[step.summary.iteration]
@@ -286,6 +292,8 @@ class RunResults:
             pixels=weakly(self._data),
         )
         remember_source(layer, source)
+        if self.classes:
+            color_by_class(layer, self.classes)
         return layer
 
     def _note_scaling(self, plane: PlaneIndex, seen: Scaling) -> None:

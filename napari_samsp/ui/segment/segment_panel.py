@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -29,7 +28,7 @@ from napari_samsp.ui.planes import (
     planes_along,
     shown_plane,
 )
-from napari_samsp.ui.result_layers import RESULT_KEY, source_of
+from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.object_size_control import ObjectSizeControl
@@ -41,7 +40,6 @@ from napari_samsp.ui.segment.scaling_control import ScalingControl
 from napari_samsp.ui.segment.segment_run import SegmentRun
 from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
 from napari_samsp.ui.segment.stack_result import StackResult
-from napari_samsp.ui.widgets.class_colors import color_by_class
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError
@@ -249,6 +247,9 @@ class SegmentPanel(QWidget):
     def _on_loaded(self, loaded: Loaded) -> None:
         self.device = str(loaded.segmenter.device)
         if self.results is not None and self._report is not None:
+            classes = loaded.segmenter.classes
+            if len(classes) > 1 and not self.results.request.objects:
+                self.results.classes = classes
             self._note_hash(self.results.request.model, loaded.segmenter)
             self._report.begin()
         self.status.emit("Segmenting…")
@@ -266,18 +267,7 @@ class SegmentPanel(QWidget):
         layer = results.add(step, self.run.model_name, self.run.adapter_name)
         self.result.add(results.summaries[step.summary.iteration])
         if layer is not None:
-            self._show_classes(layer)
             self.labelled.emit(layer)
-
-    def _show_classes(self, layer: Labels) -> None:
-        """Tell which classes the labels of a new layer are, if they are classes."""
-        segmenter, results = self.run.segmenter, self.results
-        if segmenter is None or results is None or results.request.objects:
-            return
-        if len(segmenter.classes) > 1:
-            told = [asdict(one) for one in segmenter.classes]
-            layer.metadata[RESULT_KEY]["classes"] = told
-            color_by_class(layer, segmenter.classes)
 
     def _on_skipped(self, refused: Refused) -> None:
         if self.results is not None:

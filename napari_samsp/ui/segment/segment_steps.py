@@ -212,10 +212,12 @@ def _summary(
     from napari_samsp.inference.results import Iteration
 
     iteration, stack = found.iteration, request.stack
+    # Nobody wants the parts of a class as objects.
+    told_apart = request.objects or len(segmenter.classes) > 1
     if isinstance(iteration, Iteration):
-        return Summary.of(iteration, request.objects)
+        return Summary.of(iteration, told_apart)
     assert isinstance(stack, LargeResult)
-    parts = 0 if request.objects else stack.parts(iteration.iteration, found.plane)
+    parts = 0 if told_apart else stack.parts(iteration.iteration, found.plane)
     return Summary(
         iteration=iteration.iteration,
         iterations=request.iterations,

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import Qt
 
 from napari_samsp.data.training_sets.classes import (
     Classes,
@@ -104,9 +105,8 @@ def test_the_list_shows_the_classes_of_the_set_or_of_a_result(panel, viewer, tmp
     write_classes(other.folder, Classes("semantic", (LEAF, SPOT)))
     panel.set_folder(other.folder)
     assert panel.class_list.classes == (LEAF, SPOT)
-    assert (
-        panel.class_list.table.item(1, COLOR).background().color().name() == "#ff0000"
-    )
+    item = panel.class_list.table.item(1, COLOR)
+    assert item.data(Qt.ItemDataRole.DecorationRole).name() == SPOT.color
     panel.class_list.set_classes([])
     assert panel.class_list.table.isHidden()
     panel.set_folder(tmp_path / "none")
