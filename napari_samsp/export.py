@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.cli import Parser, run
 from napari_samsp.utils.errors import InputError, some
@@ -16,7 +16,7 @@ from napari_samsp.utils.errors import InputError, some
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-    from napari_samsp.sam.adapter_card import AdapterCard
+    from napari_samsp.sam.adapters.adapter_card import AdapterCard
 
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
 EXAMPLES = """
@@ -62,10 +62,10 @@ def main(argv: list[str] | None = None) -> None:
     card = read_card(args.adapter)
     args.output.parent.mkdir(parents=True, exist_ok=True)
 
-    from napari_samsp.sam.adapter import load_adapter, merge
+    from napari_samsp.sam.adapters.adapter import load_adapter, merge
+    from napari_samsp.sam.adapters.class_tokens import drop_class_tokens
     from napari_samsp.sam.architecture import is_hybrid, is_tiny
     from napari_samsp.sam.checkpoints import load_sam
-    from napari_samsp.sam.class_tokens import drop_class_tokens
 
     if suffix == ".onnx":
         from napari_samsp.sam.onnx_export import check_onnx

@@ -25,7 +25,7 @@ from napari_samsp.data.training_sets.classes import (
 )
 from napari_samsp.inference.object_scale import check_object_size
 from napari_samsp.sam import registry as models
-from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
+from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
 from napari_samsp.utils.atomic_files import remove_leftovers
 from napari_samsp.utils.cli import Parser, run

@@ -17,8 +17,8 @@ from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.export import main
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.sam import onnx_export
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.architecture import build_sam, to_stock_layout
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sample_data import nuclei as nuclei_sample

@@ -19,8 +19,8 @@ from skimage import io
 from napari_samsp import Segmenter
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.predict import main
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 
 from napari_samsp.sam.architecture import ARCHITECTURES, build_sam, to_stock_layout
 from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.sam.conv_trunk import build_trunk
+from napari_samsp.sam.networks.conv_trunk import build_trunk
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils.atomic_files import written_beside
 

@@ -72,7 +72,7 @@ def step_loss(
         losses[name] = (loss * counts).sum() / total
         losses[f"{name}_error"] = 1 - (iou * counts).sum() / total
 
-    first = model.decode_freely(embeddings)
+    first = model.decode_unprompted(embeddings)
     unprompted = batch.unprompted.float()
     judge("none", first, whole, unprompted)
     assert first.separation is not None

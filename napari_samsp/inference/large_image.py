@@ -20,8 +20,8 @@ from napari_samsp.data.tiling import Grid
 from napari_samsp.inference.object_scale import WORTH_IT
 from napari_samsp.inference.results import Written
 from napari_samsp.inference.sliding_window import field_of_view
-from napari_samsp.inference.stitching import Mosaic
-from napari_samsp.inference.tile_encoder import Encoder, iterate_tiles
+from napari_samsp.inference.stitching import Stitcher
+from napari_samsp.inference.tile_encoder import TileEncoder, iterate_tiles
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def segment_picture_into(
     wanted = {t: out for t, out in enumerate(outs) if out is not None}
     for out in wanted.values():
         check_target(out, shape)
-    embed = Encoder(model, picture)
+    embed = TileEncoder(model, picture)
     with progress.within(model.sam):
         scale = field_of_view(model, embed, tile, object_size)
     size = scale.field_of_view
@@ -94,7 +94,9 @@ def segment_picture_into(
     grid = Grid(shape, size)
     missing = picture.missing if isinstance(picture, LazyRGB) else None
     mosaics = {
-        t: Mosaic(grid, out, model.objects, missing=missing, classes=model.class_labels)
+        t: Stitcher(
+            grid, out, model.objects, missing=missing, classes=model.class_labels
+        )
         for t, out in wanted.items()
     }
     scores: dict[int, list[float]] = {t: [] for t in wanted}

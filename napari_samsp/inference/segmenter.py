@@ -14,7 +14,7 @@ from napari_samsp.inference.large_image import segment_picture_into
 from napari_samsp.inference.object_scale import check_object_size
 from napari_samsp.inference.results import Iteration, Written
 from napari_samsp.inference.sliding_window import embed_picture, iterate_picture
-from napari_samsp.sam.adapter_card import adapter_name, read_card
+from napari_samsp.sam.adapters.adapter_card import adapter_name, read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
 from napari_samsp.self_prompting.model import SelfPrompting
@@ -83,7 +83,7 @@ class Segmenter:
         self.card = None
         if adapter is not None:
             # PEFT, with all that it draws in, takes longer to import than torch.
-            from napari_samsp.sam.adapter import load_adapter, merge
+            from napari_samsp.sam.adapters.adapter import load_adapter, merge
 
             peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
             sam, kind = merge(peft_model), self.card.prompt

@@ -18,10 +18,10 @@ from napari_samsp.inference.object_scale import (
     field_for,
 )
 from napari_samsp.inference.results import Iteration
-from napari_samsp.inference.stitching import Mosaic
+from napari_samsp.inference.stitching import Stitcher
 from napari_samsp.inference.tile_encoder import (
     EMBEDDINGS_BYTES,
-    Encoder,
+    TileEncoder,
     inference,
     iterate_tiles,
 )
@@ -93,7 +93,7 @@ def iterate_picture(
     shape = picture.shape[:2]
     if before is not None and not before.labels.any():
         before = None
-    embed, report = Encoder(model, picture, cache), Progress(progress)
+    embed, report = TileEncoder(model, picture, cache), Progress(progress)
     with report.within(model.sam):
         scale = field_of_view(model, embed, tile, object_size)
     grid = Grid(shape, scale.field_of_view)
@@ -160,7 +160,7 @@ def embed_picture(
     bool
         Whether they are kept; False if there are too many of them.
     """
-    embed = Encoder(model, picture, cache)
+    embed = TileEncoder(model, picture, cache)
     embed.batch_size = 1
     room = min(cache.memory_bytes // AHEAD, EMBEDDINGS_BYTES)
     most = room // embed.bytes_per_tile
@@ -189,7 +189,9 @@ class _Step:
     ) -> None:
         self.labels = np.zeros(grid.shape, np.int32)
         self.logits = np.empty(grid.shape, np.float32)
-        self.mosaic = Mosaic(grid, self.labels, objects, self.logits, missing, classes)
+        self.mosaic = Stitcher(
+            grid, self.labels, objects, self.logits, missing, classes
+        )
         self.scores: list[float] = []
         self.seconds = 0.0
 
@@ -204,7 +206,7 @@ class _Step:
 
 def field_of_view(
     model: SelfPrompting,
-    embed: Encoder,
+    embed: TileEncoder,
     tile: Tiling,
     object_size: float | None = None,
 ) -> ObjectScale:
@@ -214,7 +216,7 @@ def field_of_view(
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    embed : Encoder
+    embed : TileEncoder
         Of the picture.
     tile : {"auto", "on", "off"}, int or tuple of int
         As for `iterate_picture`.
@@ -267,7 +269,7 @@ def _range_of(tile: Any, closest: int) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def _estimate(model: SelfPrompting, embed: Encoder) -> ObjectScale:
+def _estimate(model: SelfPrompting, embed: TileEncoder) -> ObjectScale:
     return estimate_field_of_view(
         lambda tiles: [_look_at(model, embed, tile) for tile in tiles],
         embed.picture,
@@ -277,7 +279,7 @@ def _estimate(model: SelfPrompting, embed: Encoder) -> ObjectScale:
     )
 
 
-def _look_at(model: SelfPrompting, embed: Encoder, tile: Tile) -> Seen:
+def _look_at(model: SelfPrompting, embed: TileEncoder, tile: Tile) -> Seen:
     with inference(model.device):
         embedding, valid = embed([tile])
         # With objects, the scores of their own prompts tell whether they are objects.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Missing = Callable[[tuple[slice, slice]], np.ndarray | None]
 
 
-class Mosaic:
+class Stitcher:
     """Blends logits and joins objects of tiles, and writes labels where they belong.
 
     The image's foreground is where the blended logits are above 0. Those of several

@@ -64,7 +64,7 @@ class TileMaps(NamedTuple):
     objects: np.ndarray | None
 
 
-class Encoder:
+class TileEncoder:
     """Encodes tiles of a picture; what was encoded last is not encoded again.
 
     Parameters
@@ -152,7 +152,7 @@ class Encoder:
 
 def iterate_tiles(
     model: SelfPrompting,
-    embed: Encoder,
+    embed: TileEncoder,
     tiles: list[Tile],
     iterations: int,
     one_by_one: bool,
@@ -166,7 +166,7 @@ def iterate_tiles(
     ----------
     model : SelfPrompting
         In evaluation mode, on its device.
-    embed : Encoder
+    embed : TileEncoder
         Of the picture.
     tiles : list of Tile
         Of equal size.
@@ -215,7 +215,7 @@ class _TileRun:
     def __init__(
         self,
         model: SelfPrompting,
-        embed: Encoder,
+        embed: TileEncoder,
         tiles: list[Tile],
         iterations: int,
         progress: Progress,

@@ -1,7 +1,7 @@
 """SAM's architectures from segment_anything's own modules, at any size.
 
-A model differs from the stock one in what `napari_samsp.sam.stock_modules` changes,
-which changes no number.
+A model differs from the stock one in what `napari_samsp.sam.networks.stock_modules`
+changes, which changes no number.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from segment_anything.modeling import (
 )
 from torch import Tensor, nn
 
-from napari_samsp.sam.small_decoder import DrawingPromptEncoder, FineMaskDecoder
-from napari_samsp.sam.small_encoder import (
+from napari_samsp.sam.networks.small_decoder import (
+    DrawingPromptEncoder,
+    FineMaskDecoder,
+)
+from napari_samsp.sam.networks.small_encoder import (
     HybridEncoder,
     fine_channels,
     hybrid_channels,
 )
-from napari_samsp.sam.stock_modules import BatchedMaskDecoder, SplitAttention
-from napari_samsp.sam.tiny_vit import (
+from napari_samsp.sam.networks.stock_modules import BatchedMaskDecoder, SplitAttention
+from napari_samsp.sam.networks.tiny_vit import (
     FIRST_CONV,
     FIRST_CONV_HERE,
     HEADS,
@@ -59,7 +62,7 @@ class Architecture:
     prompt_dim: int = 256
     decoder_mlp_dim: int = 2048
     hybrid: bool = False
-    """With a convolutional trunk and fine masks: `napari_samsp.sam.small_encoder`."""
+    """With a convolutional trunk and fine masks: `small_encoder`."""
     tiny: bool = False
     """With MobileSAM's encoder, whose inner sizes are fixed: `tiny_vit`."""
 
@@ -101,12 +104,12 @@ def embedding_channels(sam: Sam) -> list[int]:
 
 
 def is_hybrid(sam: Sam) -> bool:
-    """Whether this is ``samsp_small``, see `napari_samsp.sam.small_encoder`."""
+    """Whether this is ``samsp_small``, see `small_encoder`."""
     return isinstance(sam.image_encoder, HybridEncoder)
 
 
 def is_tiny(sam: Sam) -> bool:
-    """Whether this has MobileSAM's image encoder, see `napari_samsp.sam.tiny_vit`."""
+    """Whether this has MobileSAM's image encoder, see `tiny_vit`."""
     return isinstance(sam.image_encoder, TinyEncoder)
 
 

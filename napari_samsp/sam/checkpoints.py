@@ -17,9 +17,9 @@ from napari_samsp.sam.architecture import (
     to_stock_layout,
 )
 from napari_samsp.sam.input_size import fit_positions, with_input_size
+from napari_samsp.sam.networks.tiny_vit import COUNTER, FIRST_CONV, FIRST_CONV_HERE
 from napari_samsp.sam.registry import file_sha256
 from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
-from napari_samsp.sam.tiny_vit import COUNTER, FIRST_CONV, FIRST_CONV_HERE
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:

@@ -180,7 +180,7 @@ class SelfPrompting(PromptableSam):
             objects a class.
         """
         count = self.class_count
-        first = self.decode_freely(embeddings, relief=self.objects)
+        first = self.decode_unprompted(embeddings, relief=self.objects)
         if self.objects:
             parts = self.parts(first, valid.repeat_interleave(count, 0))
         else:
@@ -225,7 +225,7 @@ class SelfPrompting(PromptableSam):
         valid = valid.repeat_interleave(self.class_count, 0)
         current = first
         if current is None:
-            current = self.decode_freely(embeddings, relief=self.objects)
+            current = self.decode_unprompted(embeddings, relief=self.objects)
         yield current
         for _ in range(iterations - 1):
             prompt, index, regions = self.next_prompt(current, valid)

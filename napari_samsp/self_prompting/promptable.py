@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from napari_samsp.sam.adapters.class_tokens import count_classes
 from napari_samsp.sam.architecture import (
     embedding_channels,
     grid_side,
     is_hybrid,
     is_stock,
 )
-from napari_samsp.sam.class_tokens import count_classes
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
@@ -157,7 +157,7 @@ class PromptableSam(nn.Module):
             regions,
         )
 
-    def decode_freely(self, embeddings: Tensor, relief: bool = True) -> Decoding:
+    def decode_unprompted(self, embeddings: Tensor, relief: bool = True) -> Decoding:
         """Decode embeddings without a user's prompt, once a class.
 
         Parameters

@@ -98,7 +98,7 @@ def follow(
     Decoding
         One map an image, or with objects one an object.
     """
-    free = model.decode_freely(embeddings)
+    free = model.decode_unprompted(embeddings)
     inside = valid_cells(valid, model.mask_size, model.stride)
     prompt, index, regions = model.prompts_of(labels, logits, valid)
     known = regions.flatten(1).any(1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from accelerate.utils import broadcast, broadcast_object_list
+from accelerate.utils import broadcast as broadcast_tensor
+from accelerate.utils import broadcast_object_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ class Processes:
         self.number: int = accelerator.process_index
         self.main: bool = accelerator.is_main_process
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """The sum over all processes.
 
         Parameters
@@ -75,7 +76,7 @@ class Processes:
         parts = [
             (torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in known
         ]
-        flat = self.total(torch.cat([has.to(parts[0].dtype), *parts]))
+        flat = self.all_reduce(torch.cat([has.to(parts[0].dtype), *parts]))
         for p, one, used in zip(
             known,
             flat[len(known) :].split([p.numel() for p in known]),
@@ -84,14 +85,14 @@ class Processes:
         ):
             p.grad = one.view_as(p).clone() if used else None
 
-    def told(self, *values: float) -> tuple[float, ...]:
+    def broadcast(self, *values: float) -> tuple[float, ...]:
         """The main process's numbers, so that all take the same turn."""
         if self.count == 1:
             return values
         sent = torch.tensor(values, dtype=torch.float32, device=self.device)
-        return tuple(broadcast(sent).tolist())
+        return tuple(broadcast_tensor(sent).tolist())
 
-    def done_by_main(self, work: Callable[[], T]) -> T:
+    def run_on_main(self, work: Callable[[], T]) -> T:
         """Let the main process work, and give its result to all.
 
         Parameters

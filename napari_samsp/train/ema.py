@@ -20,7 +20,7 @@ DECAY = 0.98
 """A mean over about fifty steps."""
 
 
-class RunningMean:
+class EMA:
     """An exponential mean of a model's trainable parameters.
 
     Parameters

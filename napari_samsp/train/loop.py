@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-from napari_samsp.sam.adapter import save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.train.budget import Budget, Limits
 from napari_samsp.train.events import (
     EpochEnded,
@@ -23,7 +23,12 @@ from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 from napari_samsp.train.trainer import RATE_FALLS_FROM
 from napari_samsp.train.validation.cross_validation import cross_validate
-from napari_samsp.train.validation.judge import Judgement, is_better, is_kept, joined
+from napari_samsp.train.validation.validate import (
+    ValidationResult,
+    is_better,
+    joined,
+    should_checkpoint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,12 +134,12 @@ class _Run:
             )
             now = self._judge()
             progress.epoch += 1
-            kept = is_kept(now, progress.best, progress.before)
+            kept = should_checkpoint(now, progress.best, progress.before)
             progress.since_kept = 0 if kept else progress.since_kept + 1
             progress.seconds = budget.elapsed()
             if kept:
                 progress.kept = now
-            if progress.best is None or now.merit > progress.best.merit:
+            if progress.best is None or now.score > progress.best.score:
                 progress.best = now
             if self.main:
                 self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
@@ -169,7 +174,7 @@ class _Run:
                 self._save(progress)
         progress.seconds_judging = self.seconds() - begun
 
-    def _after(self, progress: Progress) -> tuple[Judgement, str]:
+    def _after(self, progress: Progress) -> tuple[ValidationResult, str]:
         """How good the adapter is, and what says so."""
         assert progress.kept is not None
         if self.parts.held_out:
@@ -180,10 +185,10 @@ class _Run:
 
     def _why_end(self, progress: Progress, budget: Budget) -> str:
         """Why the run ends here; nothing if it goes on."""
-        limit = self.processes.done_by_main(lambda: budget.exhausted(progress.epoch))
+        limit = self.processes.run_on_main(lambda: budget.exhausted(progress.epoch))
         if limit:
             return limit
-        (part,) = self.processes.told(budget.fraction(progress.epoch))
+        (part,) = self.processes.broadcast(budget.fraction(progress.epoch))
         # Not before the learning rate falls: until then figures go up and down.
         patience = self.config.patience
         falling = part >= RATE_FALLS_FROM
@@ -195,7 +200,7 @@ class _Run:
         self,
         progress: Progress,
         loss: float,
-        now: Judgement,
+        now: ValidationResult,
         kept: bool,
         seconds: float,
         budget: Budget,
@@ -257,7 +262,7 @@ class _Run:
             raise self.folder.broken() from error
         return progress
 
-    def _judge(self) -> Judgement:
+    def _judge(self) -> ValidationResult:
         return self.parts.judge(self.trainer, self.parts.judged_by)
 
 

@@ -15,10 +15,10 @@ from filelock import Timeout
 from safetensors.torch import load_file
 
 from napari_samsp.data.training_sets.transactions import lock_of
-from napari_samsp.sam.adapter_card import WEIGHTS_FILE, read_card
+from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Figures, Finished
-from napari_samsp.train.validation.judge import Judgement
+from napari_samsp.train.validation.validate import ValidationResult
 from napari_samsp.utils.atomic_files import (
     recover_folder,
     remove_leftovers,
@@ -46,11 +46,11 @@ class Progress:
         Spent in them.
     since_kept : int
         Epochs since the adapter was saved.
-    before : Judgement
+    before : ValidationResult
         Of the model that the run begins with.
-    best, kept : Judgement or None
-        Of the best epoch by its merit, and of the saved adapter.
-    folds : list of Judgement
+    best, kept : ValidationResult or None
+        Of the best epoch by its score, and of the saved adapter.
+    folds : list of ValidationResult
         Of a cross-validation.
     seconds_judging : float
         Spent in it.
@@ -59,16 +59,16 @@ class Progress:
     epoch: int
     seconds: float
     since_kept: int
-    before: Judgement
-    best: Judgement | None = None
-    kept: Judgement | None = None
-    folds: list[Judgement] = field(default_factory=list)
+    before: ValidationResult
+    best: ValidationResult | None = None
+    kept: ValidationResult | None = None
+    folds: list[ValidationResult] = field(default_factory=list)
     seconds_judging: float = 0.0
 
 
-def _judgement(stored: dict[str, Any]) -> Judgement:
+def _judgement(stored: dict[str, Any]) -> ValidationResult:
     figures = Figures(**stored["figures"])
-    return Judgement(figures, stored["merits"], stored.get("class_dice", []))
+    return ValidationResult(figures, stored["merits"], stored.get("class_dice", []))
 
 
 class RunFolder:

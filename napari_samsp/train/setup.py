@@ -16,8 +16,8 @@ from napari_samsp.data.rgb import Scaling
 from napari_samsp.data.training_sets.class_labels import check_present
 from napari_samsp.data.training_sets.classes import classes_to_learn
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter import add_lora, freeze_blocks, load_adapter
-from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.adapters.adapter import add_lora, freeze_blocks, load_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
 from napari_samsp.sam.architecture import patch_size
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.kernels.encoder_train import WORTH_IT_TOKENS
@@ -39,7 +39,7 @@ from napari_samsp.train.trainable import (
     operations_per_second,
 )
 from napari_samsp.train.trainer import Trainer
-from napari_samsp.train.validation.judge import Judgement, judge
+from napari_samsp.train.validation.validate import ValidationResult, judge
 from napari_samsp.utils.device import choose_device, free_cores, likes_bfloat16
 from napari_samsp.utils.errors import InputError, some
 
@@ -108,16 +108,16 @@ class Parts:
     card: AdapterCard
     note: str = ""
 
-    def judge(self, trainer: Trainer, pictures: list[Example]) -> Judgement:
+    def judge(self, trainer: Trainer, pictures: list[Example]) -> ValidationResult:
         """Judge the running mean of a trainer's weights; the same in all processes."""
 
-        def work() -> Judgement:
+        def work() -> ValidationResult:
             return judge(
                 self.model, pictures, self.config.iterations, self.field, self.names
             )
 
         with trainer.average.in_place():
-            return self.processes.done_by_main(work)
+            return self.processes.run_on_main(work)
 
     @property
     def names(self) -> list[str]:
@@ -188,7 +188,7 @@ def set_up(
         return choose_speed(encoder, len(fitting), config.minutes, possible)
 
     if config.speed == "auto":
-        config = replace(config, speed=processes.done_by_main(speed))
+        config = replace(config, speed=processes.run_on_main(speed))
     frozen = frozen_blocks(config.speed, encoder)
     torch.manual_seed(config.seed)
     if config.adapter:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_samsp.sam.architecture import grid_side
-from napari_samsp.sam.small_encoder import HybridEncoder
-from napari_samsp.sam.tiny_vit import TinyEncoder
+from napari_samsp.sam.networks.small_encoder import HybridEncoder
+from napari_samsp.sam.networks.tiny_vit import TinyEncoder
 from napari_samsp.train.config import SPEEDS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from napari_samsp.sam.kernels.attention import fast_products
-from napari_samsp.train.ema import RunningMean
+from napari_samsp.train.ema import EMA
 from napari_samsp.train.events import Noted, Stepped
 from napari_samsp.train.examples.augment import View
 from napari_samsp.train.examples.dataset import Batches, Views
@@ -75,7 +75,7 @@ class Trainer:
             views, batch_sampler=self.batches, collate_fn=views.batch
         )
         device = processes.device
-        self.objective = Objective(model, config, processes.total, processes.count)
+        self.objective = Objective(model, config, processes.all_reduce, processes.count)
         self.objective.to(device)
         self.step = Step(
             self.objective,
@@ -86,7 +86,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(peft, config), weight_decay=0.01
         )
-        self.average = RunningMean(peft)
+        self.average = EMA(peft)
 
     def epoch(
         self, number: int, budget: Budget, stop_requested: Callable[[], bool]
@@ -124,7 +124,7 @@ class Trainer:
         steps, device = len(self.loader), self.processes.device
         for n, batch in enumerate(self.loader, start=1):
             begun, ended = number - 1 + (n - 1) / steps, number - 1 + n / steps
-            (spent,) = self.processes.told(budget.fraction(begun))
+            (spent,) = self.processes.broadcast(budget.fraction(begun))
             warm = min(1.0, ((number - 1) * steps + n) / WARM_UP_STEPS)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * warm * _fall(spent)
@@ -133,7 +133,7 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.learning, 1.0)
             self.optimizer.step()
             self.average.update()
-            losses.append(float(self.processes.total(loss)))
+            losses.append(float(self.processes.all_reduce(loss)))
             if not math.isfinite(losses[-1]):
                 raise InputError(
                     f"Training diverged in epoch {number} (the loss is {losses[-1]}): "
@@ -141,7 +141,7 @@ class Trainer:
                     "--decoder-rate."
                 )
             self.report(Stepped(number, n, steps, losses[-1], budget.left(ended)))
-            stop, exhausted = self.processes.told(
+            stop, exhausted = self.processes.broadcast(
                 stop_requested(), bool(budget.exhausted(ended))
             )
             if stop or exhausted:

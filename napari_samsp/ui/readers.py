@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samsp.batch.manifest import MANIFEST_FILE
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import CARD_FILE
+from napari_samsp.sam.adapters.adapter_card import CARD_FILE
 from napari_samsp.ui.commands import opened_widget
 from napari_samsp.ui.result_files import MOST_IMAGES, LayerData, read_results
 from napari_samsp.ui.result_layers import SAMPLE_KEY

@@ -173,7 +173,7 @@ def test_images_of_a_batch_follow_on_their_own(segmenter, nuclei):
         labels = torch.zeros(2, m, m, dtype=torch.int64)
         labels[1, 10:40, 5:30] = 1
         logits = torch.where(labels > 0, 5.0, -5.0)
-        free = ours.decode_freely(embeddings)
+        free = ours.decode_unprompted(embeddings)
         both = follow(ours, embeddings, valid, labels, logits)
         alone = follow(ours, embeddings[1:], valid[1:], labels[1:], logits[1:])
     assert torch.equal(both.logits[0], free.logits[0])

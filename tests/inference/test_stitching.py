@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import draw, measure
 
 from napari_samsp.data.tiling import Grid
-from napari_samsp.inference.stitching import Mosaic
+from napari_samsp.inference.stitching import Stitcher
 
 
 def relabelled(labels):
@@ -23,7 +23,7 @@ def relabelled(labels):
 def put_together(grid, views, out=None):
     """The labels of a mosaic of what each tile shows."""
     out = np.full(grid.shape, -1, np.int32) if out is None else out
-    mosaic = Mosaic(grid, out, instances=True)
+    mosaic = Stitcher(grid, out, instances=True)
     for tile, view in zip(grid.tiles, views, strict=True):
         mosaic.add(tile, np.where(view > 0, 5.0, -5.0).astype(np.float32), view)
     assert mosaic.finish() == np.asarray(out[:]).max()
@@ -46,7 +46,7 @@ def test_blending_what_agrees_changes_nothing(height, width, size):
     truth -= truth.mean()
     grid = Grid((height, width), size)
     labels, logits = np.zeros(grid.shape, np.int32), np.zeros(grid.shape, np.float32)
-    mosaic = Mosaic(grid, labels, instances=False, logits=logits)
+    mosaic = Stitcher(grid, labels, instances=False, logits=logits)
     for tile in grid.tiles:
         mosaic.add(tile, truth[tile.window], None)
     assert mosaic.finish() == 1
@@ -125,7 +125,7 @@ def test_components_of_a_region_go_through_all_strips():
     truth[100:150, 60:80] = 2
     grid = Grid(truth.shape, 50)
     labels = np.zeros(truth.shape, np.int32)
-    mosaic = Mosaic(grid, labels, instances=True)
+    mosaic = Stitcher(grid, labels, instances=True)
     for tile in grid.tiles:
         view = truth[tile.window]
         mosaic.add(tile, np.where(view > 0, 5.0, -5.0).astype(np.float32), None)
@@ -154,7 +154,7 @@ def test_each_pixel_is_of_the_surest_class_of_what_tiles_say_together(size, inst
     truth = np.stack([ndimage.gaussian_filter(one, 4) for one in truth])
     grid = Grid(shape, size)
     labels, logits = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    mosaic = Mosaic(grid, labels, instances, logits, classes=(2, 5, 9))
+    mosaic = Stitcher(grid, labels, instances, logits, classes=(2, 5, 9))
     for tile in grid.tiles:
         mosaic.add(tile, truth[:, *tile.window], None)
     found = mosaic.finish()
@@ -172,7 +172,7 @@ def test_each_pixel_is_of_the_surest_class_of_what_tiles_say_together(size, inst
 def test_an_object_has_the_class_of_most_of_its_pixels():
     grid = Grid((40, 100), 40)
     labels = np.zeros(grid.shape, np.int32)
-    mosaic = Mosaic(grid, labels, instances=True, classes=(4, 7))
+    mosaic = Stitcher(grid, labels, instances=True, classes=(4, 7))
     whole = np.zeros(grid.shape, np.int32)
     whole[10:30, 5:95], whole[2:6, 2:9] = 1, 2
     maps = np.full((2, *grid.shape), -3, np.float32)

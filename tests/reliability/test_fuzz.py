@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import (
+from napari_samsp.sam.adapters.adapter_card import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     AdapterCard,
     read_card,
 )
+from napari_samsp.sam.adapters.peft_config import check_config
 from napari_samsp.sam.known_files import KnownFile, find, known_files
-from napari_samsp.sam.peft_config import check_config
 from napari_samsp.train.__main__ import read_recipe
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, from_json

@@ -24,8 +24,9 @@ from hostile import (
 
 from napari_samsp import evaluate, export, models, predict
 from napari_samsp.inference import segmenter
-from napari_samsp.sam import adapter, checkpoints
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam import checkpoints
+from napari_samsp.sam.adapters import adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.train import __main__ as train
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import read_card
 
 KEEPER = Path(__file__).with_name("keep_corrections.py")
 KILLS = 25

@@ -11,8 +11,8 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.sam import architecture as sam
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard, write_card
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, write_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.utils.errors import InputError
 

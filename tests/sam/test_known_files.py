@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.known_files import MOST, find, known_files, remember
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.paths import home

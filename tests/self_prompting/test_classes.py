@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_samsp.sam.adapters.class_tokens import add_class_tokens, drop_class_tokens
 from napari_samsp.sam.architecture import Architecture, build_sam
-from napari_samsp.sam.class_tokens import add_class_tokens, drop_class_tokens
 from napari_samsp.self_prompting.model import SelfPrompting, only_best_class
 from napari_samsp.self_prompting.prompts import Prompt
 from napari_samsp.train.config import TrainConfig
@@ -91,7 +91,7 @@ def test_an_object_is_prompted_by_the_token_of_the_class_that_is_surest_of_it():
     assert (best[0] > 0).sum() + (best[2] > 0).sum() == (best > 0).any(0).sum()
     embeddings = ours.encode(torch.randn(2, 3, 64, 64)).detach()
     with torch.no_grad():
-        first = ours.decode_freely(embeddings)
+        first = ours.decode_unprompted(embeddings)
         *_, second = ours.iterate(
             embeddings,
             VALID,
@@ -126,7 +126,7 @@ def test_what_nobody_labelled_carries_no_loss(objects):
         """Of iteration 0's maps, from the loss on it."""
         objective = Objective(ours, TrainConfig(iterations=1, true_prompts=0))
         maps = []
-        decode = ours.decode_freely
+        decode = ours.decode_unprompted
 
         def watched(*args, **kwargs):
             found = decode(*args, **kwargs)
@@ -134,13 +134,13 @@ def test_what_nobody_labelled_carries_no_loss(objects):
             maps.append(found.logits)
             return found
 
-        ours.decode_freely = watched
+        ours.decode_unprompted = watched
         view = View(
             torch.zeros(1, 3, 64, 64), labels, torch.tensor([[64, 64]]),
             torch.zeros(1, dtype=torch.int64),
         )  # fmt: skip
         objective(view).backward()
-        ours.decode_freely = decode
+        ours.decode_unprompted = decode
         return maps[0].grad
 
     row = 48 // ours.stride

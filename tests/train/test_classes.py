@@ -17,10 +17,10 @@ from napari_samsp.data.training_sets.classes import Classes, LabelClass, write_c
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.metrics import dice
-from napari_samsp.sam.adapter import load_adapter
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter import load_adapter
+from napari_samsp.sam.adapters.adapter_card import read_card
+from napari_samsp.sam.adapters.class_tokens import add_class_tokens
 from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.sam.class_tokens import add_class_tokens
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.loop import train
 from napari_samsp.utils.errors import InputError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_samsp.train.ema import RunningMean
+from napari_samsp.train.ema import EMA
 
 
 def test_the_mean_lies_among_the_steps_and_the_model_gets_its_own_back():
@@ -10,7 +10,7 @@ def test_the_mean_lies_among_the_steps_and_the_model_gets_its_own_back():
     model = torch.nn.Linear(3, 2)
     model.bias.requires_grad_(False)
     bias = model.bias.clone()
-    mean = RunningMean(model)
+    mean = EMA(model)
     values = torch.arange(1, 201) % 7 + 5.0
     for value in values:
         model.weight.data.fill_(value)
@@ -23,7 +23,7 @@ def test_the_mean_lies_among_the_steps_and_the_model_gets_its_own_back():
 
 def test_it_goes_on_from_its_state():
     model, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
-    mean, resumed = RunningMean(model), RunningMean(other)
+    mean, resumed = EMA(model), EMA(other)
     mean.update()
     resumed.restore(**mean.state())
     other.load_state_dict(model.state_dict())

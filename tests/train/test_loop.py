@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from napari_samsp.data.training_sets import sample as core_sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Finished, Noted, Started, Stepped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_samsp.sam.adapter import add_lora, freeze_blocks
+from napari_samsp.sam.adapters.adapter import add_lora, freeze_blocks
 from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.train import model as model_module

@@ -7,8 +7,8 @@ import pytest
 
 from napari_samsp.data.projects import default_project, new_project
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.widget import SamSpWidget
 

@@ -14,7 +14,7 @@ from skimage import io
 
 from napari_samsp import predict
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import CARD_FILE
+from napari_samsp.sam.adapters.adapter_card import CARD_FILE
 from napari_samsp.ui import readers
 from napari_samsp.ui.readers import get_reader
 from napari_samsp.utils.errors import InputError

@@ -15,7 +15,7 @@ import torch
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.embedding_cache import EmbeddingCache
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.tile_encoder import Encoder
+from napari_samsp.inference.tile_encoder import TileEncoder
 from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils import cli
@@ -86,7 +86,7 @@ def stock_encoder(nuclei):
     torch.manual_seed(0)
     small = Architecture(128, 16, 48, 2, 3, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
     picture = nuclei[0][..., None].repeat(3, -1)
-    return Encoder(SelfPrompting(build_sam(small)).eval(), picture)
+    return TileEncoder(SelfPrompting(build_sam(small)).eval(), picture)
 
 
 def test_one_alone_goes_in_pieces(stock_encoder, nuclei):

@@ -30,7 +30,7 @@ from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor, nn
 
-from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.adapters.adapter import add_lora
 from napari_samsp.sam.architecture import ARCHITECTURES, build_sam
 from napari_samsp.sam.kernels.attention import fast_products
 from napari_samsp.self_prompting.model import SelfPrompting

@@ -71,7 +71,7 @@ def ceilings(image: np.ndarray, true: np.ndarray, model: SelfPrompting) -> list[
     grid[: len(cells[0]), : len(cells[1])] = true[np.ix_(*cells)]
 
     embedding = model.encode(tensor[None])
-    first = model.decode_freely(embedding)
+    first = model.decode_unprompted(embedding)
 
     def prompted(parts: torch.Tensor) -> torch.Tensor:
         prompt, index, regions = model.prompts_of(parts, first.logits, valid[None])

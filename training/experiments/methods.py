@@ -21,7 +21,7 @@ from unets import imagenet_unet, scratch_unet
 
 from napari_samsp import Segmenter
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, Event
 from napari_samsp.train.loop import train
@@ -92,9 +92,9 @@ def trained(luckiest: bool = False, **settings: object) -> Callable[[Job], Predi
             nonlocal highest
             if luckiest and isinstance(event, EpochEnded) and event.best:
                 after = read_card(adapter).after or {}
-                merit = np.mean([after[k][-1] for k in ("dice", "ap50") if k in after])
-                if merit > highest:
-                    highest = merit
+                score = np.mean([after[k][-1] for k in ("dice", "ap50") if k in after])
+                if score > highest:
+                    highest = score
                     copytree(adapter, lucky, dirs_exist_ok=True)
 
         source = TrainingSet(job.work / "set")

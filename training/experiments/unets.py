@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_samsp.sam.architecture import PIXEL_MEAN, PIXEL_STD
-from napari_samsp.sam.conv_trunk import load_imagenet
+from napari_samsp.sam.networks.conv_trunk import load_imagenet
 from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
 from napari_samsp.train.examples.augment import Augmentation, stack_views
 from napari_samsp.train.examples.dataset import best_fields

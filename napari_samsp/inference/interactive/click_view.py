@@ -22,7 +22,7 @@ from napari_samsp.inference.interactive.prompted import (
     to_input,
 )
 from napari_samsp.inference.sliding_window import field_of_view
-from napari_samsp.inference.tile_encoder import Encoder, inference
+from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.utils.errors import InputError
 
@@ -80,7 +80,7 @@ class ClickView:
         self._model = model
         picture = as_lazy_rgb(pixels, None, scaling)
         self._missing = picture.missing
-        self._encoder = Encoder(model, picture[:, :], cache)
+        self._encoder = TileEncoder(model, picture[:, :], cache)
         self._shape: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
         if object_size is not None:
             object_size = min(object_size, max(self._shape))  # may be a part

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.results import Iteration
-from napari_samsp.inference.tile_encoder import Encoder, full_size, inference
+from napari_samsp.inference.tile_encoder import TileEncoder, full_size, inference
 from napari_samsp.metrics import iou
 from napari_samsp.self_prompting.prompts import Prompt
 from napari_samsp.utils.errors import InputError
@@ -64,7 +64,7 @@ def segment_prompted(
         Object n has label n + 1.
     """
     shape = picture.shape[:2]
-    embed = Encoder(model, picture, cache)
+    embed = TileEncoder(model, picture, cache)
     start = time.perf_counter()
     with inference(model.device):
         embeddings, valid = embed([Tile(0, shape[0], 0, shape[1])])
@@ -107,7 +107,7 @@ def decode_prompted(
     model : SelfPrompting
         In evaluation mode, on its device.
     embeddings, valid : Tensor
-        ``(1, C, h, w)`` and ``(1, 2)``, from `Encoder`.
+        ``(1, C, h, w)`` and ``(1, 2)``, from `TileEncoder`.
     asked : Prompt
         N prompts from `to_input`.
     iterations : int

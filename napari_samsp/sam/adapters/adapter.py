@@ -21,7 +21,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors import SafetensorError
 
-from napari_samsp.sam.adapter_card import (
+from napari_samsp.sam.adapters.adapter_card import (
     CARD_FILE,
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -30,10 +30,10 @@ from napari_samsp.sam.adapter_card import (
     read_card,
     write_card,
 )
+from napari_samsp.sam.adapters.class_tokens import TOKENS, add_class_tokens
+from napari_samsp.sam.adapters.model_card import write_model_card
+from napari_samsp.sam.adapters.peft_config import check_config
 from napari_samsp.sam.architecture import is_hybrid
-from napari_samsp.sam.class_tokens import TOKENS, add_class_tokens
-from napari_samsp.sam.model_card import write_model_card
-from napari_samsp.sam.peft_config import check_config
 from napari_samsp.sam.tensor_files import check_tensors, check_weights, read_tensors
 from napari_samsp.utils.atomic_files import folder_beside, replace_folder, sync_tree
 from napari_samsp.utils.errors import InputError, is_out_of_memory

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from napari_samsp.sam.adapter_card import CONFIG_FILE
+from napari_samsp.sam.adapters.adapter_card import CONFIG_FILE
 from napari_samsp.utils.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_samsp.sam.adapter_card import AdapterCard
+    from napari_samsp.sam.adapters.adapter_card import AdapterCard
 
 README_FILE = "README.md"
 FIGURES = {"dice": "Dice", "iou": "IoU", "ap50": "AP at IoU 0.5"}
@@ -209,4 +209,4 @@ def _tokens(card: AdapterCard) -> str:
 def _tokens_import(card: AdapterCard) -> str:
     if len(card.classes) < 2:
         return ""
-    return "from napari_samsp.sam.class_tokens import add_class_tokens\n"
+    return "from napari_samsp.sam.adapters.class_tokens import add_class_tokens\n"

@@ -18,7 +18,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_samsp.sam.stock_modules import SplitAttention
+    from napari_samsp.sam.networks.stock_modules import SplitAttention
 
 SCORES_AT_ONCE = 6_000_000
 """Elements of a score buffer, 24 MB: it stays near the processor."""
@@ -236,7 +236,7 @@ def run_block(
     Parameters
     ----------
     block : Block
-        With `napari_samsp.sam.stock_modules.SplitAttention`.
+        With `napari_samsp.sam.networks.stock_modules.SplitAttention`.
     x : Tensor
         ``(B, H, W, C)`` tokens.
     attend : callable

@@ -28,7 +28,7 @@ from napari_samsp.utils.device import likes_bfloat16
 if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
 
-    from napari_samsp.sam.stock_modules import SplitAttention
+    from napari_samsp.sam.networks.stock_modules import SplitAttention
 
 WORTH_IT_TOKENS = 1024
 """With no more of them the plain encoder is as fast."""

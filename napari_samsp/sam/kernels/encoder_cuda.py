@@ -105,7 +105,8 @@ def encode(encoder: ImageEncoderViT, images: Tensor) -> Tensor:
     Parameters
     ----------
     encoder : ImageEncoderViT
-        With `napari_samsp.sam.stock_modules.SplitAttention`, adapted by PEFT or not.
+        With `napari_samsp.sam.networks.stock_modules.SplitAttention`, adapted by PEFT
+        or not.
     images : Tensor
         ``(B, 3, S, S)`` float32, normalised and padded.
 

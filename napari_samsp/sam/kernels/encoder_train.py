@@ -18,7 +18,6 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from napari_samsp.sam.conv_trunk import CHANNELS
 from napari_samsp.sam.kernels.attention import (
     Buffers,
     attention_weights,
@@ -26,8 +25,9 @@ from napari_samsp.sam.kernels.attention import (
     relative_positions,
     run_block,
 )
-from napari_samsp.sam.small_encoder import PYRAMID, HybridEncoder, fold, unfold
-from napari_samsp.sam.tiny_vit import TinyEncoder
+from napari_samsp.sam.networks.conv_trunk import CHANNELS
+from napari_samsp.sam.networks.small_encoder import PYRAMID, HybridEncoder, fold, unfold
+from napari_samsp.sam.networks.tiny_vit import TinyEncoder
 
 if TYPE_CHECKING:
     from napari_samsp.sam.architecture import ImageEncoder

@@ -1,8 +1,8 @@
 """``samsp_small``'s prompt encoder and mask decoder: drawn prompts and fine masks.
 
 The interfaces are SAM's. Masks come at half of the input's resolution, with the finer
-features of `napari_samsp.sam.small_encoder` added in the upscaling. Points and boxes
-are also drawn into the dense prompt, as in RITM (arXiv 2102.06583, section 3.1),
+features of `napari_samsp.sam.networks.small_encoder` added in the upscaling. Points and
+boxes are also drawn into the dense prompt, as in RITM (arXiv 2102.06583, section 3.1),
 because sparse tokens alone are learnt slowly.
 """
 
@@ -13,7 +13,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
-from napari_samsp.sam.small_encoder import hybrid_channels, unfold
+from napari_samsp.sam.networks.small_encoder import hybrid_channels, unfold
 
 DISK, EDGE = 4.0, 2.0
 """Radius of a drawn point, and softness of a drawn box's edge, in input pixels."""

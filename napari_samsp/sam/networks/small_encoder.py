@@ -2,7 +2,8 @@
 
 The patch embedding is an ImageNet-pretrained network, whose finer features meet the
 decoder's upscaling, as in SAM 2 (arXiv 2408.00714, section 4), after a pyramid of their
-own (arXiv 1612.03144). `napari_samsp.sam.small_decoder` has the other two parts.
+own (arXiv 1612.03144). `napari_samsp.sam.networks.small_decoder` has the other two
+parts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from segment_anything.modeling.image_encoder import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_samsp.sam.conv_trunk import CHANNELS, build_trunk
+from napari_samsp.sam.networks.conv_trunk import CHANNELS, build_trunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

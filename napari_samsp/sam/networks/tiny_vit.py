@@ -3,11 +3,11 @@
 MobileSAM (arXiv 2306.14289) puts the 5 M parameter TinyViT (arXiv 2207.10666) in the
 place of SAM's image encoder and keeps the other two parts. The network is timm's, but
 for the stride of the last downsampling, which is 1, so that the embedding has SAM's
-grid. As in `napari_samsp.sam.stock_modules`, ``qkv`` is held as three projections;
-in TinyViT it is fused head by head. Two things go beyond that: all blocks form one
-list, as SAM's do, so that LoRA, freezing and checkpointing need no case of their own;
-and batch norms always use the checkpoint's statistics, because those of a few
-corrections are noise.
+grid. As in `napari_samsp.sam.networks.stock_modules`, ``qkv`` is held as three
+projections; in TinyViT it is fused head by head. Two things go beyond that: all blocks
+form one list, as SAM's do, so that LoRA, freezing and checkpointing need no case of
+their own; and batch norms always use the checkpoint's statistics, because those of a
+few corrections are noise.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def coverage(masks: Tensor, size: int) -> Tensor:
     return F.adaptive_avg_pool2d(masks[:, None].float(), size)[:, 0]
 
 
-def separated(labels: Tensor) -> Tensor:
+def seam_mask(labels: Tensor) -> Tensor:
     """The foreground without the seams between touching objects.
 
     Iteration 0 learns it where each object is to get a prompt of its own: objects

@@ -15,7 +15,7 @@ from napari_samsp.train.objective.losses import (
     decoding_loss,
     distillation_loss,
     match_objects,
-    separated,
+    seam_mask,
 )
 from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss, relief_of
 
@@ -200,7 +200,7 @@ class _Batch:
         # them apart by their relief.
         self.apart = self.whole
         if model.objects and not model.separates:
-            self.apart = coverage(separated(labels), self.size)
+            self.apart = coverage(seam_mask(labels), self.size)
 
     def targets(self, decoding: Decoding, t: int, objects: bool) -> Tensor:
         if not objects or t == 0:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samsp.train.events import Event
     from napari_samsp.train.setup import Parts
     from napari_samsp.train.trainer import Trainer
-    from napari_samsp.train.validation.judge import Judgement
+    from napari_samsp.train.validation.validate import ValidationResult
 
 SHARE = 0.25
 """Of a run's time, for all folds together."""
@@ -62,7 +62,7 @@ def cross_validate(
     clock: Callable[[], float],
     stop_requested: Callable[[], bool],
     done: int = 0,
-) -> Iterator[Judgement]:
+) -> Iterator[ValidationResult]:
     """Judge every image by a model that learnt from the others.
 
     Parameters
@@ -78,7 +78,7 @@ def cross_validate(
 
     Yields
     ------
-    Judgement
+    ValidationResult
         Of the next fold. It ends before the last if it is stopped, or if there is too
         little time to learn anything.
     """
@@ -101,7 +101,7 @@ def _judge_fold(
     clock: Callable[[], float],
     stop_requested: Callable[[], bool],
     left: Callable[[float], float],
-) -> Judgement | None:
+) -> ValidationResult | None:
     """Train without a fold, and judge by it; None if that ends the whole."""
     begun, count = clock(), len(parts.folds)
 
@@ -147,5 +147,5 @@ def _fit(
     while not reason and not stopped:
         epoch += 1
         _, stopped = trainer.epoch(epoch, budget, stop_requested)
-        reason = trainer.processes.done_by_main(partial(budget.exhausted, epoch))
+        reason = trainer.processes.run_on_main(partial(budget.exhausted, epoch))
     return stopped

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from napari_samsp.train.examples.dataset import Example
 
 LEAST_GAIN = 1e-4
-"""A smaller rise of the merit is noise, and no improvement."""
+"""A smaller rise of the score is noise, and no improvement."""
 CERTAINTY = 0.95
 """With which images have to tell that a state is worse than another."""
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ValidationResult:
     """What images say of one state of the model.
 
     Attributes
@@ -46,26 +46,26 @@ class Judgement:
     class_dice: list[dict[str, list[float]]] = field(default_factory=list)
 
     @property
-    def merit(self) -> float:
+    def score(self) -> float:
         """The mean over the images."""
         return float(np.mean(self.merits))
 
-    def is_better_than(self, other: Judgement) -> bool:
+    def is_better_than(self, other: ValidationResult) -> bool:
         """Whether the mean is higher by more than `LEAST_GAIN`.
 
         Parameters
         ----------
-        other : Judgement
+        other : ValidationResult
             By the same images.
         """
-        return self.merit > other.merit + LEAST_GAIN
+        return self.score > other.score + LEAST_GAIN
 
-    def is_worse_than(self, other: Judgement) -> bool:
+    def is_worse_than(self, other: ValidationResult) -> bool:
         """Whether the images tell that this state is worse: a paired t-test.
 
         Parameters
         ----------
-        other : Judgement
+        other : ValidationResult
             By the same images.
 
         Returns
@@ -80,19 +80,21 @@ class Judgement:
         return bool(drop.mean() > stats.t.ppf(CERTAINTY, len(drop) - 1) * error)
 
 
-def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
+def joined(
+    parts: list[ValidationResult], positions: list[list[int]]
+) -> ValidationResult:
     """One judgement of several that are of different images.
 
     Parameters
     ----------
-    parts : list of Judgement
+    parts : list of ValidationResult
         One or more.
     positions : list of list of int
         Where the images of each have their place.
 
     Returns
     -------
-    Judgement
+    ValidationResult
         By all of the images, in the order of their places.
     """
     figures = [part.figures for part in parts]
@@ -110,7 +112,7 @@ def joined(parts: list[Judgement], positions: list[list[int]]) -> Judgement:
         for name in ("merits", "class_dice")
     )
     class_dice = [classes[place] for place in sorted(classes)]
-    return Judgement(
+    return ValidationResult(
         Figures(
             mean([figure.dice for figure in figures]),
             mean([figure.iou for figure in figures]),
@@ -142,7 +144,7 @@ def judge(
     iterations: int,
     field: tuple[int, int],
     names: Sequence[str] = (),
-) -> Judgement:
+) -> ValidationResult:
     """Segment images as a user would, and compare with their masks.
 
     Parameters
@@ -160,7 +162,7 @@ def judge(
 
     Returns
     -------
-    Judgement
+    ValidationResult
         By these images.
     """
     scores: list[list[dict[str, float]]] = []
@@ -192,7 +194,7 @@ def judge(
     )
     judged_by = ["dice", "ap50"] if model.objects else ["dice"]
     merits = [float(np.mean([image[-1][key] for key in judged_by])) for image in scores]
-    return Judgement(figures, merits, class_dice)
+    return ValidationResult(figures, merits, class_dice)
 
 
 def _by_class(
@@ -225,7 +227,9 @@ def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
+def should_checkpoint(
+    now: ValidationResult, best: ValidationResult | None, before: ValidationResult
+) -> bool:
     """Whether the newest state takes the place of the saved one.
 
     The best epoch by one or two held-out images is the luckiest: on other images the
@@ -235,7 +239,7 @@ def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
 
     Parameters
     ----------
-    now, best, before : Judgement
+    now, best, before : ValidationResult
         Of the newest epoch, of the best of those before it, if there are any, and of
         the model that the run began with.
 
@@ -249,12 +253,14 @@ def is_kept(now: Judgement, best: Judgement | None, before: Judgement) -> bool:
     return now.is_better_than(before) and not now.is_worse_than(best)
 
 
-def is_better(after: Judgement, before: Judgement, *, held_out: bool) -> bool | None:
+def is_better(
+    after: ValidationResult, before: ValidationResult, *, held_out: bool
+) -> bool | None:
     """Whether a run made the model better.
 
     Parameters
     ----------
-    after, before : Judgement
+    after, before : ValidationResult
         Of what was kept, and of the model that the run began with.
     held_out : bool
         Whether the images were not trained on.

@@ -129,7 +129,7 @@ class ImagesControl(OpenList):
         """Sort by what is to be corrected first, or by name."""
         self.images.sort(ranked)
         self.changed.emit()
-        self._look_ahead()
+        self._prefetch()
 
     def segment_all(self) -> None:
         """Segment what is neither corrected nor done in these settings."""
@@ -256,7 +256,7 @@ class ImagesControl(OpenList):
         else:
             self.said.emit(self._notice, False)
         self.changed.emit()
-        self._look_ahead()
+        self._prefetch()
 
     def _pass_over(self, entry: Entry) -> None:
         """A file that cannot be read stops nothing."""
@@ -278,9 +278,9 @@ class ImagesControl(OpenList):
                 self._begin(entry)
         elif reason:
             self.changed.emit()
-            self._look_ahead()
+            self._prefetch()
 
-    def _look_ahead(self) -> None:
+    def _prefetch(self) -> None:
         entry, wanted = self.images.after(self.images.current), self._wanted()
         if self.desk is None or self.stage.entry is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samsp.sam.adapter_card import AdapterCard, adapter_name, read_card
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, adapter_name, read_card
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

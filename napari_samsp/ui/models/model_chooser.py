@@ -24,7 +24,7 @@ from napari_samsp.ui.models.model_download import ModelDownload
 from napari_samsp.ui.widgets.plain_text import plain
 
 if TYPE_CHECKING:
-    from napari_samsp.sam.adapter_card import AdapterCard
+    from napari_samsp.sam.adapters.adapter_card import AdapterCard
 
 OPEN_ENTRY = "Open a checkpoint…"
 FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"

@@ -40,7 +40,7 @@ BYTES_A_PIXEL = 64
 _log = logging.getLogger(__name__)
 
 
-class LookAhead:
+class Prefetcher:
     """Encodes one slice at a time into the segmenter's cache.
 
     Its methods are for the GUI's thread and return at once.

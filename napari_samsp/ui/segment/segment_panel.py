@@ -32,7 +32,7 @@ from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.object_size_control import ObjectSizeControl
-from napari_samsp.ui.segment.prefetch import LookAhead
+from napari_samsp.ui.segment.prefetch import Prefetcher
 from napari_samsp.ui.segment.result_panel import ResultPanel
 from napari_samsp.ui.segment.run_report import RunReport
 from napari_samsp.ui.segment.run_results import RunResults
@@ -93,7 +93,7 @@ class SegmentPanel(QWidget):
         self.run.skipped.connect(self._on_skipped)
         self.run.failed.connect(self._on_failed)
         self.run.ended.connect(self._on_ended)
-        self.ahead = LookAhead(viewer.dims)
+        self.ahead = Prefetcher(viewer.dims)
         self.destroyed.connect(self.ahead.stop)
 
         self.image = LayerChooser(viewer, Image, tooltip="The image to segment")
@@ -285,11 +285,11 @@ class SegmentPanel(QWidget):
             self.status.emit(self._report.last_words(self.run.stopping))
         self.update_state()
         self.busy.emit(False)
-        self._look_ahead()
+        self._prefetch()
         if self.results is not None and self.results.image not in self._viewer.layers:
             self.result.begin(None)
 
-    def _look_ahead(self) -> None:
+    def _prefetch(self) -> None:
         results, segmenter = self.results, self.run.segmenter
         if results is None or segmenter is None or self.run.stopping:
             return

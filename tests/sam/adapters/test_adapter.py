@@ -12,8 +12,13 @@ from safetensors.torch import load_file, save_file
 
 import napari_samsp
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.sam.adapter import add_lora, load_adapter, merge, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.adapters.adapter import (
+    add_lora,
+    load_adapter,
+    merge,
+    save_adapter,
+)
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
 from napari_samsp.sam.architecture import build_sam
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.self_prompting.model import SelfPrompting

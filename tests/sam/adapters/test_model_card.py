@@ -7,10 +7,10 @@ import yaml
 from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.model_card import model_card
 from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.sam.model_card import model_card
 
 FIGURES = {
     "before": {"dice": [0.5, 0.4], "iou": [0.4, 0.3], "n": 2},

@@ -7,8 +7,8 @@ import json
 import pytest
 from peft import LoraConfig
 
-from napari_samsp.sam.adapter import FULLY_TRAINED, TARGETS
-from napari_samsp.sam.peft_config import check_config
+from napari_samsp.sam.adapters.adapter import FULLY_TRAINED, TARGETS
+from napari_samsp.sam.adapters.peft_config import check_config
 from napari_samsp.utils.errors import InputError
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.sam.adapter import add_lora
+from napari_samsp.sam.adapters.adapter import add_lora
 from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.self_prompting import promptable

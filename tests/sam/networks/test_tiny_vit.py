@@ -11,8 +11,13 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.sam.adapter import add_lora, load_adapter, merge, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import (
+    add_lora,
+    load_adapter,
+    merge,
+    save_adapter,
+)
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.architecture import (
     build_sam,
     detect_architecture,

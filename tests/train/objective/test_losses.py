@@ -12,8 +12,8 @@ from napari_samsp.train.objective.losses import (
     coverage,
     distillation_loss,
     match_objects,
+    seam_mask,
     segmentation_loss,
-    separated,
 )
 
 seeds = st.integers(0, 2**31)
@@ -85,9 +85,9 @@ def test_only_seams_between_objects_are_left_open():
     labels = torch.zeros(1, 40, 60, dtype=torch.int64)
     labels[0, 5:30, 5:25] = 3
     labels[0, 5:30, 25:45] = 7
-    open_seam = (labels > 0) & ~separated(labels)
+    open_seam = (labels > 0) & ~seam_mask(labels)
     columns = open_seam[0, 5:30].all(0).nonzero()[:, 0].tolist()
     assert columns == [23, 24, 25, 26]
     assert open_seam.sum() == 25 * 4
     alone = torch.where(labels == 3, labels, 0)
-    assert torch.equal(separated(alone), alone > 0)
+    assert torch.equal(seam_mask(alone), alone > 0)

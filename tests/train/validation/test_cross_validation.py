@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, FoldEnded, FoldStepped, Noted, Stepped
 from napari_samsp.train.loop import train

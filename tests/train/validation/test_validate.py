@@ -5,27 +5,31 @@ from __future__ import annotations
 import pytest
 
 from napari_samsp.train.events import Figures
-from napari_samsp.train.validation.judge import Judgement, is_better, is_kept
+from napari_samsp.train.validation.validate import (
+    ValidationResult,
+    is_better,
+    should_checkpoint,
+)
 
 
 def judged(*merits):
     dice = sum(merits) / len(merits)
-    return Judgement(Figures([dice], [dice], len(merits)), list(merits))
+    return ValidationResult(Figures([dice], [dice], len(merits)), list(merits))
 
 
 def test_one_image_does_not_tell_that_newer_weights_are_worse():
     before, lucky, now = judged(0.5), judged(0.9), judged(0.85)
     assert not now.is_worse_than(lucky)
-    assert is_kept(now, lucky, before)
+    assert should_checkpoint(now, lucky, before)
 
 
 def test_what_is_no_better_than_before_takes_no_place():
     before, best = judged(0.5, 0.6), judged(0.7, 0.7)
-    assert not is_kept(judged(0.5, 0.6), best, before)
-    assert not is_kept(judged(0.2, 0.7), best, before)
+    assert not should_checkpoint(judged(0.5, 0.6), best, before)
+    assert not should_checkpoint(judged(0.2, 0.7), best, before)
     # A run has to keep something: its first epoch, and whatever is better than that.
-    assert is_kept(judged(0.1, 0.1), None, before)
-    assert is_kept(judged(0.2, 0.2), judged(0.1, 0.1), before)
+    assert should_checkpoint(judged(0.1, 0.1), None, before)
+    assert should_checkpoint(judged(0.2, 0.2), judged(0.1, 0.1), before)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_images_that_agree_tell(drops, worse):
     best = judged(*(0.8 for _ in drops))
     now = judged(*(0.8 - drop for drop in drops))
     assert now.is_worse_than(best) is worse
-    assert is_kept(now, best, judged(*(0.3 for _ in drops))) is not worse
+    assert should_checkpoint(now, best, judged(*(0.3 for _ in drops))) is not worse
 
 
 @pytest.mark.parametrize(

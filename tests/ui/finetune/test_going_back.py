@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtWidgets import QPushButton
 
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
 
 

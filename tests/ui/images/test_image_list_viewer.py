@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_samsp.data.image_files import read_image, read_labels, write_image
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.images.image_list import State

@@ -8,8 +8,8 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QFileDialog, QStyleOptionViewItem
 
 from napari_samsp.sam import registry as models
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.known_files import known_files
 from napari_samsp.ui.models.model_chooser import OPEN_ENTRY, ModelChooser

@@ -7,8 +7,8 @@ import pytest
 
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.sam.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.segment.scaling_control import CONTRAST
 from napari_samsp.ui.widget import SamSpWidget

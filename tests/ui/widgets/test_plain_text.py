@@ -10,7 +10,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_samsp.sam.adapter_card import AdapterCard, write_card
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, write_card
 from napari_samsp.ui.readers import get_reader
 from napari_samsp.ui.widgets.plain_text import plain, show_error, show_info
 from napari_samsp.utils.errors import InputError

@@ -1,0 +1,1 @@
+"""Adapters: PEFT's layers, what an adapter says of itself, and its classes."""

@@ -1,0 +1,1 @@
+"""Networks that segment_anything does not have."""
