@@ -38,6 +38,7 @@ def test_a_line_tells_what_became_of_an_image(done):
         "modified": image.stat().st_mtime_ns, "files": ["a.tif"], "seconds": 1.5,
         "written": [[6, (out / "a.tif").stat().st_mtime_ns]],
         "error": None, "settings": SETTINGS, "scores": [[0.5, 0.9]], "objects": 7,
+        "object_size": None, "object_size_certain": True,
     }  # fmt: skip
 
 

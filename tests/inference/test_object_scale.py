@@ -21,7 +21,7 @@ from napari_samsp.inference.object_scale import (
     mean_object_width,
 )
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.sliding_window import Encoder, field_of_view
+from napari_samsp.inference.sliding_window import TileEncoder, field_of_view
 from napari_samsp.inference.structure import Structure
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils.errors import InputError
@@ -195,7 +195,7 @@ def segmenter():
 def scale_of(segmenter, image, objects):
     picture = as_lazy_rgb(image, None, segmenter.scaling)[:, :]
     model = SelfPrompting(segmenter.sam, segmenter.kind, objects)
-    return field_of_view(model, Encoder(model, picture), "auto")
+    return field_of_view(model, TileEncoder(model, picture), "auto")
 
 
 @pytest.fixture
