@@ -88,13 +88,13 @@ def ap50(segmenter: Segmenter, field: Field, iterations: int) -> float:
 def seconds_of_estimate(segmenter: Segmenter, image: np.ndarray) -> float:
     """Processor time of finding the field of view."""
     from napari_samsp.data.rgb import as_lazy_rgb
-    from napari_samsp.inference.sliding_window import Encoder, field_of_view
+    from napari_samsp.inference.sliding_window import TileEncoder, field_of_view
     from napari_samsp.self_prompting.model import SelfPrompting
 
     picture = as_lazy_rgb(image, None, segmenter.scaling)[:, :]
     model = SelfPrompting(segmenter.sam, segmenter.kind, objects=True)
     begun = time.process_time()
-    field_of_view(model, Encoder(model, picture), "auto")
+    field_of_view(model, TileEncoder(model, picture), "auto")
     return time.process_time() - begun
 
 
