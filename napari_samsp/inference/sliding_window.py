@@ -285,7 +285,7 @@ def _look_at(model: SelfPrompting, embed: TileEncoder, tile: Tile) -> Seen:
         # With objects, the scores of their own prompts tell whether they are objects.
         count = 2 if model.objects else 1
         *_, said = model.iterate(embedding, valid, count)
-        labels = said.instances(1)[0]
+        labels = said.instances(model.class_count).amax(0)  # of any class
     rows, columns = (-(-int(side) // model.stride) for side in valid[0])
     return Seen(
         labels[:rows, :columns].cpu().numpy(), said.scores.float().cpu().numpy()

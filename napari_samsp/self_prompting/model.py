@@ -165,33 +165,6 @@ class SelfPrompting(PromptableSam):
             self.kind, regions, regions, decoding.logits, self.stride, sides
         )
 
-    def look(self, embeddings: Tensor, valid: Tensor) -> Tensor:
-        """What is seen without a prompt: how large objects are, and where.
-
-        Parameters
-        ----------
-        embeddings, valid
-            As for `iterate`.
-
-        Returns
-        -------
-        Tensor
-            ``(B, m, m)`` int64: 0 is background, else a number an object, or without
-            objects a class.
-        """
-        count = self.class_count
-        first = self.decode_unprompted(embeddings, relief=self.objects)
-        if self.objects:
-            parts = self.parts(first, valid.repeat_interleave(count, 0))
-        else:
-            parts = (only_best_class(first.logits, count) > 0).long()
-        parts = parts.view(len(valid), count, *parts.shape[1:])
-        # Of the classes only one is above 0 in a cell, and their numbers are apart.
-        numbers = (
-            parts * count + torch.arange(count, device=parts.device)[:, None, None]
-        )
-        return (numbers * (parts > 0)).sum(1)
-
     def iterate(
         self,
         embeddings: Tensor,

@@ -263,6 +263,8 @@ class RunResults:
         }
         if self.classes:
             about["classes"] = [asdict(one) for one in self.classes]
+        if request.objects and step.summary.object_size is not None:
+            about["object_size"] = step.summary.object_size
         labels: Any
         if stack is not None:
             labels = stack.labels[step.summary.iteration]

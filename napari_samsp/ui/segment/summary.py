@@ -123,5 +123,6 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a layer's metadata, whose keys others rely on."""
         plain = asdict(self)
-        del plain["parts"], plain["size_is_certain"]
+        for name in ("parts", "object_size", "size_is_certain"):
+            del plain[name]
         return plain

@@ -37,7 +37,7 @@ def test_a_typed_size_is_used_told_and_remembered(
     segment()
     assert "estimated" in found.text()
     pixels.setValue(31)
-    widget._memory.write()
+    widget._settings.write()
     again = SamSpWidget(viewer)
     qtbot.addWidget(again)
     assert again.findChild(QSpinBox, "samsp_object_size").value() == 31

@@ -107,7 +107,7 @@ def test_a_mean_over_planes_sums_what_is_counted():
     assert (both.score, both.area_fraction) == pytest.approx((0.7, 0.3))
     assert set(both.as_dict()) == {
         "iteration", "iterations", "prompt", "score", "iou_to_previous",
-        "area_fraction", "object_count", "object_size",
+        "area_fraction", "object_count",
     }  # fmt: skip
 
 
