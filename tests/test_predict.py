@@ -374,6 +374,24 @@ def test_a_second_call_does_what_is_new_or_changed(tmp_path, nuclei, capsys):
     assert all(json.loads(line)["status"] == "done" for line in lines)
 
 
+def test_a_nifti_volume_gives_a_nifti_that_counts_as_done(tmp_path, nuclei, capsys):
+    nibabel = pytest.importorskip("nibabel")
+    stack = np.stack([nuclei[0], nuclei[0][::-1]])
+    affine = np.diag([0.5, 0.5, 2, 1])
+    path = tmp_path / "brain.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(stack.T, affine), path)
+    command = [str(path), "--output", str(tmp_path / "out"), "--iterations", "1"]
+    assert main(command) == 0
+    labels = nibabel.load(tmp_path / "out" / "brain.nii.gz")
+    assert labels.shape == (160, 96, 2)
+    np.testing.assert_allclose(labels.affine, affine)
+    assert np.asarray(labels.dataobj).any()
+    before = (tmp_path / "out" / "brain.nii.gz").stat().st_mtime_ns
+    assert main(command) == 0
+    assert "1 of 1 images were done before" in capsys.readouterr().err
+    assert (tmp_path / "out" / "brain.nii.gz").stat().st_mtime_ns == before
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("workers", [[], ["--workers", "1"]])

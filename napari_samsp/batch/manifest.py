@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "manifest.jsonl"
 _BEGUN_FILE = ".manifest.begun"
-_LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr)|\.classes\.csv")
+_LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr|nii\.gz)|\.classes\.csv")
 """What follows an image's name in the names of its labels and of their classes."""
 
 
