@@ -264,6 +264,28 @@ def save_table(viewer: napari.viewer.Viewer) -> None:
     press(opened_widget(viewer), "samsp_save_table")
 
 
+def import_labels(viewer: napari.viewer.Viewer) -> None:
+    """Read labels of the chosen image from another program's file.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_import")
+
+
+def export_labels(viewer: napari.viewer.Viewer) -> None:
+    """Write the labels that are shown for another program.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_export")
+
+
 def open_folder(viewer: napari.viewer.Viewer) -> None:
     """List the images of a folder.
 
