@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.object_scale import (
+    SMALL,
     WORTH_IT,
     ObjectScale,
     Seen,
@@ -280,13 +281,19 @@ def _estimate(model: SelfPrompting, embed: TileEncoder) -> ObjectScale:
 
 
 def _look_at(model: SelfPrompting, embed: TileEncoder, tile: Tile) -> Seen:
+    small = max(embed.picture.shape[:2]) <= SMALL * embed.size
     with inference(model.device):
         embedding, valid = embed([tile])
         # With objects, the scores of their own prompts tell whether they are objects.
-        count = 2 if model.objects else 1
+        # A small image has no other places to compare with, and needs none.
+        count = 2 if model.objects and not small else 1
         *_, said = model.iterate(embedding, valid, count)
-        labels = said.instances(model.class_count).amax(0)  # of any class
+        scores = said.scores.float()
+        if model.objects and small:
+            sides = valid.repeat_interleave(model.class_count, 0)
+            labels = model.parts(said, sides).amax(0)  # of any class
+            scores = scores.mean().expand(int(labels.max()))
+        else:
+            labels = said.instances(model.class_count).amax(0)
     rows, columns = (-(-int(side) // model.stride) for side in valid[0])
-    return Seen(
-        labels[:rows, :columns].cpu().numpy(), said.scores.float().cpu().numpy()
-    )
+    return Seen(labels[:rows, :columns].cpu().numpy(), scores.cpu().numpy())
