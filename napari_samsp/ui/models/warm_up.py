@@ -42,8 +42,12 @@ def without_collections() -> Iterator[None]:
 
     It would look at their million objects again and again, a quarter of a second each
     time with the GUI waiting. They stay until napari ends: so it is told to leave them
-    alone from now on as well.
+    alone from now on as well. Once only: what is frozen later, such as a widget that
+    was closed, would never be freed.
     """
+    if "torch" in sys.modules:
+        yield
+        return
     enabled = gc.isenabled()
     gc.disable()
     try:
