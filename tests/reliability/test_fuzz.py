@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_samsp.data.projects import default_project
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.adapters.adapter_card import (
     CONFIG_FILE,
@@ -184,7 +185,7 @@ def test_memory(data, count):
     widget_file().parent.mkdir(parents=True, exist_ok=True)
     widget_file().write_bytes(data)
     count()
-    state = read_state()
+    state = read_state(default_project())
     assert abs(state.get("iterations", 0)) < 2**31
     assert abs(state.get("minutes", 0)) < 2**31  # so, no NaN
 
