@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+# What the scripts of training/ share lies there; it is no package.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from unets import DECAY, PATCH, RATE, SIZE, TRUNK_RATE, WARM_UP, ImageNetUnet
 
 from napari_samsp import Segmenter
