@@ -39,6 +39,7 @@ from napari_samsp.utils.notes import about
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
     from napari_samsp.data.training_sets.class_labels import PlaneClasses
     from napari_samsp.inference.object_scale import ObjectScale
@@ -68,6 +69,7 @@ def segment_file(
     settings: Settings,
     progress: Callable[[float], None] | None = None,
     segmenter: Segmenter | None = None,
+    scaling: Scaling | None = None,
 ) -> Outcome:
     """Segment an image file and write its labels.
 
@@ -81,6 +83,8 @@ def segment_file(
         Called with the part that is done, 0 to 1.
     segmenter : Segmenter, optional
         Default: the model of the settings, loaded once in a process.
+    scaling : Scaling, optional
+        Of the intensities, of images without prompts; default: the segmenter's own.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def segment_file(
         segmenter = segmenter or load(settings)
         try:
             with about(job.image):
-                files = _segment(segmenter, job, settings, progress, said)
+                files = _segment(segmenter, job, settings, progress, said, scaling)
                 if settings.measure:
                     objects = tuple(
                         measure_file(files[0], job.image, axes=settings.axes)
@@ -163,6 +167,7 @@ def _segment(
     settings: Settings,
     progress: Callable[[float], None] | None,
     said: _Said,
+    scaling: Scaling | None,
 ) -> tuple[Path, ...]:
     with (
         open_image(job.image, settings.axes, series=settings.series) as image,
@@ -207,7 +212,7 @@ def _segment(
             )
             said.count = sum(count_labels(arrays[last][p]) for p in planes.planes)
         else:
-            _label(segmenter, planes, settings, arrays, progress, said)
+            _label(segmenter, planes, settings, arrays, progress, said, scaling)
         if settings.object_classes:
             names_of = {one.label: one.name for one in segmenter.classes}
             table = class_table(image.plane_axes.lower(), said.classes, names_of)
@@ -229,6 +234,7 @@ def _label(
     arrays: dict[int, Any],
     progress: Callable[[float], None] | None,
     said: _Said,
+    scaling: Scaling | None,
 ) -> None:
     """Write the labels of some iterations of all planes, and note what is said."""
     axis = len(planes.image.plane_axes) - 1
@@ -238,6 +244,7 @@ def _label(
         prompt=settings.prompt,
         tile=settings.tile,
         object_size=settings.object_size,
+        scaling=scaling,
         shared_limits=settings.limits == "stack",
         follow_axis=axis if settings.follow_slices and axis >= 0 else None,
     )

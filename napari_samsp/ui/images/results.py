@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -206,16 +205,16 @@ class Results:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest = self._of(wanted)
-        mine = copy.copy(segmenter)  # with a scaling of its own
-        mine.scaling = wanted.scaling
         job = Job(image, self.folder / name)
         try:
             state = State.of(image)
         except OSError:
             state = None
         try:
-            with interruptible(mine.sam, check):
-                outcome = segment_file(job, wanted.settings, lambda _: check(), mine)
+            with interruptible(segmenter.sam, check):
+                outcome = segment_file(
+                    job, wanted.settings, lambda _: check(), segmenter, wanted.scaling
+                )
         finally:
             parent = job.labels.parent
             if parent.is_dir():
