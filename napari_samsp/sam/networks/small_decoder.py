@@ -14,6 +14,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from napari_samsp.sam.networks.small_encoder import hybrid_channels, unfold
+from napari_samsp.sam.networks.stock_modules import read_out
 
 DISK, EDGE = 4.0, 2.0
 """Radius of a drawn point, and softness of a drawn box's edge, in input pixels."""
@@ -189,12 +190,4 @@ class FineMaskDecoder(MaskDecoder):
         src = act(norm(up1(src) + fine[0]))
         src = act(up2(src) + fine[1])
         src = act(up3(src) + fine[2])
-        weights = torch.stack(
-            [
-                mlp(hidden[:, 1 + i])
-                for i, mlp in enumerate(self.output_hypernetworks_mlps)
-            ],
-            dim=1,
-        )
-        logits = torch.einsum("nmc,nchw->nmhw", weights, src)
-        return logits, self.iou_prediction_head(hidden[:, 0])
+        return read_out(self, hidden, src)

@@ -100,12 +100,34 @@ class BatchedMaskDecoder(MaskDecoder):
         hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
         h, w = dense_prompt_embeddings.shape[-2:]
         upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
-        weights = torch.stack(
-            [
-                mlp(hidden[:, 1 + i])
-                for i, mlp in enumerate(self.output_hypernetworks_mlps)
-            ],
-            dim=1,
-        )
-        logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
-        return logits, self.iou_prediction_head(hidden[:, 0])
+        return read_out(self, hidden, upscaled)
+
+
+def read_out(
+    decoder: MaskDecoder, hidden: Tensor, upscaled: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Masks and predicted IoU from a mask decoder's tokens.
+
+    Parameters
+    ----------
+    decoder : MaskDecoder
+        Whose heads.
+    hidden : Tensor
+        ``(N, tokens, C)`` of the transformer: the IoU's, then one a mask.
+    upscaled : Tensor
+        ``(N, c, H, W)`` features.
+
+    Returns
+    -------
+    tuple of Tensor
+        Logits ``(N, masks, H, W)`` and predicted IoU ``(N, masks)``.
+    """
+    weights = torch.stack(
+        [
+            mlp(hidden[:, 1 + i])
+            for i, mlp in enumerate(decoder.output_hypernetworks_mlps)
+        ],
+        dim=1,
+    )
+    logits = torch.einsum("nmc,nchw->nmhw", weights, upscaled)
+    return logits, decoder.iou_prediction_head(hidden[:, 0])
