@@ -101,6 +101,11 @@ def by_stem(
     return files
 
 
+def proposed_name(title: str) -> str:
+    """A file's stem like a layer's name, for a dialog that lets a person change it."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in title)
+
+
 def safe_name(wished: str) -> str:
     """Make a file's stem of a name.
 

@@ -20,6 +20,7 @@ from napari_samsp.ui.planes import (
 )
 from napari_samsp.ui.result_layers import Source, image_to_label, remember_source
 from napari_samsp.utils.errors import InputError, in_words
+from napari_samsp.utils.file_names import proposed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +186,7 @@ class ExchangeRow(QWidget):
         labels = self._labels()
         if labels is None:
             return
-        name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in labels.name)
+        name = proposed_name(labels.name)
         file, chosen = QFileDialog.getSaveFileName(
             self, "Export labels", f"{name}.tif", ";;".join(FORMATS.values())
         )

@@ -37,6 +37,7 @@ from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError, in_words, is_out_of_memory
+from napari_samsp.utils.file_names import proposed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,7 +204,7 @@ class MeasurePanel(QWidget):
         labels = self.labels.layer
         if labels is None:
             return
-        name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in labels.name)
+        name = proposed_name(labels.name)
         file, kind = QFileDialog.getSaveFileName(
             self, "Save table", f"{name}.csv", FILES
         )
