@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+PlaneIndex = tuple[int | None, ...]
+"""One entry an axis: the index of an axis that is cut, None for the two of the plane.
+An axis of channels is cut at the first channel that is read."""
+
 
 class PlaneView:
     """One plane of an array, read and written window by window.

@@ -15,10 +15,8 @@ from scipy import sparse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.results import Iteration
-
-PlaneIndex = tuple[int | None, ...]
-"""One entry an axis of the stack: where it is cut, None for an axis of the plane."""
 
 
 class SlicePropagator:

@@ -23,9 +23,9 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.inference.slice_propagator import PlaneIndex
     from napari_samsp.inference.sliding_window import Tiling
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from napari_samsp.ui.planes import PlaneIndex
+    from napari_samsp.data.plane_view import PlaneIndex
 
 
 def checked(

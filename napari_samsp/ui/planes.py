@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Labels
 
-PlaneIndex = tuple[int | None, ...]
-"""One entry a data axis: the index of an axis that is cut, None for the two of the
-plane. An axis of channels is cut at the first channel that is read."""
+    from napari_samsp.data.plane_view import PlaneIndex
 
 
 @dataclass(frozen=True)

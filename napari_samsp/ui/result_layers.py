@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 from napari.layers import Image, Labels, Layer
 
-from napari_samsp.ui.planes import Channels, PlaneIndex, disagreement, first_scale
+from napari_samsp.ui.planes import Channels, disagreement, first_scale
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
 from napari_samsp.utils.errors import InputError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import napari
     import numpy as np
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.segment.stack_result import StackResult
     from napari_samsp.ui.segment.summary import Summary
 

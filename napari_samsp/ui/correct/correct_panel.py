@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.training_sets.sample import Sample
-    from napari_samsp.ui.planes import Channels, PlaneIndex
+    from napari_samsp.ui.planes import Channels
 
 LIST_HEIGHT = 110
 

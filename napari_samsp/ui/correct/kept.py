@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.training_sets.sample import Sample
-    from napari_samsp.ui.planes import PlaneIndex
 
 
 def newest_first(samples: Iterable[Sample]) -> list[Sample]:

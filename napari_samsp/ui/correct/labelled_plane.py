@@ -9,13 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_samsp.data.training_sets.sample import size_text
-from napari_samsp.ui.planes import (
-    Channels,
-    PlaneIndex,
-    PlaneReader,
-    plane_within,
-    shown_plane,
-)
+from napari_samsp.ui.planes import Channels, PlaneReader, plane_within, shown_plane
 from napari_samsp.ui.result_layers import Source, source_of
 from napari_samsp.ui.segment.large_plane import LazyPlane
 from napari_samsp.utils.errors import InputError
@@ -24,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import Dims
+
+    from napari_samsp.data.plane_view import PlaneIndex
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.data.image_files import read_labels
-from napari_samsp.ui.planes import Channels, PlaneIndex
+from napari_samsp.ui.planes import Channels
 from napari_samsp.ui.result_layers import Source, remember_source
 from napari_samsp.utils.errors import InputError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.training_sets.sample import Sample
 
 MOST_CHANNELS = 4

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.images.results import Rounds, Wanted
-    from napari_samsp.ui.planes import PlaneIndex
 
 PROMPT = "box+mask"
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_samsp.ui.planes import Channels, PlaneIndex
+    from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.ui.planes import Channels
 
 FORMATS = {
     "tiff": "Label image (*.tif)",

@@ -16,7 +16,6 @@ from napari_samsp.data.tables.object_table import PIXELS, PixelSize, measure_pla
 from napari_samsp.data.training_sets.sample import size_text
 from napari_samsp.ui.planes import (
     Channels,
-    PlaneIndex,
     PlaneReader,
     first_scale,
     plane_axes,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.components import Dims
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.tables.object_table import Columns
 
 SPARE = "IRHVWKJMNO"

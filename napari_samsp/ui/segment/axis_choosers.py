@@ -8,11 +8,13 @@ from weakref import WeakKeyDictionary
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QSizePolicy, QWidget
 
-from napari_samsp.ui.planes import Channels, PlaneIndex, first_scale, plane_axes
+from napari_samsp.ui.planes import Channels, first_scale, plane_axes
 
 if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
+
+    from napari_samsp.data.plane_view import PlaneIndex
 
 CHANNEL_NAMES = ("c", "ch", "channel", "channels")
 COLOURS = ("Red", "Green", "Blue")

@@ -14,8 +14,9 @@ from napari_samsp.ui.segment.stack_result import StackResult, lazy_disagreement,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.results import Iteration, Written
-    from napari_samsp.ui.planes import PlaneIndex, PlaneReader
+    from napari_samsp.ui.planes import PlaneReader
     from napari_samsp.ui.segment.summary import Summary
 
 FINER = 4

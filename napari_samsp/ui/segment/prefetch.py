@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.ui.planes import PlaneIndex
     from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
 THREAD = "samsp-look-ahead"

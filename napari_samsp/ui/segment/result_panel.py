@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_samsp.ui.planes import PlaneIndex
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.segment.run_results import RunResults
     from napari_samsp.ui.segment.summary import Summary
 

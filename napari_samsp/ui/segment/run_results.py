@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_samsp.ui.planes import (
-    PlaneIndex,
-    first_scale,
-    labels_placement,
-    shown_plane,
-)
+from napari_samsp.ui.planes import first_scale, labels_placement, shown_plane
 from napari_samsp.ui.result_layers import (
     RESULT_KEY,
     Source,
@@ -30,6 +25,7 @@ if TYPE_CHECKING:
 
     import napari
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.training_sets.classes import LabelClass
     from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest

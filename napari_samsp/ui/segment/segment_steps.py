@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.inference.stack import PlaneResult
-    from napari_samsp.ui.planes import PlaneIndex, PlaneReader
+    from napari_samsp.ui.planes import PlaneReader
     from napari_samsp.ui.segment.stack_result import StackResult
 
 POLL_S = 0.05

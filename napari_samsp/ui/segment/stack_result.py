@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.results import Iteration, Written
-    from napari_samsp.ui.planes import PlaneIndex
     from napari_samsp.ui.segment.summary import Summary
 
 IN_MEMORY = 2**30
