@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.batch.inputs import find_images
 from napari_samsp.data.annotations import coco
 from napari_samsp.data.annotations.formats import (
     ENDINGS,
@@ -18,6 +17,7 @@ from napari_samsp.data.annotations.formats import (
     write,
 )
 from napari_samsp.data.formats.size_limit import check_size
+from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.utils.cli import Parser, run

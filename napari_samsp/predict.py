@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.fingerprint import fingerprint
-from napari_samsp.batch.inputs import find_images
 from napari_samsp.batch.job import Settings
 from napari_samsp.batch.manifest import Manifest, State, label_files
 from napari_samsp.batch.object_sizes import in_words
@@ -18,6 +17,7 @@ from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.options import parser
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
+from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.training_sets.classes import (
     CLASSES_FILE,
     Classes,

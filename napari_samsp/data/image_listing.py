@@ -1,4 +1,4 @@
-"""Which images the arguments of ``predict`` name, and what their labels are called."""
+"""Which images files, folders, patterns and plates hold, and their names."""
 
 from __future__ import annotations
 
