@@ -54,6 +54,11 @@ class TrainConfig:
         f"default: a fifth of {LEAST_TO_HOLD_OUT} images or more; of fewer all train, "
         "and a quarter of the time goes into cross-validation; 0: neither",
     )
+    unlabelled: str | None = _option(
+        None,
+        "a folder of images without masks to learn from as well: on them the last "
+        "iteration of the mean of the weights teaches the first",
+    )
     objects: bool = _option(False, "one prompt per object instead of one per image")
     components: str = _option(
         "auto",

@@ -113,8 +113,8 @@ class _Run:
                 before=progress.before.figures,
             )
         )
-        if self.parts.note:
-            self.report(Noted(self.parts.note))
+        for note in self.parts.notes:
+            self.report(Noted(note))
         if self.parts.folds and not progress.epoch:
             self._cross_validate(progress)
         seconds = 60 * config.minutes

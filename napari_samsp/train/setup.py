@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from napari_samsp.data.components import parts_note
-from napari_samsp.data.rgb import Scaling
-from napari_samsp.data.training_sets.class_labels import check_present
 from napari_samsp.data.training_sets.classes import classes_to_learn
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.sam.adapters.adapter import add_lora, freeze_blocks, load_adapter
-from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
-from napari_samsp.sam.architecture import patch_size
-from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.sam.kernels.encoder_train import WORTH_IT_TOKENS
+from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.train.distributed import Processes
 from napari_samsp.train.examples.dataset import (
     Example,
     Views,
     best_fields,
-    check_labelled,
-    read_pictures,
 )
+from napari_samsp.train.examples.material import read_material
 from napari_samsp.train.examples.splits import folds, split
 from napari_samsp.train.model import ModelInTraining
+from napari_samsp.train.network import load_network
 from napari_samsp.train.run_folder import RunFolder
 from napari_samsp.train.trainable import (
-    choose_speed,
-    frozen_blocks,
     kept_views,
-    operations_per_second,
 )
 from napari_samsp.train.trainer import Trainer
 from napari_samsp.train.validation.validate import ValidationResult, judge
-from napari_samsp.utils.device import choose_device, free_cores, likes_bfloat16
-from napari_samsp.utils.errors import InputError, some
+from napari_samsp.utils.device import choose_device, free_cores
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from peft import PeftModel
 
-    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
 
@@ -88,8 +77,8 @@ class Parts:
         Of some of the pictures, by their positions, and of who hears of its steps.
     card : AdapterCard
         Of the adapter, without its figures.
-    note : str
-        How the masks were read, if not as they are.
+    notes : list of str
+        What the user should hear about how the images were read.
     """
 
     config: TrainConfig
@@ -106,7 +95,7 @@ class Parts:
     folds: list[list[int]]
     new_trainer: Callable[..., Trainer]
     card: AdapterCard
-    note: str = ""
+    notes: list[str]
 
     def judge(self, trainer: Trainer, pictures: list[Example]) -> ValidationResult:
         """Judge the running mean of a trainer's weights; the same in all processes."""
@@ -153,68 +142,20 @@ def set_up(
     source = TrainingSet(training_set)
     samples = source.check()
     classes = classes_to_learn(training_set) if config.classes else None
-    count = len(classes.classes) if classes else 1
     fitting, held_out = split(samples, config.validation, config.seed)
     accelerator = _accelerator(config)
-    processes = Processes(accelerator)
-    if config.batch < processes.count:
-        raise InputError(
-            f"A step of {config.batch} images cannot be shared by "
-            f"{processes.count} processes; raise --batch."
-        )
-    device = accelerator.device
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, torch.get_num_threads() // processes.count))
+    processes = _processes(accelerator, config)
     folder = RunFolder(output)
-    earlier = read_card(config.adapter) if config.adapter else None
-    if earlier is not None:
-        check_continued(earlier, classes)
-    scaling = earlier.scaling if earlier else Scaling()
-    if config.scaling:
-        scaling = Scaling.parse(config.scaling)
-    size = config.input_size or (earlier.image_size if earlier else None)
-    loaded = load_sam(config.model, size)
-    encoder = loaded.sam.image_encoder
-    size, patch = int(encoder.img_size), patch_size(encoder)
-    large = (size // patch) ** 2 > WORTH_IT_TOKENS
-    bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
-
-    def speed() -> str:
-        """The one that was begun with, or else fits the time."""
-        if begun := folder.begun_with("speed"):
-            return str(begun)
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        possible = operations_per_second(device, dtype)
-        return choose_speed(encoder, len(fitting), config.minutes, possible)
-
-    if config.speed == "auto":
-        config = replace(config, speed=processes.run_on_main(speed))
-    frozen = frozen_blocks(config.speed, encoder)
-    torch.manual_seed(config.seed)
-    if config.adapter:
-        peft, _ = load_adapter(
-            loaded.sam, config.adapter, loaded.sha256, trainable=True,
-            new_classes=count,
-        )  # fmt: skip
-    else:
-        peft = add_lora(loaded.sam, config.rank, loaded.name, frozen, count)
-    freeze_blocks(peft, frozen)
-    components = config.components if config.objects else "no"
-    series = config.series if config.series >= 0 else None
-    how = (scaling, components, series, classes, config.objects)
-    pictures = read_pictures(fitting, *how)
-    check_labelled(pictures)
-    if classes is not None:
-        check_present([picture.labels for picture in pictures], classes)
-    held_pictures = read_pictures(held_out, *how)
-    judged_by = held_pictures or pictures
-    split_masks = [one.name for one in (*pictures, *held_pictures) if one.split]
+    network = load_network(config, classes, len(fitting), folder, processes)
+    config, peft = network.config, network.peft
+    material = read_material(fitting, held_out, config, network.scaling, classes)
+    pictures = material.pictures
     # Only now is all input known to be good: nothing was written before.
     fingerprint = source.fingerprint(config.classes)
     if processes.main:
         folder.start(config, training_set, fingerprint, resume)
     accelerator.wait_for_everyone()
-    fields = best_fields(pictures, size, patch)
+    fields = best_fields(pictures, network.size, network.patch)
     if config.field_of_view:
         fields = [config.field_of_view] * len(pictures)
     field = min(fields), max(fields)
@@ -223,7 +164,7 @@ def set_up(
         peft.get_base_model(),
         config.prompt,
         config.objects,
-        frozen,
+        network.frozen,
         config.checkpointing,
     )
 
@@ -232,14 +173,15 @@ def set_up(
     ) -> Trainer:
         views = Views(
             [pictures[n] for n in numbers],
-            size,
+            network.size,
             config.views,
             config.augment,
             [fields[n] for n in numbers],
-            kept_views(encoder) if frozen != 0 else None,
+            kept_views(network.encoder) if network.frozen != 0 else None,
             config.seed,
+            material.unlabelled,
         )
-        return Trainer(peft, model, views, config, processes, report, bfloat16)
+        return Trainer(peft, model, views, config, processes, report, network.bfloat16)
 
     return Parts(
         config=config,
@@ -248,7 +190,7 @@ def set_up(
         folder=folder,
         report=heard,
         pictures=pictures,
-        judged_by=judged_by,
+        judged_by=material.held_out or pictures,
         held_out=len(held_out),
         field=field,
         peft=peft,
@@ -259,11 +201,11 @@ def set_up(
         else [],
         new_trainer=new_trainer,
         card=AdapterCard(
-            base=loaded.name,
-            base_sha256=loaded.sha256,
-            image_size=size,
+            base=network.base,
+            base_sha256=network.base_sha256,
+            image_size=network.size,
             field_of_view=field,
-            scaling=scaling,
+            scaling=network.scaling,
             prompt=config.prompt,
             iterations=config.iterations,
             objects=config.objects,
@@ -274,33 +216,8 @@ def set_up(
             versions={name: version(name) for name in LIBRARIES},
             classes=classes.classes if classes else (),
         ),
-        note=parts_note(split_masks) if split_masks and components == "auto" else "",
+        notes=material.notes,
     )
-
-
-def check_continued(earlier: AdapterCard, classes: Classes | None) -> None:
-    """Check that an adapter can go on learning.
-
-    Parameters
-    ----------
-    earlier : AdapterCard
-        Of the adapter.
-    classes : Classes or None
-        What it is to learn.
-
-    Raises
-    ------
-    InputError
-        If it knows other classes.
-    """
-    known = [one.name for one in earlier.classes]
-    wanted = classes.names if classes else []
-    if known and known != wanted:
-        what = some(wanted) if wanted else "foreground alone"
-        raise InputError(
-            f"The adapter knows the classes {some(known)}, and is to learn {what}: "
-            "train without --adapter, or with --classes and the classes that it knows."
-        )
 
 
 def _unheard(event: Event) -> None:
@@ -319,3 +236,15 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         cpu=device.type == "cpu",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_SILENCE)],
     )
+
+
+def _processes(accelerator: Accelerator, config: TrainConfig) -> Processes:
+    processes = Processes(accelerator)
+    if config.batch < processes.count:
+        raise InputError(
+            f"A step of {config.batch} images cannot be shared by "
+            f"{processes.count} processes; raise --batch."
+        )
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes.count))
+    return processes

@@ -69,13 +69,24 @@ class Trainer:
         self.model, self.processes, self.report = model, processes, report
         self.learning = [p for p in peft.parameters() if p.requires_grad]
         self.batches = Batches(
-            len(views), config.batch, config.seed, processes.number, processes.count
+            len(views),
+            config.batch,
+            config.seed,
+            processes.number,
+            processes.count,
+            len(views.unlabelled),
         )
         self.loader: DataLoader[View] = DataLoader(
             views, batch_sampler=self.batches, collate_fn=views.batch
         )
         device = processes.device
-        self.objective = Objective(model, config, processes.all_reduce, processes.count)
+        self.objective = Objective(
+            model,
+            config,
+            processes.all_reduce,
+            processes.count,
+            lambda: self.average.in_place(),
+        )
         self.objective.to(device)
         self.step = Step(
             self.objective,
@@ -125,6 +136,7 @@ class Trainer:
         for n, batch in enumerate(self.loader, start=1):
             begun, ended = number - 1 + (n - 1) / steps, number - 1 + n / steps
             (spent,) = self.processes.broadcast(budget.fraction(begun))
+            self.objective.part_done = spent
             warm = min(1.0, ((number - 1) * steps + n) / WARM_UP_STEPS)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * warm * _fall(spent)

@@ -12,6 +12,7 @@ import yaml
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from napari_samsp.data.image_files import write_image
 from napari_samsp.data.training_sets import sample as core_sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.segmenter import Segmenter
@@ -112,6 +113,29 @@ def test_a_resumed_run_is_the_run_that_was_never_interrupted(stripes, tmp_path):
         for metrics in (tmp_path / "whole" / name, tmp_path / "cut" / name)
     ]
     assert both[0] == pytest.approx(both[1], abs=1e-4)
+
+
+def test_it_also_learns_from_a_folder_of_images_without_masks(stripes, tmp_path):
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for n in range(3):
+        image, _ = stripes.samples()[n].read()
+        write_image(folder / f"other{n}.tif", image[::-1, ::-1] // (n + 1))
+    config = replace(QUICK, epochs=3, validation="0")
+    events = []
+    alone = train(stripes.folder, tmp_path / "alone", config)
+    config = replace(config, unlabelled=str(folder))
+    train(stripes.folder, tmp_path / "run", config, report=events.append)
+    notes = [event.message for event in events if isinstance(event, Noted)]
+    assert notes == ["Also learning from 3 images without a mask."]
+    losses = [
+        [json.loads(line)["loss"] for line in metrics.read_text().splitlines()]
+        for metrics in (tmp_path / name / "metrics.jsonl" for name in ("alone", "run"))
+    ]
+    # From half of the run on: until then it is the run without them.
+    assert losses[1][0] == pytest.approx(losses[0][0], abs=1e-4)
+    assert losses[1][2] > losses[0][2] + 1e-4
+    assert alone.adapter
 
 
 def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(stripes, tmp_path):

@@ -69,6 +69,25 @@ class Limited:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
 
+def test_images_without_labels_go_in_parts_too(views):
+    views = views._replace(plain=views.image.flip(0))
+    views.labels[3:] = -1
+
+    def taught(**limits):
+        ours = objective(False, unlabelled="folder")
+        ours.part_done = 1.0
+        if limits:
+            Limited(ours.model, **limits)
+        loss = Step(ours, ours.model, lambda _: None).backward(views)
+        return float(loss), gradients(ours)
+
+    (whole, expected), (parts, found) = taught(), taught(most=2, backward=False)
+    assert parts == pytest.approx(whole, rel=1e-4)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("objects", [False, True])
 def test_parts_have_the_gradients_of_the_whole(views, objects, backward):

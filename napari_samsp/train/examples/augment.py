@@ -38,12 +38,16 @@ class View(NamedTuple):
         ``(..., 2)`` int64, unpadded height and width.
     seed : Tensor
         ``(...)`` int64, of what the objective draws at random for this view.
+    plain : Tensor
+        ``image`` without its random colours, for a teacher; ``(..., 0)`` where there
+        is none.
     """
 
     image: Tensor
     labels: Tensor
     valid: Tensor
     seed: Tensor = torch.tensor(0)
+    plain: Tensor = torch.zeros(0)
 
 
 def stack_views(views: list[View]) -> View:
@@ -66,6 +70,8 @@ class Augmentation:
         Off gives the plain letterboxed image, or a part of it as large as its field.
     symmetry : Symmetry, optional
         How views may be mirrored and turned. Default: every way.
+    plain : bool
+        Keep what a view is before it is recoloured, too.
     """
 
     def __init__(
@@ -74,10 +80,11 @@ class Augmentation:
         smallest_crop: float = 0.6,
         enabled: bool = True,
         symmetry: Symmetry | None = None,
+        plain: bool = False,
     ) -> None:
         self.size = size
         self.smallest_crop = smallest_crop
-        self.enabled = enabled
+        self.enabled, self.plain = enabled, plain
         self._recolour = v2.Compose(
             [
                 v2.RandomApply([v2.ColorJitter(0.35, 0.35, 0.25, 0.03)], p=0.8),
@@ -123,15 +130,17 @@ class Augmentation:
                 picture, mask = picture.mT, mask.mT
             picture = tv_tensors.Image(picture)
             picture, mask = self._mirror(picture, tv_tensors.Mask(mask))
+        plain = picture
+        if self.enabled:
             picture = self._recolour(picture)
         padded = torch.zeros(self.size, self.size, dtype=torch.int64)
         height, width = mask.shape
         padded[:height, :width] = mask
-        return View(
-            normalise_and_pad(picture.as_subclass(torch.Tensor), self.size),
-            padded,
-            torch.tensor([height, width]),
-        )
+        view = View(self._input(picture), padded, torch.tensor([height, width]))
+        return view._replace(plain=self._input(plain)) if self.plain else view
+
+    def _input(self, picture: Tensor) -> Tensor:
+        return normalise_and_pad(picture.as_subclass(torch.Tensor), self.size)
 
     def _crop(
         self, picture: Tensor, mask: Tensor, field: int | None

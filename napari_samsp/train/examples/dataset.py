@@ -28,6 +28,8 @@ from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.data.training_sets.sample import Sample
 
@@ -223,6 +225,8 @@ class Views(Dataset[View]):
         of the model has to see each once. None: every view is a new one.
     seed : int
         Of those.
+    unlabelled : list of Example
+        Images that nobody labelled, to learn from without labels.
     """
 
     def __init__(
@@ -234,19 +238,33 @@ class Views(Dataset[View]):
         fields: list[int],
         kept: int | None = None,
         seed: int = 0,
+        unlabelled: Sequence[Example] = (),
     ) -> None:
-        self.pictures, self.fields = pictures, fields
+        self.pictures, self.unlabelled = pictures, unlabelled
+        self.fields, self.usual_field = fields, int(np.median(fields))
         symmetry = symmetry_of([picture.labels for picture in pictures])
-        self.augmentation = Augmentation(size, enabled=augment, symmetry=symmetry)
+        self.augmentation = Augmentation(
+            size, enabled=augment, symmetry=symmetry, plain=len(unlabelled) > 0
+        )
         self.kept, self.seed = kept, seed
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
     def __len__(self) -> int:
+        """Views an epoch of the labelled images."""
         return len(self.pictures) * self.repeats
 
     def __getitem__(self, drawn: tuple[int, int]) -> View:
-        """The view of a number and a seed, which are all that it depends on."""
+        """The view of a number and a seed, which are all that it depends on.
+
+        Numbers below 0 count the images that nobody labelled, from the last.
+        """
         index, seed = drawn
+        if index < 0:
+            torch.manual_seed(seed)
+            picture = self.unlabelled[index]
+            view = self.augmentation(picture.image, picture.labels, self.usual_field)
+            nowhere = torch.full_like(view.labels, NOT_LABELLED)
+            return view._replace(labels=nowhere, seed=torch.tensor(seed))
         number = index % len(self.pictures)
         picture = self.pictures[number]
         of_view = seed
@@ -270,6 +288,7 @@ class Views(Dataset[View]):
             torch.zeros(0, size, size, dtype=torch.int64),
             torch.zeros(0, 2, dtype=torch.int64),
             torch.zeros(0, dtype=torch.int64),
+            torch.zeros(0, 3, size, size),
         )
 
 
@@ -290,13 +309,22 @@ class Batches(Sampler[list[tuple[int, int]]]):
     process, processes : int
         Which share is ours, from 0, of how many. A share of a short last step may be
         empty.
+    unlabelled : int
+        Images that nobody labelled: each step sees one of them for two others.
     """
 
     def __init__(
-        self, count: int, batch: int, seed: int, process: int = 0, processes: int = 1
+        self,
+        count: int,
+        batch: int,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+        unlabelled: int = 0,
     ) -> None:
         self.count, self.size, self.seed = count, batch, seed
         self.process, self.processes = process, processes
+        self.unlabelled = unlabelled
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -308,4 +336,13 @@ class Batches(Sampler[list[tuple[int, int]]]):
         seeds = torch.randint(2**31, (self.count,), generator=generator)
         drawn = list(zip(order.tolist(), seeds.tolist(), strict=True))
         for first in range(0, self.count, self.size):
-            yield drawn[first : first + self.size][self.process :: self.processes]
+            step = drawn[first : first + self.size] + self._unlabelled(generator)
+            yield step[self.process :: self.processes]
+
+    def _unlabelled(self, generator: torch.Generator) -> list[tuple[int, int]]:
+        if not self.unlabelled:
+            return []
+        some = (-(-self.size // 2),)
+        numbers = torch.randint(self.unlabelled, some, generator=generator)
+        seeds = torch.randint(2**31, some, generator=generator)
+        return list(zip((-1 - numbers).tolist(), seeds.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_samsp.self_prompting.letterbox import valid_cells
 from napari_samsp.self_prompting.prompts import Prompt, boxes_of
+from napari_samsp.train.examples.augment import View
 from napari_samsp.train.objective.losses import (
     coverage,
     decoding_loss,
@@ -21,14 +23,18 @@ from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss, reli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from napari_samsp.self_prompting.decoding import Decoding
     from napari_samsp.self_prompting.model import SelfPrompting
     from napari_samsp.train.config import TrainConfig
-    from napari_samsp.train.examples.augment import View
 
 OBJECTS_PER_STEP = 32
 """Objects that one step trains on, drawn at random if an image has more."""
+UNLABELLED_WEIGHT = 0.5
+"""Weight of distillation on images without labels."""
+TAUGHT_FROM = 0.5
+"""The part of a run from which on the teacher knows enough to teach."""
 SCORE_WEIGHT = 0.1
 """Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
 
@@ -82,6 +88,9 @@ class Objective(nn.Module):
         Sums a tensor over the processes that share a batch.
     processes : int
         How many these are.
+    teacher : callable, optional
+        Gives the context in which the model has the weights that teach it about images
+        without labels. Default: its own.
     """
 
     def __init__(
@@ -90,11 +99,14 @@ class Objective(nn.Module):
         config: TrainConfig,
         total: Callable[[Tensor], Tensor] = Tensor.detach,
         processes: int = 1,
+        teacher: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.total = total
+        self.teacher = teacher
+        self.part_done = 0.0
         self.objects_per_step = -(-OBJECTS_PER_STEP // processes)
 
     def forward(self, views: View) -> Tensor:
@@ -125,15 +137,47 @@ class Objective(nn.Module):
         Returns
         -------
         list of Term
-            One of each iteration, of distillation, of the true prompts and of the
-            objects' relief: those that do not exist here may exist elsewhere.
+            One of each iteration, of distillation, of the true prompts, of the
+            objects' relief, and of distillation on images without labels: those that
+            do not exist here may exist elsewhere.
         """
-        terms = self._terms(views) if len(views.image) else []
         none = views.image.new_zeros(0)
-        return terms + [(0.0, none)] * (self.config.iterations + 3 - len(terms))
+        taught: Term = (0.0, none)
+        if self.config.unlabelled and len(views.image):
+            unlabelled = (views.labels < 0).flatten(1).all(1)
+            if unlabelled.any() and self.part_done >= TAUGHT_FROM:
+                taught = self._taught(View(*(part[unlabelled] for part in views)))
+            views = View(*(part[~unlabelled] for part in views))
+        terms = self._terms(views) if len(views.image) else []
+        terms += [(0.0, none)] * (self.config.iterations + 3 - len(terms))
+        return [*terms, taught]
+
+    def _taught(self, views: View) -> Term:
+        """SAM-SP's distillation where only the teacher can tell what is right.
+
+        The mean of the weights is the teacher (mean teacher, arXiv 1703.01780): its
+        last iteration on a view teaches the first on the same view, recoloured.
+        """
+        # Before the gradients begin, which must not see other weights.
+        with torch.no_grad(), self.teacher():
+            plain = self.model.encode(views.plain)
+            *_, last = self.model.iterate(
+                plain,
+                views.valid,
+                self.config.iterations,
+                self.objects_per_step if self.model.objects else None,
+            )
+        embeddings = self.model.encode(views.image)
+        first = next(iter(self.model.iterate(embeddings, views.valid, 1)))
+        nothing = torch.zeros_like(views.labels)
+        batch = _Batch(self.model, nothing, views.valid)
+        losses = embeddings.new_zeros(0)
+        if len(last.logits):
+            losses = self._distillation(first, last, batch)
+        return UNLABELLED_WEIGHT, losses
 
     def _terms(self, views: View) -> list[Term]:
-        image, labels, valid, seeds = views
+        image, labels, valid, seeds, _ = views
         batch = _Batch(self.model, labels, valid)
         embeddings = self.model.encode(image)
         decodings = list(

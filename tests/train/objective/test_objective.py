@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.train.config import TrainConfig
-from napari_samsp.train.examples.augment import View
+from napari_samsp.train.examples.augment import NOT_LABELLED, View
 from napari_samsp.train.objective.objective import Objective, teacher_of_objects
 
 SMALL = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
@@ -45,6 +47,42 @@ def test_the_last_iteration_teaches_the_first(view, objects):
     assert loss(2) - loss(0) == pytest.approx(2 * taught, rel=1e-3)
     # One iteration has nothing to teach itself.
     assert loss(1, iterations=1) == loss(0, iterations=1)
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_an_image_without_labels_is_taught_by_the_teachers_weights(view, objects):
+    torch.manual_seed(0)
+    model = SelfPrompting(build_sam(SMALL), objects=objects).eval()
+    config = TrainConfig(unlabelled="folder", objects=objects, true_prompts=0)
+    entered = []
+
+    @contextmanager
+    def other_weights():
+        head = model.sam.mask_decoder.output_upscaling[3].bias
+        entered.append(torch.is_grad_enabled())
+        with torch.no_grad():
+            head -= 1
+        yield
+        with torch.no_grad():
+            head += 1
+
+    both = View(*(torch.cat([part, part]) for part in view[:4]))
+    both.labels[1] = NOT_LABELLED
+    both = both._replace(plain=both.image)
+
+    objective = Objective(model, config, teacher=other_weights)
+    # Not while the teacher knows nothing yet.
+    assert [len(losses) for _, losses in objective.terms(both)][-1] == 0
+    assert not entered
+    objective.part_done = 1.0
+    *labelled, (weight, losses) = objective.terms(both)
+    assert entered == [False]
+    assert len(losses) == 1
+    assert weight * float(losses.detach()) > 1e-4
+    # The labels teach as they do alone.
+    alone = objective.terms(view._replace(plain=view.image))
+    assert [len(found) for _, found in labelled[:1]] == [len(alone[0][1])]
+    assert float(labelled[0][1].detach()) == pytest.approx(float(alone[0][1].detach()))
 
 
 def test_objects_that_were_not_drawn_are_not_taught_to_be_background():
