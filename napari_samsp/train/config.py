@@ -68,6 +68,11 @@ class TrainConfig:
     classes: bool = _option(
         False, "learn the classes that the set's classes.json names, not foreground"
     )
+    ignore: int = _option(
+        0,
+        "label of pixels that nobody labelled, such as 255: they carry no loss and are "
+        "not judged; 0: every pixel without a label is background",
+    )
     prompt: str = _option("box+mask", "what an iteration hands to the next")
     iterations: int = _option(2, "iterations trained, the prompt-free one included")
     epochs: int = _option(
@@ -128,12 +133,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_kind(self.prompt)
+        if self.classes and self.ignore:
+            raise InputError(
+                "With --classes the set's classes.json names the label to ignore: "
+                "leave out --ignore."
+            )
         check_components(self.components)
         if self.speed not in ("auto", *SPEEDS):
             raise InputError(f"speed must be auto, {', '.join(SPEEDS)}.")
         if self.scaling:
             Scaling.parse(self.scaling)
         least = {
+            "ignore": 0,
             "iterations": 1,
             "epochs": 0,
             "rank": 1,
@@ -152,6 +163,7 @@ class TrainConfig:
             if not getattr(self, name) >= bound:
                 raise InputError(f"{name} must be at least {bound}.")
         most = {
+            "ignore": 2**31 - 1,
             "iterations": MOST_ITERATIONS,
             "epochs": 1_000_000,
             "rank": 1024,

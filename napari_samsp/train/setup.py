@@ -16,11 +16,7 @@ from napari_samsp.data.training_sets.classes import classes_to_learn
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.train.distributed import Processes
-from napari_samsp.train.examples.dataset import (
-    Example,
-    Views,
-    best_fields,
-)
+from napari_samsp.train.examples.dataset import Views, best_fields
 from napari_samsp.train.examples.material import read_material
 from napari_samsp.train.examples.splits import folds, split
 from napari_samsp.train.model import ModelInTraining
@@ -41,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
+    from napari_samsp.train.examples.example import Example
 
 LONGEST_SILENCE = timedelta(hours=6)
 """While the main process judges, the others wait; then they take it for dead."""

@@ -36,7 +36,8 @@ from napari_samsp.metrics import class_scores, dice
 from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.examples.augment import Augmentation, stack_views
-from napari_samsp.train.examples.dataset import Example, best_fields
+from napari_samsp.train.examples.dataset import best_fields
+from napari_samsp.train.examples.example import Example
 from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.train.loop import train
 from napari_samsp.utils.file_names import by_stem

@@ -12,7 +12,7 @@ import numpy as np
 from napari_samsp.data.components import connected_parts
 
 if TYPE_CHECKING:
-    from napari_samsp.train.examples.dataset import Example
+    from napari_samsp.train.examples.example import Example
 
 Predictor = Callable[[np.ndarray], list[np.ndarray]]
 """From a ``(Y, X, 3)`` uint8 image to ``(Y, X)`` int32 labels: one, or one an

@@ -31,7 +31,7 @@ from real_images import Pair, test_pairs, training_pairs
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.metrics import average_precision, dice, iou
-from napari_samsp.train.examples.dataset import Example
+from napari_samsp.train.examples.example import Example
 
 BUNDLED = "samsp_small"
 

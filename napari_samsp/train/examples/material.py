@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.components import parts_note
 from napari_samsp.data.training_sets.class_labels import check_present
-from napari_samsp.train.examples.dataset import Example, check_labelled, read_pictures
+from napari_samsp.train.examples.example import Example, check_labelled, read_pictures
 from napari_samsp.train.examples.unlabelled import read_unlabelled
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read_material(
     """
     components = config.components if config.objects else "no"
     series = config.series if config.series >= 0 else None
-    how = (scaling, components, series, classes, config.objects)
+    how = (scaling, components, series, classes, config.objects, config.ignore)
     pictures = read_pictures(fitting, *how)
     check_labelled(pictures)
     if classes is not None:

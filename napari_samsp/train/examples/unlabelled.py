@@ -10,7 +10,7 @@ import xxhash
 from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.image_source import is_large, open_image
 from napari_samsp.data.rgb import to_rgb8
-from napari_samsp.train.examples.dataset import Example
+from napari_samsp.train.examples.example import Example
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.inference.results import Iteration
     from napari_samsp.self_prompting.model import SelfPrompting
-    from napari_samsp.train.examples.dataset import Example
+    from napari_samsp.train.examples.example import Example
 
 LEAST_GAIN = 1e-4
 """A smaller rise of the score is noise, and no improvement."""

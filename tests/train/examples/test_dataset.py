@@ -20,12 +20,8 @@ from napari_samsp.data.rgb import Scaling, to_rgb8
 from napari_samsp.data.training_sets.sample import Sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.object_scale import mean_object_width
-from napari_samsp.train.examples.dataset import (
-    Example,
-    Views,
-    best_fields,
-    read_pictures,
-)
+from napari_samsp.train.examples.dataset import Views, best_fields
+from napari_samsp.train.examples.example import Example, read_pictures
 from napari_samsp.train.examples.splits import folds, split
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote
@@ -109,6 +105,24 @@ def test_connected_parts_of_a_mask_of_one_value_are_the_objects(tmp_path, nuclei
         assert found == counts
         assert pictures[0].split is (how != "no")
         assert pictures[1].split is False
+
+
+def test_a_label_to_ignore_is_no_object_and_no_background(tmp_path, nuclei):
+    image, labels = nuclei
+    labels[:, 140:] = 255
+    source = TrainingSet(tmp_path / "set")
+    source.add(image, labels, name="a")
+    (plain,) = read_pictures(source.samples(), Scaling())
+    (found,) = read_pictures(source.samples(), Scaling(), ignore=255)
+    assert plain.ignored is None
+    assert plain.labels.max() == 255
+    np.testing.assert_array_equal(found.ignored, labels == 255)
+    np.testing.assert_array_equal(found.labels, np.where(labels == 255, 0, labels))
+    view = Views([found], 64, 1, False, [160])[0, 3]
+    assert set(view.labels.unique().tolist()) == {
+        -1,
+        *range(int(labels[:, :140].max()) + 1),
+    }
 
 
 def test_an_image_of_a_file_can_be_picked(tmp_path, nuclei):

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from napari_samsp.data.rgb import Scaling, to_rgb8
-from napari_samsp.train.examples.dataset import Batches, Example, Views
+from napari_samsp.train.examples.dataset import Batches, Views
+from napari_samsp.train.examples.example import Example
 from napari_samsp.train.examples.unlabelled import MOST_IMAGES, read_unlabelled
 from napari_samsp.utils.errors import InputError
 
