@@ -9,14 +9,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/system.sh"
 
 if [ "$(uname)" = Linux ]; then
-    need_packages xvfb xauth x11-utils "${WINDOW_PACKAGES[@]}"
-    have xvfb-run || fail "xvfb-run is needed, for windows without a screen; install it, then run this again."
-    screen=(xvfb-run -a -s "-screen 0 1280x1024x24")
-else
-    screen=()
+    need_packages xvfb x11-utils "${WINDOW_PACKAGES[@]}"
+    have Xvfb || fail "Xvfb is needed, for windows without a screen; install it, then run this again."
 fi
 need_environment .venv-tox
 use_index_of_pip .venv-tox
 .venv-tox/bin/python -m uv pip install -q --python .venv-tox/bin/python 'tox>=4.22' 'tox-uv>=1.20'
 
-exec ${screen[@]+"${screen[@]}"} .venv-tox/bin/python -m tox run "$@"
+exec .venv-tox/bin/python -m tox run "$@"
