@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_samsp.ui.images.background import SAVE, Background, tell
-from napari_samsp.ui.images.edits import DRAFT, KEPT
 from napari_samsp.ui.images.jobs import SaveEdit
-from napari_samsp.ui.images.listing import edits_of_all
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT
+from napari_samsp.ui.images.stored.listing import edits_of_all
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.tables.table_files import TableFile
-from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits
-from napari_samsp.ui.images.opened import (
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits
+from napari_samsp.ui.images.stored.opened import (
     Opened,
     open_path,
     read_edits,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_samsp.batch.job import Outcome
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.images.image_list import Entry
-    from napari_samsp.ui.images.results import Results, Wanted
+    from napari_samsp.ui.images.stored.results import Results, Wanted
     from napari_samsp.ui.models.workplace import Workplace
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.ui.images.image_list import Entry
-    from napari_samsp.ui.images.results import Wanted
+    from napari_samsp.ui.images.stored.results import Wanted
 
 
 class WholeList(QObject):

@@ -15,7 +15,7 @@ from napari_samsp.data.rgb import as_lazy_rgb
 from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.inference.plausibility import count_labels, separate_parts
 from napari_samsp.metrics import iou
-from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits, content_key
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits, content_key
 from napari_samsp.ui.planes import Channels, PlaneReader
 from napari_samsp.ui.result_files import placement
 from napari_samsp.ui.segment.segment_steps import Segmented, SegmentRequest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.plane_view import PlaneIndex
-    from napari_samsp.ui.images.results import Rounds, Wanted
+    from napari_samsp.ui.images.stored.results import Rounds, Wanted
 
 PROMPT = "box+mask"
 

@@ -18,7 +18,7 @@ from napari_samsp.data.image_source import open_image
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE
-from napari_samsp.ui.images.edits import path_key
+from napari_samsp.ui.images.stored.edits import path_key
 from napari_samsp.utils.atomic_files import remove_leftovers, write_atomically
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
