@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.inference.sliding_window import Tiling
 
 
 class PlaneSource(Protocol):
