@@ -38,9 +38,9 @@ class Ahead(QObject):
     Parameters
     ----------
     background : Background
-        Does it.
+        The thread that does the work.
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     ended = Signal(object, str)

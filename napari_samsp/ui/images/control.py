@@ -40,11 +40,11 @@ class ImagesControl(OpenList):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where images go.
+        The viewer that shows the images.
     segmenting : SegmentPanel
         Says how to segment, and shows results.
     correcting : CorrectPanel
-        Keeps corrections.
+        The panel that keeps corrections.
     parent : QObject
         Qt's; the background ends with it.
     """

@@ -29,11 +29,11 @@ class Drafts(QObject):
     Parameters
     ----------
     stage : Stage
-        Whose edits.
+        What shows the image that is edited.
     background : Background
-        Writes them.
+        The thread that writes them.
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     changed = Signal()
@@ -79,7 +79,7 @@ class Drafts(QObject):
         Parameters
         ----------
         layer : Labels
-            Of the image.
+            The edited labels of the image.
 
         Returns
         -------

@@ -37,14 +37,14 @@ class OpenList(QObject):
     viewer : napari.viewer.Viewer
         Whose layers can be a list.
     workplace : Workplace
-        Has the model.
+        Holds the loaded model.
     parent : QObject
         Qt's; the background ends with it.
 
     Attributes
     ----------
     images : ImageList
-        The entries.
+        The images of the list.
     place : str
         The folder or pattern; empty of layers.
     desk : Desk or None
@@ -168,7 +168,6 @@ class OpenList(QObject):
         self.changed.emit()
 
     def _end_list(self) -> None:
-        """Forget the list."""
         self.desk, self.place, self._resumes = None, "", False
         self._lost = "", ""
 

@@ -47,7 +47,7 @@ class Stage:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that shows the images.
     segmenting : SegmentPanel
         Whose table and choosers show the result.
     """
@@ -78,7 +78,7 @@ class Stage:
         Parameters
         ----------
         entry : Entry
-            Which.
+            The image to show.
         opened : Opened
             As it was read.
         channel : int

@@ -93,7 +93,7 @@ class Results:
     Parameters
     ----------
     folder : Path
-        Made when needed.
+        Where results are stored; made when needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,9 +107,9 @@ class Results:
         Parameters
         ----------
         place : str
-            Absolute.
+            Absolute path of the folder or pattern of the list.
         home : Path
-            Of all lists.
+            The folder that holds the results of all lists.
         """
         name = safe_name(Path(place).name)[:40]
         return cls(home / f"{name}-{path_key(Path(place))}")
@@ -141,11 +141,11 @@ class Results:
         Parameters
         ----------
         name : str
-            The entry's.
+            Name of the entry.
         image : Path
             Its file, which did not change since.
         wanted : Wanted
-            The settings.
+            How it must have been segmented.
         """
         if not self.is_done(name, image, wanted):
             return None
