@@ -39,7 +39,7 @@ def opened_widget(viewer: napari.viewer.Viewer) -> SamSpWidget:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the widget, or gets it.
 
     Returns
     -------

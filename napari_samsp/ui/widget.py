@@ -357,6 +357,6 @@ class _Steps(QWidget):
     """Scrolls where there is no room, before its rows are squeezed."""
 
     def minimumSizeHint(self) -> QSize:
-        """Qt's."""
+        """No lower than the rows need."""
         hint = super().minimumSizeHint()
         return QSize(hint.width(), max(hint.height(), self.sizeHint().height()))
