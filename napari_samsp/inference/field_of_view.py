@@ -38,7 +38,7 @@ def field_of_view(
     model : SelfPrompting
         In evaluation mode, on its device.
     embed : TileEncoder
-        Of the picture.
+        Encodes tiles of the picture.
     tile : {"auto", "on", "off"}, int or tuple of int
         What suits the objects that it finds in a few crops (`object_scale`), tiles as
         large as its input, the whole picture, or tiles of so many pixels, on pictures

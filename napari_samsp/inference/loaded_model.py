@@ -26,7 +26,7 @@ class LoadedModel:
     Parameters
     ----------
     model, adapter, device, scaling, input_size, cache
-        As there.
+        As for `Segmenter`.
 
     Raises
     ------

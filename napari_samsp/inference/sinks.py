@@ -29,11 +29,11 @@ class Stitched:
     Attributes
     ----------
     iteration : int
-        From 0.
+        Its number, from 0.
     stitcher : Stitcher
         Writes ``labels``, and ``logits`` if there are any.
     labels : array_like
-        ``(Y, X)`` integers.
+        ``(Y, X)`` integers, of which only finished rows are written.
     logits : numpy.ndarray or None
         ``(Y, X)`` float32.
     prompt : str or None
@@ -43,7 +43,7 @@ class Stitched:
     tiles : int
         How many there are.
     scores : list of float
-        Of all maps.
+        SAM's predicted IoU of every map so far.
     objects : int
         How many, once it is complete.
     seconds, since_start : float
@@ -122,7 +122,7 @@ class InMemory:
     def arrays(
         self, _iteration: int, shape: tuple[int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """New ones."""
+        """Allocate arrays for the whole picture."""
         return np.zeros(shape, np.int32), np.empty(shape, np.float32)
 
     def result(self, done: Stitched, _tick: Callable[[], None]) -> Iteration:

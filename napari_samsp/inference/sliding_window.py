@@ -160,7 +160,7 @@ def embed_picture(
     Parameters
     ----------
     model, picture, cache, tile, object_size
-        As there.
+        As for `iterate_picture`.
 
     Returns
     -------

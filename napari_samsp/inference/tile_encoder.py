@@ -41,9 +41,9 @@ class TileMaps(NamedTuple):
     Attributes
     ----------
     iteration : int
-        From 0.
+        Its number, from 0.
     tile : Tile
-        Where it is.
+        Where in the image it is.
     scores : list of float
         SAM's predicted IoU of each of its maps.
     logits : numpy.ndarray
@@ -95,7 +95,7 @@ class TileEncoder:
 
     @property
     def bytes_per_tile(self) -> int:
-        """Of an embedding."""
+        """Bytes that the embedding of a tile takes."""
         channels = embedding_channels(self.model.sam)
         return sum(channels) * (self.size // self.patch) ** 2 * 4
 
@@ -164,7 +164,7 @@ def iterate_tiles(
     model : SelfPrompting
         In evaluation mode, on its device.
     embed : TileEncoder
-        Of the picture.
+        Encodes tiles of the picture.
     tiles : list of Tile
         Of equal size.
     iterations : int

@@ -91,7 +91,7 @@ class ClickedImage:
         view.prepare(clicks)
 
     def segment(self, clicks: Clicks, iterations: int = 1) -> Cut:
-        """Segment one object.
+        """Segment the object that was clicked.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class ClickedImage:
         Parameters
         ----------
         mask : Cut
-            The object.
+            The object to split.
         points : tuple
             Row and column of each click, at least two, in different pixels of it.
 
