@@ -11,16 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import (
-    ADAPTERS,
-    CHECKPOINTS,
-    IMAGES,
-    MASKS,
-    RAMP,
-    RECIPES,
-    planted,
-    tiff,
-)
+from hostile import IMAGES, MASKS, RAMP, RECIPES, planted, tiff
+from hostile_models import ADAPTERS, CHECKPOINTS
 
 from napari_samsp import evaluate, export, models, predict
 from napari_samsp.inference import segmenter
