@@ -10,12 +10,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from napari_samsp.data.image_source import is_large
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb
-from napari_samsp.data.shared_limits import resolve_percentiles
+from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, resolve_percentiles
 from napari_samsp.inference.slice_propagator import SlicePropagator
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
     from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.inference.segmenter import Segmenter
+
+KEPT_BYTES = 2**28
+"""Planes that were read for shared limits are kept in so much memory until they are
+segmented, since reading them again may mean to compute or to fetch them again."""
 
 
 class PlaneSource(Protocol):
@@ -178,12 +185,18 @@ def segment_stack(
     planes = source.planes
     several = len(planes) > 1
     scaling = options.scaling or segmenter.scaling
+    kept: dict[PlaneIndex, np.ndarray] = {}
     if several and options.shared_limits:
 
         def opened(plane: PlaneIndex) -> Any:
             if check is not None:
                 check()
-            return source.open(plane)
+            pixels = source.open(plane)
+            size = prod(pixels.shape) * np.dtype(pixels.dtype).itemsize
+            if is_large(pixels.shape[:2]) or size > KEPT_BYTES // PLANES_LOOKED_AT:
+                return pixels
+            kept[plane] = np.asarray(pixels[:, :])
+            return kept[plane]
 
         scaling = resolve_percentiles(scaling, opened, planes)
     propagator = SlicePropagator(planes, options.follow_axis, options.objects)
@@ -192,7 +205,9 @@ def segment_stack(
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
         run.say(0.0)
         try:
-            pixels = source.open(plane)
+            pixels = kept.pop(plane, None)
+            if pixels is None:
+                pixels = source.open(plane)
             if is_large(pixels.shape[:2]):
                 yield from run.by_strips(pixels)
             else:
