@@ -82,9 +82,9 @@ def segment_file(
     Parameters
     ----------
     job : Job
-        The file.
+        Which file, and where its labels go.
     settings : Settings
-        How.
+        How it is segmented and written.
     progress : callable, optional
         Called with the part that is done, 0 to 1.
     segmenter : Segmenter, optional

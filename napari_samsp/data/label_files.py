@@ -81,7 +81,7 @@ def write_tiff(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> None:
         A letter an axis, ``YX`` last. Of axes that OME knows, or with a voxel size,
         the file is an OME-TIFF.
     voxels : VoxelSize
-        Of the image.
+        Voxel size of the image.
     """
     ome = set(axes) <= set("TZYX") and (len(axes) > 2 or bool(voxels.as_ome(axes)))
     metadata: dict[str, Any] = {"axes": axes}
@@ -117,7 +117,7 @@ def write_ome_zarr(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> Non
     axes : str
         A letter an axis, ``YX`` last.
     voxels : VoxelSize
-        Of the image.
+        Voxel size of the image.
     """
     with ome_zarr_to_fill(path, labels.shape, axes, voxels) as level:
         _copy(labels, level)
@@ -139,7 +139,7 @@ def ome_zarr_to_fill(
     axes : str
         A letter an axis, ``YX`` last.
     voxels : VoxelSize
-        Of the image.
+        Voxel size of the image.
 
     Yields
     ------

@@ -60,7 +60,7 @@ class PlaneSource(Protocol):
 
 
 class LabelSink(Protocol):
-    """Where labels go."""
+    """Takes the labels of all planes."""
 
     def target(self, iteration: int, plane: PlaneIndex) -> Any | None:
         """Where an iteration's labels of a plane are written.
@@ -116,7 +116,7 @@ class PlaneResult:
     Attributes
     ----------
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
     iteration : Iteration or Written
         `Written` of a large plane, whose labels are only in the sink.
     labels : array_like
@@ -138,7 +138,7 @@ class PlaneSkipped:
     Attributes
     ----------
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
     error : InputError
         Why, in a sentence.
     """
@@ -164,7 +164,7 @@ def segment_stack(
     source : PlaneSource
         The image.
     options : SegmentOptions
-        How.
+        Iterations, objects, limits and the rest.
     sink : LabelSink, optional
         Where labels are written; needed by large planes.
     progress : callable, optional

@@ -38,7 +38,7 @@ class Opened:
     Attributes
     ----------
     path : Path
-        Its file.
+        The image file.
     layer : Image
         Not in a viewer yet.
     axes : str
@@ -105,9 +105,9 @@ def open_path(path: Path, name: str) -> Opened:
     Parameters
     ----------
     path : Path
-        The file.
+        The image file.
     name : str
-        Of the layer.
+        Name of the layer.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def read_rounds(
     Parameters
     ----------
     opened : Opened
-        Gets it.
+        The image, whose `shown` is set.
     rounds : Rounds
         The result; of an image of another size nothing is taken.
     wanted : Wanted
