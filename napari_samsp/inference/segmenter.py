@@ -145,7 +145,7 @@ class Segmenter(PromptSegmenter):
         InputError
             As `segment`.
         """
-        model, tile = self.prepared(iterations, objects, prompt, tile, object_size)
+        model, tile = self._prepared(iterations, objects, prompt, tile, object_size)
         if before is not None and model.class_count > 1:
             raise InputError(
                 "An adapter with classes cannot follow slices yet: segment them one by "
@@ -159,7 +159,7 @@ class Segmenter(PromptSegmenter):
             )
         return iterate_picture(
             model, picture, InMemory(iterations), tile, Progress(progress),
-            self.cache, before, object_size,
+            self._cache, before, object_size,
         )  # fmt: skip
 
     def embed(
@@ -193,9 +193,9 @@ class Segmenter(PromptSegmenter):
         InputError
             As `segment`.
         """
-        model, tile = self.prepared(1, objects, None, tile, object_size)
+        model, tile = self._prepared(1, objects, None, tile, object_size)
         picture = to_rgb8(image, channel_axis, scaling or self.scaling)
-        return embed_picture(model, picture, self.cache, tile, object_size)
+        return embed_picture(model, picture, self._cache, tile, object_size)
 
     def segment_into(
         self,
@@ -287,7 +287,7 @@ class Segmenter(PromptSegmenter):
         InputError
             As `segment_into`.
         """
-        model, tile = self.prepared(len(outs), objects, prompt, tile, object_size)
+        model, tile = self._prepared(len(outs), objects, prompt, tile, object_size)
         report = Progress(progress)
         picture = self._picture(image, channel_axis, report)
         sink = IntoArrays(outs, picture.shape[:2])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.inference.adapted_model import AdaptedModel
 from napari_samsp.inference.interactive.clicks import ClickedImage
 from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
-from napari_samsp.inference.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_samsp.inference.results import Iteration
 
 
-class PromptSegmenter(LoadedModel):
+class PromptSegmenter(AdaptedModel):
     """The part of `napari_samsp.inference.segmenter.Segmenter` that takes prompts."""
 
     def prompt(
@@ -71,10 +71,10 @@ class PromptSegmenter(LoadedModel):
         >>> step.labels[60, 56]
         1
         """
-        model, _ = self.prepared(iterations, False, None, "off")
+        model, _ = self._prepared(iterations, False, None, "off")
         picture = to_rgb8(image, channel_axis, self.scaling)
         asked = read_prompts(picture.shape[:2], points, point_labels, boxes, masks)
-        steps = segment_prompted(model, picture, asked, iterations, self.cache)
+        steps = segment_prompted(model, picture, asked, iterations, self._cache)
         return list(steps)
 
     def clicked(
@@ -110,7 +110,7 @@ class PromptSegmenter(LoadedModel):
         >>> coins.segment(Clicks(((60, 56),), (True,))).mask.any()
         True
         """
-        model, tile = self.prepared(1, objects, None, tile, object_size)
+        model, tile = self._prepared(1, objects, None, tile, object_size)
         return ClickedImage(
-            model, image, scaling or self.scaling, tile, self.cache, object_size
+            model, image, scaling or self.scaling, tile, self._cache, object_size
         )

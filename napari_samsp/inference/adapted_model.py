@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_samsp.inference.field_of_view import Tiling
 
 
-class LoadedModel:
+class AdaptedModel:
     """What `napari_samsp.inference.segmenter.Segmenter` segments with.
 
     Parameters
@@ -63,7 +63,7 @@ class LoadedModel:
         self.kind = kind
         self.sam = sam.to(self.device).eval()
         self._models: dict[tuple[str, bool], SelfPrompting] = {}
-        self.cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
+        self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
@@ -75,7 +75,7 @@ class LoadedModel:
         """Side of the model's input in pixels."""
         return int(self.sam.image_encoder.img_size)
 
-    def prepared(
+    def _prepared(
         self,
         iterations: int,
         objects: bool,
