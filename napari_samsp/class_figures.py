@@ -42,7 +42,7 @@ def scores_by_class(
     paths : tuple of Path
         Their files, beside which the classes of objects are.
     classes : Classes
-        What labels mean.
+        Names and labels of the classes.
     objects, tolerance
         As for `napari_samsp.metrics.scores`.
 
@@ -122,9 +122,9 @@ def class_report(images: Mapping[str, Figures], classes: Classes) -> dict[str, A
     Parameters
     ----------
     images : mapping
-        `scores_by_class` by image.
+        What `scores_by_class` gives, by image.
     classes : Classes
-        Their order.
+        The classes, in the order of the report.
 
     Returns
     -------

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -20,15 +18,9 @@ from napari_samsp.class_figures import (
     mean_scores,
     scores_by_class,
 )
-from napari_samsp.data.components import (
-    COMPONENTS,
-    connected_parts,
-    holds_one_value,
-    parts_note,
-)
-from napari_samsp.data.image_files import as_labels
-from napari_samsp.data.image_source import StoredImage, open_image
+from napari_samsp.data.components import COMPONENTS, parts_note
 from napari_samsp.data.mask_pairs import Pairing, pair_files
+from napari_samsp.data.paired_slices import paired_slices
 from napari_samsp.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.cli import Parser, run
@@ -36,8 +28,6 @@ from napari_samsp.utils.errors import InputError, printable, some
 from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari_samsp.data.training_sets.classes import Classes
 
 TITLES = {
@@ -104,7 +94,7 @@ def evaluate(
     ):
         try:
             how = components if objects and classes is None else "no"
-            for where, labels, truth in _slices(*paths, how, split, series):
+            for where, labels, truth in paired_slices(*paths, how, split, series):
                 if classes is None:
                     figures[name + where] = scores(labels, truth, objects, tolerance)
                     continue
@@ -119,61 +109,6 @@ def evaluate(
     if split and components == "auto":
         tell(parts_note([str(path) for path in split]))
     return figures
-
-
-def _slices(
-    prediction: Path,
-    mask: Path,
-    components: str,
-    split: dict[Path, None],
-    series: int | None,
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """The pairs of slices of two files, and where they are; of 2D files the one."""
-    with ExitStack() as files:
-        labels, truth = (
-            _LabelFile(
-                path,
-                files.enter_context(open_image(path, mask=True, series=number)),
-                components,
-            )
-            for path, number in ((prediction, None), (mask, series))
-        )
-        if labels.shape != truth.shape:
-            sides = (" x ".join(map(str, file.shape)) for file in (labels, truth))
-            raise InputError(
-                "The prediction is {} but the mask is {}; sizes must be equal.".format(
-                    *sides
-                )
-            )
-        axes = truth.image.plane_axes.lower()
-        for index in truth.image.planes():
-            where = "".join(f" {a}{n}" for a, n in zip(axes, index, strict=True))
-            yield where, labels.plane(index), truth.plane(index)
-        split |= {file.path: None for file in (labels, truth) if file.parts > 1}
-
-
-class _LabelFile:
-    """A file of labels, slice by slice, and the most parts that one was split into."""
-
-    def __init__(self, path: Path, image: StoredImage, components: str) -> None:
-        self.path, self.image, self.shape = path, image, image.labels_shape
-        self.parts = 0
-        planes = (self._read(index) for index in image.planes())
-        self._split = components == "yes" or (
-            components == "auto" and holds_one_value(planes)
-        )
-
-    def plane(self, index: tuple[int, ...]) -> np.ndarray:
-        """``(Y, X)`` int32."""
-        labels = self._read(index)
-        if not self._split:
-            return labels
-        parts = connected_parts(labels)
-        self.parts = max(self.parts, int(parts.max(initial=0)))
-        return parts
-
-    def _read(self, index: tuple[int, ...]) -> np.ndarray:
-        return as_labels(np.asarray(self.image.plane(index)[0]), str(self.path))
 
 
 def report(figures: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ python -m napari_samsp.export run/adapter --output my_sam.onnx
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Describe the options of `export`."""
     made = Parser(
         prog="python -m napari_samsp.export",
         description=(

@@ -70,7 +70,7 @@ def pair_images(labels: dict[str, Path], images: dict[str, Path]) -> dict[str, P
     labels : dict
         From `find_labels`.
     images : dict
-        File by name.
+        Image files by name.
 
     Returns
     -------

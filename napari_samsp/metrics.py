@@ -32,7 +32,7 @@ class Summary(NamedTuple):
 
 
 def summary(values: Iterable[float]) -> Summary:
-    """Mean and spread.
+    """Sum up figures by their mean and spread.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def class_scores(
         ``(Y, X)`` integer labels, and ``(Y, X)`` the class of each pixel; of semantic
         masks the two are the same.
     classes : iterable of int
-        Which.
+        Labels of the classes to judge.
     figures : callable
         Gives those of two label images.
 
@@ -175,7 +175,7 @@ def boundary_f1(
     prediction, truth : numpy.ndarray
         ``(Y, X)`` integer labels; borders between touching objects do not count.
     tolerance : float
-        In pixels.
+        How far off a boundary may be, in pixels.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def average_precision(
     prediction, truth : numpy.ndarray
         ``(Y, X)`` integer labels.
     thresholds : sequence of float
-        0 to 1.
+        IoU from which on an object counts as found.
 
     Returns
     -------

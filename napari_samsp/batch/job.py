@@ -78,9 +78,9 @@ class Job:
     Attributes
     ----------
     image : Path
-        The file.
+        The image file.
     labels : Path
-        Without their ending.
+        Where the labels go, without the ending of the file.
     spared : tuple of Path
         Files beside the labels that must not be replaced.
     """
@@ -97,11 +97,11 @@ class Outcome:
     Attributes
     ----------
     job : Job
-        The file.
+        What was segmented.
     files : tuple of Path
         Written; the last iteration's labels first.
     seconds : float
-        Wall time.
+        Wall time in seconds.
     error : str
         One sentence if it could not be segmented, else empty.
     objects : tuple of dict

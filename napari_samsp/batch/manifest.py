@@ -97,9 +97,9 @@ class Manifest:
         Parameters
         ----------
         name : str
-            Of the output.
+            The output's name, relative to the folder and without its ending.
         image : Path
-            The file.
+            The image file.
         """
         line = self._lines.get(name)
         if line is None or line.get("status") != "done":
@@ -178,7 +178,7 @@ class Manifest:
         Parameters
         ----------
         name : str
-            Of the output.
+            The output's name, relative to the folder and without its ending.
         outcome : Outcome
             What became of it.
         state : State or None

@@ -17,7 +17,7 @@ def as_columns(scales: Sequence[ObjectScale]) -> dict[str, Any]:
     Parameters
     ----------
     scales : sequence of ObjectScale
-        Of its planes.
+        One for each of the file's planes.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def in_words(scales: Sequence[ObjectScale]) -> str:
     Parameters
     ----------
     scales : sequence of ObjectScale
-        Of all planes.
+        One for each plane of all files.
 
     Returns
     -------

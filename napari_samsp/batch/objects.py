@@ -28,7 +28,7 @@ def objects_table(
     Parameters
     ----------
     path : Path
-        Of the table.
+        Where the table is written.
     todo : iterable of str
         Images that are about to be segmented: the rows that they have are dropped.
     done : mapping
@@ -44,7 +44,7 @@ def objects_table(
     Yields
     ------
     TableFile
-        To add to.
+        The table, open for rows to be added.
 
     Raises
     ------

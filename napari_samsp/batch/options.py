@@ -23,7 +23,7 @@ python -m napari_samsp.predict images --output masks --scheduler tcp://node1:878
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Describe the options of `predict`."""
     made = Parser(
         prog="python -m napari_samsp.predict",
         description="Segment images without a prompt; writes NAME.tif, integer labels. "

@@ -27,7 +27,7 @@ def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[st
     name : str
         Of the output, with its folders.
     image : Path
-        The file.
+        The image file.
     settings : Settings
         How it is segmented.
 

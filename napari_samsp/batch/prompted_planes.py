@@ -35,7 +35,7 @@ def label_prompted(
     Parameters
     ----------
     segmenter : Segmenter
-        The model.
+        The model that segments the prompted objects.
     source : PlaneSource
         The image's planes.
     file : Path

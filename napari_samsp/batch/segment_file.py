@@ -19,7 +19,12 @@ from napari_samsp.batch.prompted_planes import label_prompted
 from napari_samsp.data.formats.nifti_files import is_nifti, write_nifti
 from napari_samsp.data.image_files import is_ome_zarr
 from napari_samsp.data.image_source import StoredImage, is_large, open_image
-from napari_samsp.data.label_files import collected, write_ome_zarr, write_tiff
+from napari_samsp.data.label_files import (
+    collected,
+    ome_zarr_to_fill,
+    write_ome_zarr,
+    write_tiff,
+)
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
@@ -38,6 +43,7 @@ from napari_samsp.utils.notes import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
@@ -76,9 +82,9 @@ def segment_file(
     Parameters
     ----------
     job : Job
-        The file.
+        Which file, and where its labels go.
     settings : Settings
-        How.
+        How it is segmented and written.
     progress : callable, optional
         Called with the part that is done, 0 to 1.
     segmenter : Segmenter, optional
@@ -195,12 +201,19 @@ def _segment(
                 "not write it: use another --output, or add --overwrite."
             )
         job.labels.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            t: stack.enter_context(
-                collected(shape, job.labels.parent, f"{job.labels.name}.labels")
-            )
-            for t in set(written.values())
-        }
+        arrays: dict[int, Any] = {}
+        in_place: set[Path] = set()
+        for path, t in written.items():
+            if t in arrays:
+                continue
+            place: AbstractContextManager[Any]
+            if ending == ".ome.zarr" and is_large(shape):
+                in_place.add(path)
+                place = ome_zarr_to_fill(path, shape, image.labels_axes, image.voxels)
+            else:
+                name = f"{job.labels.name}.labels"
+                place = collected(shape, job.labels.parent, name)
+            arrays[t] = stack.enter_context(place)
         channels = settings.channels
         if channels is None and image.channel_axis == "C":
             channels = settings.single_channels
@@ -217,8 +230,11 @@ def _segment(
             names_of = {one.label: one.name for one in segmenter.classes}
             table = class_table(image.plane_axes.lower(), said.classes, names_of)
             write_atomically(files[-1], table)
-        # The last iteration's at the end: where they are, all are.
+        # The last iteration's at the end: where they are, all are. What is filled in
+        # place is completed after this, by the stack, in the same order.
         for path, t in reversed(written.items()):
+            if path in in_place:
+                continue
             if ending == ".nii.gz":
                 write_nifti(path, arrays[t], image.labels_axes, job.image)
                 continue

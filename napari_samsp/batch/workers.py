@@ -48,9 +48,9 @@ def in_this_process(
     Parameters
     ----------
     jobs : list of Job
-        The files.
+        Which files, and where their labels go.
     settings : Settings
-        How.
+        How they are segmented and written.
     progress : callable
         Called with the part of the current file that is done, 0 to 1.
 
@@ -77,9 +77,9 @@ def in_processes(
     Parameters
     ----------
     jobs : list of Job
-        The files.
+        Which files, and where their labels go.
     settings : Settings
-        How.
+        How they are segmented and written.
     workers : int
         How many, from 1 to the number of cores.
 

@@ -36,9 +36,9 @@ def blocks(
     Parameters
     ----------
     shape : tuple of int
-        Height and width.
+        Height and width of the image.
     pixel_bytes : int
-        Of a pixel.
+        Bytes that a pixel takes.
     chunks : tuple of int
         Height and width of what is stored together: every window begins where a
         chunk does.

@@ -77,7 +77,7 @@ def parts_note(names: Sequence[str]) -> str:
     Returns
     -------
     str
-        Two sentences.
+        Two sentences for the user.
     """
     return (
         f"One value only is in {some(names)}: connected parts are the objects. With "

@@ -126,7 +126,7 @@ def unreadable(
     Returns
     -------
     InputError
-        A sentence.
+        To be raised: one sentence for the user.
     """
     if is_out_of_memory(error):
         return InputError(

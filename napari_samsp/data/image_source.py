@@ -97,12 +97,12 @@ class StoredImage:
     def plane(
         self, index: Sequence[int | None], channels: Sequence[int] | None = None
     ) -> tuple[Any, int | None]:
-        """One plane.
+        """Open one plane of the image.
 
         Parameters
         ----------
         index : tuple of int
-            Of `planes`.
+            One of `planes`.
         channels : sequence of int, optional
             Up to three, from 0, that become red, green and blue; default: all.
 

@@ -26,7 +26,7 @@ def power(low: float, high: float) -> int:
     Parameters
     ----------
     low, high : float
-        The extremes.
+        The smallest and the largest value.
 
     Returns
     -------
@@ -94,7 +94,7 @@ class Intensities:
         dtype : numpy.dtype
             Of all of them, real.
         size : int
-            Values altogether.
+            How many values there are in all.
         """
         found = cls(dtype, size)
         for part in parts:

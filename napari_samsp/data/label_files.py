@@ -1,7 +1,7 @@
 """Label images of any number of axes and any size, as TIFF or OME-Zarr.
 
 Labels are collected in an array, which is a file itself if they are many, and written
-from there piece by piece.
+from there piece by piece. A large OME-Zarr is filled where it is stored.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def write_tiff(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> None:
         A letter an axis, ``YX`` last. Of axes that OME knows, or with a voxel size,
         the file is an OME-TIFF.
     voxels : VoxelSize
-        Of the image.
+        Voxel size of the image.
     """
     ome = set(axes) <= set("TZYX") and (len(axes) > 2 or bool(voxels.as_ome(axes)))
     metadata: dict[str, Any] = {"axes": axes}
@@ -117,54 +117,100 @@ def write_ome_zarr(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> Non
     axes : str
         A letter an axis, ``YX`` last.
     voxels : VoxelSize
-        Of the image.
+        Voxel size of the image.
+    """
+    with ome_zarr_to_fill(path, labels.shape, axes, voxels) as level:
+        _copy(labels, level)
+
+
+@contextmanager
+def ome_zarr_to_fill(
+    path: Path, shape: tuple[int, ...], axes: str, voxels: VoxelSize
+) -> Iterator[Any]:
+    """Let an OME-Zarr label image be filled where it is stored.
+
+    Parameters
+    ----------
+    path : Path
+        The group's folder, which replaces one that is there when all is written; until
+        then the labels are in a hidden folder beside it, without metadata.
+    shape : tuple of int
+        Y and X last.
+    axes : str
+        A letter an axis, ``YX`` last.
+    voxels : VoxelSize
+        Voxel size of the image.
+
+    Yields
+    ------
+    zarr.Array
+        Level 0: int32 zeros, to be written window by window.
     """
     import zarr
 
     fresh = folder_beside(path)
     try:
         group = zarr.open_group(str(fresh), mode="w", zarr_format=2)
-        scale = [voxels.scale.get(axis, 1.0) for axis in axes]
-        datasets: list[dict[str, Any]] = []
-        source = labels
-        for level in range(32):
-            level_array = group.create_array(
-                str(level),
-                shape=source.shape,
-                chunks=_chunks(source.shape),
-                dtype="int32",
-                chunk_key_encoding={"name": "v2", "separator": "/"},
-            )
-            for window in windows(source.shape, CHUNK):
-                level_array[window] = source[window]
-            factor = 2**level
-            sized = [*scale[:-2], scale[-2] * factor, scale[-1] * factor]
-            steps: list[dict[str, Any]] = [{"type": "scale", "scale": sized}]
-            if voxels.origin:  # the same for all: a level is every second pixel
-                place = [voxels.origin.get(axis, 0.0) for axis in axes]
-                steps.append({"type": "translation", "translation": place})
-            datasets.append({"path": str(level), "coordinateTransformations": steps})
-            if max(source.shape[-2:]) <= SMALLEST_LEVEL:
-                break
-            source = _Halved(level_array)
-        group.attrs.update(
-            {
-                "multiscales": [
-                    {
-                        "version": "0.4",
-                        "name": path.name.split(".")[0],
-                        "axes": [_zarr_axis(axis, voxels) for axis in axes],
-                        "datasets": datasets,
-                    }
-                ],
-                "image-label": {"version": "0.4"},
-            }
-        )
+        level = _new_level(group, 0, shape)
+        yield level
+        count = 1
+        while max(level.shape[-2:]) > SMALLEST_LEVEL:
+            halved = _Halved(level)
+            level = _new_level(group, count, halved.shape)
+            _copy(halved, level)
+            count += 1
+        group.attrs.update(_ome_metadata(path.name.split(".")[0], count, axes, voxels))
         sync_tree(fresh)
         replace_folder(fresh, path)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def _new_level(group: Any, number: int, shape: tuple[int, ...]) -> Any:
+    from numcodecs import Blosc
+
+    return group.create_array(
+        str(number),
+        shape=shape,
+        chunks=_chunks(shape),
+        dtype="int32",
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        # A fifth of the size that zarr's default, LZ4 with shuffled bytes, gives to
+        # labels; as fast, and read by whatever reads Blosc.
+        compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.NOSHUFFLE),
+    )
+
+
+def _copy(source: Any, level: Any) -> None:
+    for window in windows(source.shape, CHUNK):
+        level[window] = source[window]
+
+
+def _ome_metadata(
+    name: str, levels: int, axes: str, voxels: VoxelSize
+) -> dict[str, Any]:
+    scale = [voxels.scale.get(axis, 1.0) for axis in axes]
+    datasets: list[dict[str, Any]] = []
+    for level in range(levels):
+        factor = 2**level
+        sized = [*scale[:-2], scale[-2] * factor, scale[-1] * factor]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": sized}]
+        if voxels.origin:  # the same for all: a level is every second pixel
+            place = [voxels.origin.get(axis, 0.0) for axis in axes]
+            steps.append({"type": "translation", "translation": place})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    return {
+        "multiscales": [
+            {
+                "version": "0.4",
+                "name": name,
+                "axes": [_zarr_axis(axis, voxels) for axis in axes],
+                "datasets": datasets,
+            }
+        ],
+        "image-label": {"version": "0.4"},
+    }
 
 
 def windows(shape: tuple[int, ...], side: int) -> Iterator[tuple[Any, ...]]:

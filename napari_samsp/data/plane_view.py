@@ -23,9 +23,9 @@ class PlaneView:
     Attributes
     ----------
     shape : tuple of int
-        Of the plane.
+        Sides of the plane.
     dtype : numpy.dtype
-        Of the array.
+        That of the array.
     chunks : tuple of int or None
         Of the plane; None where the array has none.
     """

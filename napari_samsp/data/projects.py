@@ -39,7 +39,7 @@ class Project:
     name : str
         As it is shown.
     folder : Path
-        The project.
+        The project's folder.
     corrections : Path
         Its training set; made by the first correction.
     adapters : Path
@@ -88,7 +88,7 @@ def default_project() -> Project:
 
 
 def new_project(name: str) -> Project:
-    """Make a project.
+    """Make a project without corrections or adapters.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def new_project(name: str) -> Project:
     Returns
     -------
     Project
-        Empty.
+        The new project.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def open_project(folder: Path) -> Project:
     Returns
     -------
     Project
-        As on disk.
+        The project with its settings.
 
     Raises
     ------

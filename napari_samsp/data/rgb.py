@@ -87,7 +87,7 @@ class Scaling:
         Returns
         -------
         Scaling
-            As written.
+            The scaling that the text describes.
 
         Raises
         ------

@@ -60,7 +60,7 @@ class Grid:
 
     @property
     def height(self) -> int:
-        """Of every tile."""
+        """Height of every tile in pixels."""
         return self._rows.size
 
     def at(self, row: float, column: float) -> Tile:

@@ -135,7 +135,7 @@ def of_ome_zarr(
     Parameters
     ----------
     axes : sequence of mapping
-        Of its ``multiscales``.
+        ``axes`` of its ``multiscales``.
     *transforms : sequence of mapping
         The ``coordinateTransformations`` of its first scale, and of all scales.
 

@@ -43,7 +43,7 @@ def fingerprint(encoder: nn.Module) -> str:
     Parameters
     ----------
     encoder : Module
-        On any device.
+        An image encoder on any device.
 
     Returns
     -------
@@ -99,7 +99,7 @@ class EmbeddingCache:
     Attributes
     ----------
     memory_bytes : int
-        As given.
+        How much it keeps in memory at most.
 
     Raises
     ------
@@ -209,7 +209,7 @@ class ModelCache:
         return self._cache.get(key(self._fingerprint, model_input))
 
     def put(self, model_input: Tensor, embedding: Tensor) -> None:
-        """Keep an embedding."""
+        """Keep the embedding of ``(3, S, S)``."""
         self._cache.put(key(self._fingerprint, model_input), embedding)
 
 

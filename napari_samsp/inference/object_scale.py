@@ -176,7 +176,7 @@ def check_object_size(size: float, shape: tuple[int, int] | None = None) -> None
     Parameters
     ----------
     size : float
-        In pixels.
+        Width of a typical object in pixels of the image.
     shape : tuple of int, optional
         Height and width of the image.
 

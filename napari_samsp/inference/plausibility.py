@@ -113,7 +113,7 @@ def count_labels(labels: np.ndarray) -> int:
     Returns
     -------
     int
-        Background excluded.
+        Number of labels, without the background.
     """
     if labels.size == 0:
         return 0

@@ -63,7 +63,7 @@ class Written:
     Attributes
     ----------
     iteration : int
-        Which, from 0.
+        Its number, from 0.
     objects : int
         How many labels there are.
     area_fraction : float

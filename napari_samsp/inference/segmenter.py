@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.lazy_rgb import LazyRGB
-from napari_samsp.data.rgb import Scaling, as_lazy_rgb, to_rgb8
-from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
-from napari_samsp.inference.interactive.clicks import ClickedImage
-from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
-from napari_samsp.inference.large_image import segment_picture_into
-from napari_samsp.inference.object_scale import check_object_size
+from napari_samsp.data.rgb import as_lazy_rgb, to_rgb8
+from napari_samsp.inference.interactive.prompt_segmenter import PromptSegmenter
 from napari_samsp.inference.results import Iteration, Written
+from napari_samsp.inference.sinks import InMemory, IntoArrays
 from napari_samsp.inference.sliding_window import embed_picture, iterate_picture
-from napari_samsp.sam.adapters.adapter_card import adapter_name, read_card
-from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
-from napari_samsp.self_prompting.model import SelfPrompting
-from napari_samsp.utils.device import choose_device
+from napari_samsp.sam.prompt_kind import check_iterations
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from napari_samsp.data.training_sets.classes import LabelClass
-    from napari_samsp.inference.sliding_window import Tiling
+    from napari_samsp.data.rgb import Scaling
+    from napari_samsp.inference.field_of_view import Tiling
 
 __all__ = ["Iteration", "Segmenter", "Written"]
 
 
-class Segmenter:
+class Segmenter(PromptSegmenter):
     """A model, with or without an adapter, that segments images without a prompt.
 
     Parameters
@@ -63,47 +55,6 @@ class Segmenter:
     >>> iterations[-1].labels.shape
     (303, 384)
     """
-
-    def __init__(
-        self,
-        model: str | Path = "samsp_small",
-        adapter: str | Path | None = None,
-        device: str = "auto",
-        scaling: Scaling | None = None,
-        input_size: int | None = None,
-        cache: EmbeddingCache | None = None,
-    ) -> None:
-        self.device = choose_device(device)
-        if adapter is not None and input_size is None:
-            input_size = read_card(adapter).image_size
-        loaded = load_sam(str(model), input_size)
-        sam, kind = loaded.sam, "box+mask"
-        self.model_name, self.model_sha256 = loaded.name, loaded.sha256
-        self.adapter_name: str | None = None
-        self.card = None
-        if adapter is not None:
-            # PEFT, with all that it draws in, takes longer to import than torch.
-            from napari_samsp.sam.adapters.adapter import load_adapter, merge
-
-            peft_model, self.card = load_adapter(sam, adapter, loaded.sha256)
-            sam, kind = merge(peft_model), self.card.prompt
-            self.adapter_name = adapter_name(Path(adapter).resolve())
-            scaling = scaling or self.card.scaling
-        self.scaling = scaling or Scaling()
-        self.kind = kind
-        self.sam = sam.to(self.device).eval()
-        self._models: dict[tuple[str, bool], SelfPrompting] = {}
-        self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
-
-    @property
-    def classes(self) -> tuple[LabelClass, ...]:
-        """What the adapter tells apart; empty without an adapter that knows classes."""
-        return self.card.classes if self.card else ()
-
-    @property
-    def input_size(self) -> int:
-        """Side of the model's input in pixels."""
-        return int(self.sam.image_encoder.img_size)
 
     def segment(
         self,
@@ -194,121 +145,22 @@ class Segmenter:
         InputError
             As `segment`.
         """
-        model, tile = self._prepare(iterations, objects, prompt, tile, object_size)
+        model, tile = self._prepared(iterations, objects, prompt, tile, object_size)
         if before is not None and model.class_count > 1:
             raise InputError(
                 "An adapter with classes cannot follow slices yet: segment them one by "
                 "one."
             )
-        picture = image
-        if not isinstance(image, LazyRGB):
-            picture = as_lazy_rgb(image, channel_axis, self.scaling)
+        picture = self._picture(image, channel_axis)
         if before is not None and before.labels.shape != picture.shape[:2]:
             raise InputError(
                 f"The slice before has shape {before.labels.shape}, not "
                 f"{picture.shape[:2]}."
             )
         return iterate_picture(
-            model, picture[:, :], iterations, tile, progress, self._cache, before,
-            picture.missing, object_size,
+            model, picture, InMemory(iterations), tile, Progress(progress),
+            self._cache, before, object_size,
         )  # fmt: skip
-
-    def prompt(
-        self,
-        image: Any,
-        points: Any = None,
-        point_labels: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
-        iterations: int = 1,
-        channel_axis: int | None = None,
-    ) -> list[Iteration]:
-        """Segment N objects from points, boxes or masks, as SAM is usually used.
-
-        The image is seen whole. With one iteration the logits are those of
-        ``segment_anything.SamPredictor``.
-
-        Parameters
-        ----------
-        image : array_like
-            As for `segment`.
-        points : array_like, optional
-            ``(N, P, 2)`` row and column in the image's pixels, as napari has them; NaN
-            where an object has fewer than P points.
-        point_labels : array_like, optional
-            ``(N, P)`` 1 for points inside the object, 0 for points outside of it.
-            Default: all inside.
-        boxes : array_like, optional
-            ``(N, 4)`` row0, column0, row1, column1.
-        masks : array_like, optional
-            ``(N, Y, X)`` bool or integers: what is known of each object.
-        iterations : int
-            How many. Each later one is prompted by what the one before says of the
-            object, and by the points and boxes, which stay.
-        channel_axis : int, optional
-            Where the channels are.
-
-        Returns
-        -------
-        list of Iteration
-            ``iterations`` of them; the n-th object has label n + 1.
-
-        Raises
-        ------
-        InputError
-            If the image cannot be segmented, or the prompts do not fit it or each
-            other.
-
-        Examples
-        --------
-        >>> from skimage import data
-        >>> (step,) = Segmenter().prompt(data.coins(), points=[[[60, 56]]])
-        >>> step.labels[60, 56]
-        1
-        """
-        model, _ = self._prepare(iterations, False, None, "off")
-        picture = to_rgb8(image, channel_axis, self.scaling)
-        asked = read_prompts(picture.shape[:2], points, point_labels, boxes, masks)
-        steps = segment_prompted(model, picture, asked, iterations, self._cache)
-        return list(steps)
-
-    def clicked(
-        self,
-        image: Any,
-        objects: bool = True,
-        tile: Tiling = "auto",
-        scaling: Scaling | None = None,
-        object_size: float | None = None,
-    ) -> ClickedImage:
-        """Open an image whose objects are then segmented from clicks, one by one.
-
-        Parameters
-        ----------
-        image : array_like
-            ``(Y, X)`` or ``(Y, X, C)``, any real dtype; numpy, dask, zarr or the like.
-            More than 16 million pixels are read in part.
-        objects, tile, object_size
-            As the image was segmented: then its embeddings are found in the cache.
-        scaling : Scaling, optional
-            Default: the segmenter's own.
-
-        Returns
-        -------
-        ClickedImage
-            Keeps the embedding of what was clicked last.
-
-        Examples
-        --------
-        >>> from skimage import data
-        >>> from napari_samsp.inference.interactive.clicks import Clicks
-        >>> coins = Segmenter().clicked(data.coins())
-        >>> coins.segment(Clicks(((60, 56),), (True,))).mask.any()
-        True
-        """
-        model, tile = self._prepare(1, objects, None, tile, object_size)
-        return ClickedImage(
-            model, image, scaling or self.scaling, tile, self._cache, object_size
-        )
 
     def embed(
         self,
@@ -341,7 +193,7 @@ class Segmenter:
         InputError
             As `segment`.
         """
-        model, tile = self._prepare(1, objects, None, tile, object_size)
+        model, tile = self._prepared(1, objects, None, tile, object_size)
         picture = to_rgb8(image, channel_axis, scaling or self.scaling)
         return embed_picture(model, picture, self._cache, tile, object_size)
 
@@ -435,43 +287,21 @@ class Segmenter:
         InputError
             As `segment_into`.
         """
-        model, tile = self._prepare(len(outs), objects, prompt, tile, object_size)
-        said = Progress(progress)
-        picture = image
-        if not isinstance(image, LazyRGB):
-            picture = LazyRGB(image, channel_axis, self.scaling, said.beat)
-        return segment_picture_into(model, picture, outs, tile, said, object_size)
+        model, tile = self._prepared(len(outs), objects, prompt, tile, object_size)
+        report = Progress(progress)
+        picture = self._picture(image, channel_axis, report)
+        sink = IntoArrays(outs, picture.shape[:2])
+        steps = iterate_picture(
+            model, picture, sink, tile, report, object_size=object_size
+        )
+        return list(steps)
 
-    def _prepare(
-        self,
-        iterations: int,
-        objects: bool,
-        prompt: str | None,
-        tile: Tiling,
-        object_size: float | None = None,
-    ) -> tuple[SelfPrompting, Tiling]:
-        """The model for these settings, and how much it sees at once."""
-        if object_size is not None:
-            check_object_size(object_size)
-            if tile != "auto":
-                raise InputError(
-                    "Give either an object size or a size of tiles, which follows from "
-                    "it, not both."
-                )
-        check_iterations(iterations)
-        prompt = self.kind if prompt is None else prompt
-        parse_kind(prompt)
-        if (
-            isinstance(tile, str)
-            and tile == "auto"
-            and self.card is not None
-            and self.card.field_of_view is not None
-        ):
-            tile = self.card.field_of_view
-        model = self._models.get((prompt, objects))
-        if model is None:
-            # Kept, since it learns how much fits into memory.
-            labels = [one.label for one in self.classes]
-            model = SelfPrompting(self.sam, prompt, objects, labels)
-            self._models[prompt, objects] = model
-        return model, tile
+    def _picture(
+        self, image: Any, channel_axis: int | None, report: Progress | None = None
+    ) -> LazyRGB:
+        """An image as 8-bit RGB; with ``report`` it may be too large to hold."""
+        if isinstance(image, LazyRGB):
+            return image
+        if report is None:
+            return as_lazy_rgb(image, channel_axis, self.scaling)
+        return LazyRGB(image, channel_axis, self.scaling, report.beat)

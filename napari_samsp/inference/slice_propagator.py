@@ -49,7 +49,7 @@ class SlicePropagator:
         Parameters
         ----------
         index : tuple
-            Of the slice.
+            Index of the slice in the stack.
 
         Returns
         -------
@@ -65,7 +65,7 @@ class SlicePropagator:
         Parameters
         ----------
         index : tuple
-            Of the slice.
+            Index of the slice in the stack.
         iteration : Iteration
             One of it; all of them come in order.
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from napari_samsp.data.image_source import is_large
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb
-from napari_samsp.data.shared_limits import resolve_percentiles
+from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, resolve_percentiles
 from napari_samsp.inference.slice_propagator import SlicePropagator
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
@@ -24,9 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.inference.results import Iteration, Written
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.inference.sliding_window import Tiling
+
+KEPT_BYTES = 2**28
+"""Planes that were read for shared limits are kept in so much memory until they are
+segmented, since reading them again may mean to compute or to fetch them again."""
 
 
 class PlaneSource(Protocol):
@@ -53,7 +60,7 @@ class PlaneSource(Protocol):
 
 
 class LabelSink(Protocol):
-    """Where labels go."""
+    """Takes the labels of all planes."""
 
     def target(self, iteration: int, plane: PlaneIndex) -> Any | None:
         """Where an iteration's labels of a plane are written.
@@ -109,7 +116,7 @@ class PlaneResult:
     Attributes
     ----------
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
     iteration : Iteration or Written
         `Written` of a large plane, whose labels are only in the sink.
     labels : array_like
@@ -131,7 +138,7 @@ class PlaneSkipped:
     Attributes
     ----------
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
     error : InputError
         Why, in a sentence.
     """
@@ -157,7 +164,7 @@ def segment_stack(
     source : PlaneSource
         The image.
     options : SegmentOptions
-        How.
+        Iterations, objects, limits and the rest.
     sink : LabelSink, optional
         Where labels are written; needed by large planes.
     progress : callable, optional
@@ -178,12 +185,18 @@ def segment_stack(
     planes = source.planes
     several = len(planes) > 1
     scaling = options.scaling or segmenter.scaling
+    kept: dict[PlaneIndex, np.ndarray] = {}
     if several and options.shared_limits:
 
         def opened(plane: PlaneIndex) -> Any:
             if check is not None:
                 check()
-            return source.open(plane)
+            pixels = source.open(plane)
+            size = prod(pixels.shape) * np.dtype(pixels.dtype).itemsize
+            if is_large(pixels.shape[:2]) or size > KEPT_BYTES // PLANES_LOOKED_AT:
+                return pixels
+            kept[plane] = np.asarray(pixels[:, :])
+            return kept[plane]
 
         scaling = resolve_percentiles(scaling, opened, planes)
     propagator = SlicePropagator(planes, options.follow_axis, options.objects)
@@ -192,7 +205,9 @@ def segment_stack(
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
         run.say(0.0)
         try:
-            pixels = source.open(plane)
+            pixels = kept.pop(plane, None)
+            if pixels is None:
+                pixels = source.open(plane)
             if is_large(pixels.shape[:2]):
                 yield from run.by_strips(pixels)
             else:

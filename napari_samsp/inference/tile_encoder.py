@@ -1,4 +1,4 @@
-"""Tiles of a picture in the model: their embeddings, iterations, full-size maps."""
+"""Tiles of a picture in the model: their embeddings and iterations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import torch
 
 from napari_samsp.sam.architecture import embedding_channels, is_stock, patch_size
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
-from napari_samsp.self_prompting.letterbox import (
-    logits_to_image,
-    stretch,
-    to_model_input,
-)
+from napari_samsp.self_prompting.full_size import full_size
+from napari_samsp.self_prompting.letterbox import to_model_input
 from napari_samsp.self_prompting.propagation import follow, seen_before
 from napari_samsp.utils.device import likes_bfloat16
 from napari_samsp.utils.memory import in_batches
@@ -44,9 +41,9 @@ class TileMaps(NamedTuple):
     Attributes
     ----------
     iteration : int
-        From 0.
+        Its number, from 0.
     tile : Tile
-        Where it is.
+        Where in the image it is.
     scores : list of float
         SAM's predicted IoU of each of its maps.
     logits : numpy.ndarray
@@ -98,7 +95,7 @@ class TileEncoder:
 
     @property
     def bytes_per_tile(self) -> int:
-        """Of an embedding."""
+        """Bytes that the embedding of a tile takes."""
         channels = embedding_channels(self.model.sam)
         return sum(channels) * (self.size // self.patch) ** 2 * 4
 
@@ -167,7 +164,7 @@ def iterate_tiles(
     model : SelfPrompting
         In evaluation mode, on its device.
     embed : TileEncoder
-        Of the picture.
+        Encodes tiles of the picture.
     tiles : list of Tile
         Of equal size.
     iterations : int
@@ -264,88 +261,6 @@ class _TileRun:
             surest = best.argmax(0)[None]
             objects = np.take_along_axis(np.stack(numbers), surest, 0)[0]
         return TileMaps(iteration, tile, scores, best, objects if separate else None)
-
-
-def full_size(
-    logits: Tensor, size: int, valid: tuple[int, int], shape: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Bring low-res maps of a tile to its pixels and merge them by largest logit.
-
-    Parameters
-    ----------
-    logits : Tensor
-        ``(N, m, m)``.
-    size, valid, shape
-        As for `logits_to_image`.
-
-    Returns
-    -------
-    tuple of Tensor
-        ``(Y, X)`` float32 largest logit, -32 without a map, and ``(Y, X)`` int32: the
-        map that it is of, from 1, where it is above 0. Of several maps the logits that
-        are not above 0 are those of the low-res maximum.
-    """
-    best = torch.full(shape, -32.0, device=logits.device)
-    which = torch.zeros(shape, dtype=torch.int32, device=logits.device)
-    if len(logits) <= 1:
-        if len(logits):
-            best = logits_to_image(logits, size, valid, shape)[0]
-        return best, (best > 0).int()
-    with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.float()
-        side = logits.shape[-1]
-        rows, cols = (
-            stretch(side, size, *sides).to(logits.device)
-            for sides in zip(valid, shape, strict=True)
-        )
-        # Where no map is positive, that of the largest is near enough.
-        best = (rows @ logits.amax(0) @ cols.mT).clamp_(max=0)
-        down, across = _Reach(rows), _Reach(cols)
-        positive = logits > 0
-        seen_rows, seen_cols = (_spans(positive.any(axis)) for axis in (2, 1))
-        for n, (y, x) in enumerate(zip(seen_rows, seen_cols, strict=True)):
-            if y[0] == y[1]:
-                continue
-            # Only there can the map be positive, and only these cells tell.
-            (top, bottom), (left, right) = down.pixels(*y), across.pixels(*x)
-            (a, b), (c, d) = down.cells(top, bottom), across.cells(left, right)
-            values = rows[top:bottom, a:b] @ logits[n, a:b, c:d]
-            values = values @ cols[left:right, c:d].mT
-            here = (slice(top, bottom), slice(left, right))
-            better = values > best[here].clamp(min=0)
-            best[here] = torch.where(better, values, best[here])
-            which[here] = torch.where(better, n + 1, which[here])
-    return best, which
-
-
-class _Reach:
-    """Which pixels a span of cells reaches in one direction, and the other way."""
-
-    def __init__(self, weights: Tensor) -> None:
-        # Both ends only grow along the side.
-        self._by_cell = _spans(weights.mT != 0)
-        self._by_pixel = _spans(weights != 0)
-
-    def pixels(self, first: int, end: int) -> tuple[int, int]:
-        """From the first to behind the last pixel that the cells have a part in."""
-        reached = [span for span in self._by_cell[first:end] if span[0] < span[1]]
-        return (reached[0][0], reached[-1][1]) if reached else (0, 0)
-
-    def cells(self, first: int, end: int) -> tuple[int, int]:
-        """From the first to behind the last cell that has a part in the pixels."""
-        if first == end:
-            return 0, 0
-        return self._by_pixel[first][0], self._by_pixel[end - 1][1]
-
-
-def _spans(occupied: Tensor) -> list[tuple[int, int]]:
-    """The first and behind the last that is True of each row, (0, 0) of none."""
-    length = occupied.shape[-1]
-    places = torch.arange(length, device=occupied.device)
-    first = torch.where(occupied, places, length).amin(-1)
-    end = torch.where(occupied, places + 1, 0).amax(-1)
-    first = torch.minimum(first, end)
-    return list(zip(first.tolist(), end.tolist(), strict=True))
 
 
 @contextmanager

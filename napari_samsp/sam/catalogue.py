@@ -29,7 +29,7 @@ class Model:
         Of the file, to about a tenth; 0 for a bundled one, which is there to be
         asked.
     licence, description : str
-        For a person.
+        Sentences for the user.
     """
 
     name: str

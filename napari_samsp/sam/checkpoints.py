@@ -57,7 +57,7 @@ class LoadedModel:
     architecture : str
         A key of `napari_samsp.sam.architecture.ARCHITECTURES`.
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     note : str
         What of the file was left out, in a sentence; empty if nothing was.
     """
@@ -70,7 +70,7 @@ class LoadedModel:
 
 
 def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
-    """Load a model.
+    """Load a model by its name, or from a checkpoint file.
 
     Parameters
     ----------

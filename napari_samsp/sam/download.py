@@ -47,14 +47,14 @@ class Resumable:
         self.progress = progress
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        """Fetch a file.
+        """Download a file, as pooch asks.
 
         Parameters
         ----------
         url : str
             Where from; redirections are followed.
         output_file : str
-            Where to.
+            Where it is written.
 
         Raises
         ------
@@ -102,7 +102,7 @@ def reason(error: requests.RequestException) -> str:
     Parameters
     ----------
     error : requests.RequestException
-        What was raised.
+        The error that ended the download.
 
     Returns
     -------

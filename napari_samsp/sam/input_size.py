@@ -33,7 +33,7 @@ def with_input_size(
     Parameters
     ----------
     architecture : Architecture
-        At any size.
+        An architecture of any input size.
     state : mapping of str to Tensor
         A state dict of it.
     size : int, optional

@@ -14,12 +14,12 @@ MOST = 20
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A checkpoint file.
+    """A checkpoint that the user opened.
 
     Attributes
     ----------
     path : str
-        Absolute.
+        Absolute path of the file.
     sha256 : str
         Of the file when it was last loaded; empty until then.
     """

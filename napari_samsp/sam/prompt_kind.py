@@ -30,7 +30,7 @@ def parse_kind(kind: str) -> frozenset[str]:
     Returns
     -------
     frozenset of str
-        The names.
+        The names of its parts.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def path(name: str) -> Path:
     Returns
     -------
     Path
-        It exists.
+        The file, which exists.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def path(name: str) -> Path:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hash a file.
+    """Hash a file's content.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class Decoding:
         Parameters
         ----------
         batch_size : int
-            B.
+            Number of images B.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class Decoding:
         Parameters
         ----------
         batch_size : int
-            B.
+            Number of images B.
 
         Returns
         -------

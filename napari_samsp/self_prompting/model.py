@@ -91,7 +91,7 @@ class SelfPrompting(PromptableSam):
         Parameters
         ----------
         decoding : Decoding
-            Any iteration's.
+            Of any iteration.
         valid : Tensor
             As for `next_prompt`.
 
@@ -243,7 +243,7 @@ def only_best_class(logits: Tensor, count: int) -> Tensor:
     logits : Tensor
         ``(B * K, m, m)``.
     count : int
-        K.
+        Number of classes K.
 
     Returns
     -------

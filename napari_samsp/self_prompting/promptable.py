@@ -77,7 +77,7 @@ class PromptableSam(nn.Module):
         return count_classes(self.sam)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Image embeddings.
+        """Encode images.
 
         Parameters
         ----------

@@ -40,11 +40,11 @@ def seen_before(
     Parameters
     ----------
     model : SelfPrompting
-        Whose grid.
+        The model whose low-res grid is meant.
     labels, logits : numpy.ndarray
         ``(Y, X)`` of the slice before, from its last iteration.
     tiles : list of Tile
-        B of them.
+        The B tiles of this slice.
     valid : Tensor
         ``(B, 2)`` int, unpadded height and width in input pixels.
 

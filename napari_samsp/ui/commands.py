@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_samsp.ui.widget import SamSpWidget
 
 KEYS = {
@@ -37,7 +39,7 @@ def opened_widget(viewer: napari.viewer.Viewer) -> SamSpWidget:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the widget, or gets it.
 
     Returns
     -------
@@ -77,276 +79,38 @@ def open_widget(viewer: napari.viewer.Viewer) -> None:
     opened_widget(viewer)
 
 
-def segment(viewer: napari.viewer.Viewer) -> None:
-    """Segment the chosen image.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_segment")
-
-
-def show_disagreement(viewer: napari.viewer.Viewer) -> None:
-    """Show where the iterations disagree.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_disagreement")
-
-
-def show_next_slice(viewer: napari.viewer.Viewer) -> None:
-    """Go to the slice of a stack of which the model is least sure.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_next_slice")
-
-
-def keep_correction(viewer: napari.viewer.Viewer) -> None:
-    """Store the corrected labels in the correction set.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_keep")
-
-
-def open_correction(viewer: napari.viewer.Viewer) -> None:
-    """Open the selected correction as layers.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_open_correction")
-
-
-def replace_correction(viewer: napari.viewer.Viewer) -> None:
-    """Store the chosen labels in place of the selected correction.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_replace_correction")
-
-
-def remove_correction(viewer: napari.viewer.Viewer) -> None:
-    """Take the selected correction out of the set.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_remove_correction")
-
-
-def undo_remove(viewer: napari.viewer.Viewer) -> None:
-    """Put the correction back that was removed last.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_undo_correction")
-
-
-def finetune(viewer: napari.viewer.Viewer) -> None:
-    """Fine-tune on the correction set.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_finetune")
-
-
-def stop(viewer: napari.viewer.Viewer) -> None:
-    """Stop segmenting, or else training.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_stop")
-
-
-def tool_add(viewer: napari.viewer.Viewer) -> None:
-    """Add objects by clicks or boxes.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_tool_add")
-
-
-def tool_fix(viewer: napari.viewer.Viewer) -> None:
-    """Change objects by clicks.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_tool_fix")
-
-
-def tool_split(viewer: napari.viewer.Viewer) -> None:
-    """Split merged objects by clicks.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_tool_split")
-
-
-def tool_merge(viewer: napari.viewer.Viewer) -> None:
-    """Merge objects by clicks.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_tool_merge")
-
-
-def tool_erase(viewer: napari.viewer.Viewer) -> None:
-    """Erase objects by clicks.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_tool_erase")
-
-
-def measure(viewer: napari.viewer.Viewer) -> None:
-    """Measure the objects of the chosen labels.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_measure")
-
-
-def save_table(viewer: napari.viewer.Viewer) -> None:
-    """Measure the objects of the chosen labels, and save a row for each.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_save_table")
-
-
-def import_labels(viewer: napari.viewer.Viewer) -> None:
-    """Read labels of the chosen image from another program's file.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_import")
-
-
-def export_labels(viewer: napari.viewer.Viewer) -> None:
-    """Write the labels that are shown for another program.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_export")
-
-
-def open_folder(viewer: napari.viewer.Viewer) -> None:
-    """List the images of a folder.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_open_folder")
-
-
-def previous_image(viewer: napari.viewer.Viewer) -> None:
-    """Go to the image before in the list.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_previous")
-
-
-def next_image(viewer: napari.viewer.Viewer) -> None:
-    """Go to the next image of the list.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_next")
-
-
-def keep_and_next(viewer: napari.viewer.Viewer) -> None:
-    """Keep the labels of the list's image, and go to the next one.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_keep_next")
-
-
-def segment_all(viewer: napari.viewer.Viewer) -> None:
-    """Segment all images of the list, or stop that.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_segment_all")
-
-
-def save_all(viewer: napari.viewer.Viewer) -> None:
-    """Measure the objects of all images of the list, and save a row for each.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-        Given by napari.
-    """
-    press(opened_widget(viewer), "samsp_save_all")
+def _pressing(button: str) -> Callable[[napari.viewer.Viewer], None]:
+    """Make a command that opens the widget if needed and presses a button of it."""
+
+    def command(viewer: napari.viewer.Viewer) -> None:
+        press(opened_widget(viewer), button)
+
+    return command
+
+
+# What each does is its title in napari.yaml.
+segment = _pressing("samsp_segment")
+show_disagreement = _pressing("samsp_disagreement")
+show_next_slice = _pressing("samsp_next_slice")
+keep_correction = _pressing("samsp_keep")
+open_correction = _pressing("samsp_open_correction")
+replace_correction = _pressing("samsp_replace_correction")
+remove_correction = _pressing("samsp_remove_correction")
+undo_remove = _pressing("samsp_undo_correction")
+finetune = _pressing("samsp_finetune")
+stop = _pressing("samsp_stop")
+tool_add = _pressing("samsp_tool_add")
+tool_fix = _pressing("samsp_tool_fix")
+tool_split = _pressing("samsp_tool_split")
+tool_merge = _pressing("samsp_tool_merge")
+tool_erase = _pressing("samsp_tool_erase")
+measure = _pressing("samsp_measure")
+save_table = _pressing("samsp_save_table")
+import_labels = _pressing("samsp_import")
+export_labels = _pressing("samsp_export")
+open_folder = _pressing("samsp_open_folder")
+previous_image = _pressing("samsp_previous")
+next_image = _pressing("samsp_next")
+keep_and_next = _pressing("samsp_keep_next")
+segment_all = _pressing("samsp_segment_all")
+save_all = _pressing("samsp_save_all")

@@ -28,7 +28,7 @@ def checked(
     pixels : numpy.ndarray
         ``(y, x)`` or ``(y, x, C)``: a plane, or a window of one.
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
     sides : sequence of int
         ``(y, x)`` that it should have.
     whole : sequence of int
@@ -37,7 +37,7 @@ def checked(
     Returns
     -------
     numpy.ndarray
-        The same.
+        The pixels that were given.
 
     Raises
     ------

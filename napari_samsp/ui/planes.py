@@ -57,12 +57,12 @@ class PlaneReader:
         return cls(first_scale(layer), channels)
 
     def __call__(self, plane: PlaneIndex) -> np.ndarray:
-        """Read a plane.
+        """Read the pixels of a plane.
 
         Parameters
         ----------
         plane : PlaneIndex
-            Which.
+            Index of the plane.
 
         Returns
         -------
@@ -98,7 +98,7 @@ def plane_axes(
     layer : Image or Labels
         With any number of dimensions.
     dims : Dims
-        The viewer's.
+        Dims of the viewer.
     channel_axis : int, optional
         Of the layer; is never one of the two, whatever the viewer shows.
 
@@ -123,9 +123,9 @@ def shown_plane(
     layer : Image or Labels
         With any number of dimensions.
     dims : Dims
-        The viewer's.
+        Dims of the viewer.
     channels : Channels, optional
-        Of the layer.
+        Channels of the layer that are read.
 
     Returns
     -------
@@ -155,9 +155,9 @@ def planes_along(
     Parameters
     ----------
     layer : Image
-        Whose.
+        The layer whose planes are meant.
     shown : PlaneIndex
-        The one.
+        The plane that is shown.
     axes : tuple of int
         Along which the others lie; other axes stay where they are.
     outward : bool
@@ -188,11 +188,11 @@ def next_plane(
     Parameters
     ----------
     layer : Image
-        Whose.
+        The layer whose planes are meant.
     plane : PlaneIndex
-        The other.
+        The plane to go on from.
     axis : int
-        Along which.
+        Axis along which planes follow each other.
     direction : int
         1 or -1 as the viewer counts; 0 if there is none: the one after, or else the
         one before.
@@ -221,7 +221,7 @@ def plane_within(plane: PlaneIndex, labels: Labels) -> PlaneIndex:
     Parameters
     ----------
     plane : PlaneIndex
-        Of the image.
+        Index of a plane of the image.
     labels : Labels
         Of as many axes, placed by `labels_placement`.
 

@@ -41,7 +41,7 @@ class ProjectChooser(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        The widget that this one is in.
     """
 
     changed = Signal(object)
@@ -76,7 +76,7 @@ class ProjectChooser(QWidget):
 
     @property
     def project(self) -> Project:
-        """The chosen one."""
+        """The chosen project."""
         return self._shown[max(self.combo.currentIndex(), 0)]
 
     def refresh(self) -> None:

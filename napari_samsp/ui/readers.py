@@ -80,12 +80,12 @@ def select_adapter(folder: Path) -> list[tuple[None]]:
     Parameters
     ----------
     folder : Path
-        The adapter's.
+        Folder of the adapter.
 
     Returns
     -------
     list
-        No layers.
+        Empty, as there are no layers to add.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def read_run(folder: Path) -> list[LayerData]:
     Parameters
     ----------
     folder : Path
-        The run's.
+        Folder of the run.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def read_training_set(folder: Path) -> list[LayerData]:
     Parameters
     ----------
     folder : Path
-        The set's.
+        Folder of the training set.
 
     Returns
     -------

@@ -41,13 +41,13 @@ class Source:
     prediction : numpy.ndarray or None
         ``(Y, X)`` as predicted, whatever the user has painted since.
     channels : Channels or None
-        Which were read.
+        The channels that were read.
     scalings : dict
         Of each plane how its intensities were scaled, for a correction's info.
     stack : StackResult or None
         Holds the predictions of several planes.
     iteration : int
-        Of the layer.
+        The iteration that the layer shows.
     pixels : callable
         Gives the image's data as they were, if they are still alive.
     """
@@ -94,7 +94,7 @@ def remember_source(layer: Labels, source: Source) -> None:
         Its metadata gets, under `SOURCE_KEY`, what of it is plain text and numbers,
         so that copies of the layer know their image too.
     source : Source
-        What to remember.
+        Where the labels come from.
     """
     _sources[layer] = source
     plain: dict[str, Any] = {
@@ -167,7 +167,7 @@ def source_of(layer: Labels) -> Source | None:
     Parameters
     ----------
     layer : Labels
-        Any.
+        Any labels layer.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def image_of(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the layers.
     labels : Labels
         A result, or the mask of a training set's sample.
 
@@ -225,9 +225,9 @@ def image_to_label(
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the layers.
     labels : Labels
-        Any.
+        Any labels layer.
     chosen : callable
         Gives the user's choice.
     """
@@ -242,7 +242,7 @@ def layer_by_id(viewer: napari.viewer.Viewer, unique_id: Any) -> Layer | None:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the layers.
     unique_id : object
         The layer's ``unique_id``, or its text.
 
@@ -263,7 +263,7 @@ def add_disagreement(
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that has the layers.
     layers : list of Labels
         Result layers, first iteration first; what was predicted counts, not what was
         painted since.

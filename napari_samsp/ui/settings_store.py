@@ -42,7 +42,7 @@ class SettingsStore:
     widget : SamSpWidget
         With its panels in place.
     project : Project
-        Whose settings.
+        The project whose settings are kept.
     """
 
     def __init__(self, widget: SamSpWidget, project: Project) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 from napari.layers import Image
-from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
@@ -18,8 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.ui.commands import KEYS, press
-from napari_samsp.ui.correct.class_list import CLASS_KEYS
+from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.correct.click_row import ClickRow
 from napari_samsp.ui.correct.click_tools import Surroundings
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
@@ -27,6 +25,7 @@ from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of
 from napari_samsp.ui.images.control import ImagesControl
 from napari_samsp.ui.images.panel import ImagesPanel
+from napari_samsp.ui.keys import bind_keys
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
 from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
@@ -138,7 +137,7 @@ class SamSpWidget(QWidget):
         self._use_project(self.projects.project)
         self._settings = SettingsStore(self, self.projects.project)
         self._watch_viewer()
-        self._bind_keys()
+        bind_keys(self, viewer)
         self._follow_selection()
         self._show_status()
         self.finetuning.attach()
@@ -209,27 +208,6 @@ class SamSpWidget(QWidget):
             dims.current_step.disconnect(self.segmenting.ahead.follow)
 
         self.destroyed.connect(forget)
-
-    def _bind_keys(self) -> None:
-        viewer = self._viewer
-        bound = {}
-        for name, key in KEYS.items():
-            bound[key] = lambda _viewer, name=name: press(self, name)
-            viewer.bind_key(key, bound[key], overwrite=True)
-            button = self.findChild(QPushButton, name)
-            line = f"{button.toolTip()}\nKey: {key}".strip()
-            button.setToolTip(line)
-        for row in range(CLASS_KEYS):
-            key = f"Alt-{row + 1}"
-            bound[key] = lambda _viewer, row=row: self.correcting.class_list.pick(row)
-            viewer.bind_key(key, bound[key], overwrite=True)
-
-        def unbind() -> None:
-            for key, action in bound.items():
-                if viewer.keymap.get(coerce_keybinding(key)) is action:
-                    viewer.bind_key(key, None)
-
-        self.destroyed.connect(unbind)
 
     def _follow_selection(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -357,6 +335,6 @@ class _Steps(QWidget):
     """Scrolls where there is no room, before its rows are squeezed."""
 
     def minimumSizeHint(self) -> QSize:
-        """Qt's."""
+        """No lower than the rows need."""
         hint = super().minimumSizeHint()
         return QSize(hint.width(), max(hint.height(), self.sizeHint().height()))

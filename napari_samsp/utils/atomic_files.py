@@ -30,7 +30,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     path : Path
         Its folder must exist.
     data : bytes
-        The content.
+        Content of the file.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
     Parameters
     ----------
     folder : Path
-        Where; it exists.
+        The folder, which exists.
     names : tuple of str
         The files and folders that are written there.
     """

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         Parameters
         ----------
         message : str
-            What argparse says.
+            The message of argparse.
         """
         message = printable(message.rstrip("."))
         self.exit(BAD_INPUT, f"{message[:1].upper()}{message[1:]} (see --help).\n")

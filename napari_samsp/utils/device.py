@@ -56,7 +56,7 @@ def has_bfloat16(device: torch.device) -> bool:
     Parameters
     ----------
     device : torch.device
-        Any.
+        Any device of torch.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -23,7 +23,7 @@ def composed(name: str) -> str:
     Parameters
     ----------
     name : str
-        Any.
+        The name of a file.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def stem_of(path: Path) -> str:
     Parameters
     ----------
     path : Path
-        A file.
+        Path of an image or of labels.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def safe_name(wished: str) -> str:
     Parameters
     ----------
     wished : str
-        Any.
+        The name that the user wants.
 
     Returns
     -------

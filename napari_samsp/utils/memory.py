@@ -36,7 +36,7 @@ def free_bytes(device: torch.device) -> int:
     Returns
     -------
     int
-        In bytes.
+        Memory that is free, in bytes.
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -55,7 +55,7 @@ def freed_memory_given_back(wanted: bool = True) -> Iterator[None]:
     Parameters
     ----------
     wanted : bool
-        False changes nothing.
+        If False, nothing is changed.
     """
     library = ctypes.CDLL(None) if wanted and sys.platform == "linux" else None
     mallopt = getattr(library, "mallopt", None)

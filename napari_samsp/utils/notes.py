@@ -39,7 +39,7 @@ def about(path: Path) -> Iterator[None]:
     Parameters
     ----------
     path : Path
-        The file.
+        The file that notes are about.
     """
     token = _about.set(str(path))
     try:

@@ -14,14 +14,14 @@ def reader_library(name: str, what: str) -> Any:
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     what : str
         The format, for the message.
 
     Returns
     -------
     module
-        Imported.
+        The imported module.
 
     Raises
     ------

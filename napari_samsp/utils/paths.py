@@ -24,7 +24,7 @@ def home() -> Path:
 
 
 def models_folder() -> Path:
-    """Downloaded checkpoints."""
+    """Where downloaded checkpoints are kept."""
     return home() / "models"
 
 

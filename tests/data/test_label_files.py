@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from skimage.draw import disk
 
 from napari_samsp.data import image_source as stored_image
 from napari_samsp.data.image_source import open_image
@@ -54,6 +55,17 @@ def test_a_pyramid_keeps_labels_whole_and_aligned(tmp_path):
         assert np.array_equal(group[level["path"]][:], labels[:: 2**n, :: 2**n])
         (step,) = level["coordinateTransformations"]
         assert step["scale"] == [0.5 * 2**n, 0.25 * 2**n]
+
+
+def test_labels_take_little_room(tmp_path):
+    """Zarr's own default for this format takes five times as much."""
+    labels = np.zeros((900, 1300), np.int32)
+    for n in range(400):
+        row, column = 45 * (n // 20), 65 * (n % 20)
+        labels[disk((row + 22, column + 32), 14)] = n + 1
+    write_ome_zarr(tmp_path / "a.ome.zarr", labels, "YX", VOXELS)
+    files = [p for p in (tmp_path / "a.ome.zarr").rglob("*") if p.is_file()]
+    assert sum(file.stat().st_size for file in files) < labels.nbytes / 60
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

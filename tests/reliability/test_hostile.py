@@ -11,19 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import (
-    ADAPTERS,
-    CHECKPOINTS,
-    IMAGES,
-    MASKS,
-    RAMP,
-    RECIPES,
-    planted,
-    tiff,
-)
+from hostile import IMAGES, MASKS, RAMP, RECIPES, planted, tiff
+from hostile_models import ADAPTERS, CHECKPOINTS
 
 from napari_samsp import evaluate, export, models, predict
-from napari_samsp.inference import segmenter
+from napari_samsp.inference import adapted_model
 from napari_samsp.sam import checkpoints
 from napari_samsp.sam.adapters import adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
@@ -102,7 +94,7 @@ def _load_once(monkeypatch) -> None:
     def load(name, *args):
         return _bundled(args) if name == "samsp_small" else checkpoints.load_sam(name)
 
-    monkeypatch.setattr(segmenter, "load_sam", load)
+    monkeypatch.setattr(adapted_model, "load_sam", load)
 
 
 @functools.cache

@@ -26,9 +26,9 @@ import psutil
 import torch
 from segment_anything import sam_model_registry
 
-from napari_samsp.inference.tile_encoder import full_size
 from napari_samsp.sam.architecture import build_sam, from_stock_layout
 from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.full_size import full_size
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.self_prompting.prompts import Prompt

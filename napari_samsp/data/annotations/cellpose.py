@@ -23,7 +23,7 @@ _KIND = re.compile(r"[?biufcSUO]\d{0,4}")
 
 
 def read(path: Path) -> np.ndarray:
-    """Read the masks.
+    """Read the masks of cellpose's ``_seg.npy``.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def read(
     Parameters
     ----------
     path : Path
-        The file.
+        A file of that format.
     form : str
         From `format_of`.
     shape_of : callable
@@ -121,7 +121,7 @@ def read(
 
 
 def write(path: Path, form: str, labels: np.ndarray, image: str) -> None:
-    """Write labels.
+    """Write labels in a format that another program reads.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
     Returns
     -------
     object
-        What it holds.
+        The decoded JSON.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def items(path: Path, content: Any, key: str) -> list[dict[str, Any]]:
     content : object
         Supposed to be a mapping.
     key : str
-        Of the list.
+        The key whose value must be a list.
 
     Raises
     ------

@@ -72,7 +72,7 @@ def trace(labels: np.ndarray) -> Iterator[Outline]:
 
 
 def draw(outlines: Iterable[Outline], shape: tuple[int, int]) -> np.ndarray:
-    """Fill outlines.
+    """Draw outlines as a label image.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ def fill(labels: np.ndarray, polygon: Polygon, label: int) -> None:
     labels : numpy.ndarray
         ``(Y, X)``, changed in place.
     polygon : Polygon
-        With its holes.
+        What is filled; its holes stay free.
     label : int
-        To fill with.
+        Value of the filled pixels.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def joined(polygons: list[Polygon]) -> np.ndarray:
     Parameters
     ----------
     polygons : list of Polygon
-        Of an object.
+        The parts of one object.
 
     Returns
     -------

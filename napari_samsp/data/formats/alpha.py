@@ -36,7 +36,7 @@ def straight(colours: Any, alpha: Any, axis: int = -1) -> Any:
     colours : array_like
         Premultiplied, numpy or dask; integers, or floating from 0 to 1.
     alpha : array_like
-        Without ``axis``.
+        The opacity, of the same shape without ``axis``.
     axis : int
         Where the colours are.
 

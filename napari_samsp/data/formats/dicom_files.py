@@ -40,7 +40,7 @@ def is_series(folder: Path) -> bool:
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, str, VoxelSize]:
-    """Read a file.
+    """Read a DICOM file.
 
     Parameters
     ----------

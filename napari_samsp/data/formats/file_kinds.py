@@ -29,12 +29,12 @@ def is_tiff(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        A file.
+        A file of any kind.
 
     Returns
     -------
     bool
-        By its content.
+        Judged by its content, not by its name.
     """
     head = _head(path)
     # What begins as a TIFF may be DICOM too, whose first 128 bytes are free.
@@ -47,7 +47,7 @@ def other_kind(path: Path) -> str:
     Parameters
     ----------
     path : Path
-        A file.
+        A file of any kind.
 
     Returns
     -------

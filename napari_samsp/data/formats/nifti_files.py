@@ -32,7 +32,7 @@ def is_nifti(path: Path) -> bool:
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, str, VoxelSize]:
-    """Read a volume.
+    """Read a NIfTI volume.
 
     Parameters
     ----------

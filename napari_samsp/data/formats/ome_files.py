@@ -56,9 +56,9 @@ def other_parts(path: Path, file: tifffile.TiffFile) -> list[str]:
     Parameters
     ----------
     path : Path
-        Of the file.
+        Where the file is.
     file : tifffile.TiffFile
-        Opened.
+        The open file.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def upright(path: Path, array: Any, value: int, rows: int = 0, columns: int = 1)
     Returns
     -------
     array_like
-        Upright.
+        The image as it is meant to be seen.
     """
     if value not in _TURNS:
         return array

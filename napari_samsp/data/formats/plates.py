@@ -49,7 +49,7 @@ def field_name(path: Path) -> str:
     Parameters
     ----------
     path : Path
-        An image.
+        A field of a plate, or any other image.
 
     Returns
     -------

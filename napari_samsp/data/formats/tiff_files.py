@@ -47,7 +47,7 @@ def main_series(
     path : Path
         Of the file, for the message.
     file : tifffile.TiffFile
-        Opened.
+        The open file.
     number : int, optional
         Which of several, from 0. Default: that of the largest planes; thumbnails count
         only if there is nothing else.
@@ -55,7 +55,7 @@ def main_series(
     Returns
     -------
     tifffile.TiffPageSeries
-        The image.
+        The series that is read as the image.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def axes_of(series: tifffile.TiffPageSeries) -> str:
     Parameters
     ----------
     series : tifffile.TiffPageSeries
-        Any.
+        Any series of a TIFF.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def as_shown(
     axes : str
         A letter an axis.
     file : tifffile.TiffFile
-        Opened.
+        The open file.
     page : tifffile.TiffPage
-        The key frame.
+        The key frame of the series.
     mask : bool
         Whether the pixels are labels: the indices of a palette, and what ImageJ shows
         inverted, are values then.

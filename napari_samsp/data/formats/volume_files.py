@@ -31,7 +31,7 @@ def read_volume(
     Parameters
     ----------
     path : Path
-        Anything.
+        A file or folder of any kind.
     series : int, optional
         Which of several series of a folder, from 0.
 

@@ -72,7 +72,7 @@ def measure(
         Of the same shape, or with channels as an additional last axis. Values that are
         not finite are left out.
     size : PixelSize, optional
-        Default: pixels.
+        Physical size of a pixel; default: everything is in pixels.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def measure_planes(
     Returns
     -------
     dict
-        As `measure`.
+        Columns, as `measure` gives them.
     """
 
     def whole(planes: Sequence[np.ndarray]) -> np.ndarray:

@@ -92,7 +92,7 @@ class TableFile:
         return dropped
 
     def add(self, image: str, columns: Columns) -> None:
-        """Append rows.
+        """Append rows to the table.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ def check_table(path: Path, overwrite: bool = False) -> None:
     Parameters
     ----------
     path : Path
-        Of the file.
+        Where the table is to be written.
     overwrite : bool
         Whether a file that is no table of objects may be replaced.
 
@@ -212,7 +212,7 @@ def is_table(path: Path) -> bool:
     Parameters
     ----------
     path : Path
-        Of a file.
+        A file of any kind.
     """
     try:
         if path.suffix.lower() == ".parquet":

@@ -108,7 +108,7 @@ def class_table(
     Returns
     -------
     bytes
-        CSV.
+        The CSV file.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -134,7 +134,7 @@ def encode(
     labels : numpy.ndarray
         ``(Y, X)`` integers as in the mask, 0 = background.
     classes : Classes
-        K of them.
+        The K classes.
     table : mapping, optional
         Of `read_table`, for masks of instances.
     objects : bool
@@ -229,7 +229,7 @@ def check_present(encoded: Iterable[np.ndarray], classes: Classes) -> None:
     encoded : iterable of numpy.ndarray
         Labels of all training images, from `encode`.
     classes : Classes
-        Those to learn.
+        The classes to learn.
 
     Raises
     ------

@@ -41,7 +41,7 @@ _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class.
+    """A class that labels can mean.
 
     Attributes
     ----------
@@ -140,12 +140,12 @@ def classes_to_learn(folder: Path) -> Classes:
     Parameters
     ----------
     folder : Path
-        The set.
+        The training set's folder.
 
     Returns
     -------
     Classes
-        Of its ``classes.json``.
+        Those that ``classes.json`` names.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def name_classes(folder: Path, classes: Sequence[LabelClass]) -> None:
     Parameters
     ----------
     folder : Path
-        The set.
+        The training set's folder.
     classes : sequence of LabelClass
         They take the place of those that were named before; which labels are to be
         ignored stays. None changes nothing.

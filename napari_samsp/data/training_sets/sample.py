@@ -48,7 +48,7 @@ class Sample:
         return {kind: path for kind, path in paths.items() if path is not None}
 
     def read(self, series: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Read both files.
+        """Read the image and the mask.
 
         Parameters
         ----------

@@ -75,7 +75,7 @@ class TrainingSet:
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the sample.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class TrainingSet:
         Returns
         -------
         Sample
-            As stored.
+            The sample as it was stored.
 
         Raises
         ------
@@ -234,12 +234,12 @@ class TrainingSet:
         return Sample(name, **moved, info=info)
 
     def put_back(self, removed: Sample) -> Sample:
-        """Undo a `remove`.
+        """Put a removed sample back.
 
         Parameters
         ----------
         removed : Sample
-            What it returned.
+            What `remove` returned.
 
         Returns
         -------

@@ -56,9 +56,9 @@ class Change:
         Parameters
         ----------
         place : str
-            Its path.
+            Path of the file, relative to the folder.
         data : bytes
-            Its content.
+            Content of the file.
         """
         path = self._stage / _NEW / place
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from napari_samsp.inference.interactive.cut import Clicks, Cut
 if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.inference.embedding_cache import ModelCache
-    from napari_samsp.inference.sliding_window import Tiling
+    from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.self_prompting.model import SelfPrompting
 
 __all__ = ["ClickedImage", "Clicks", "Cut"]
@@ -91,7 +91,7 @@ class ClickedImage:
         view.prepare(clicks)
 
     def segment(self, clicks: Clicks, iterations: int = 1) -> Cut:
-        """Segment one object.
+        """Segment the object that was clicked.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class ClickedImage:
         Parameters
         ----------
         mask : Cut
-            The object.
+            The object to split.
         points : tuple
             Row and column of each click, at least two, in different pixels of it.
 

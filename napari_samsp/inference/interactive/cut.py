@@ -63,7 +63,7 @@ class Cut:
         return rows + self.place.top, columns + self.place.left
 
     def shifted(self, rows: int, columns: int) -> Cut:
-        """The same elsewhere."""
+        """Shift by rows and columns, such as from a part of an image to the whole."""
         tile = self.place
         moved = Tile(
             tile.top + rows,
@@ -124,7 +124,7 @@ class Clicks:
         Raises
         ------
         InputError
-            If nothing is.
+            If there is no click, no box and no mask.
         """
         boxes: list[Box] = [(row, col, row + 1, col + 1) for row, col in self.points]
         if self.box is not None:
@@ -143,7 +143,7 @@ class Clicks:
         return (top + bottom) / 2, (left + right) / 2
 
     def shifted(self, rows: int, columns: int) -> Clicks:
-        """The same elsewhere."""
+        """Shift by rows and columns, such as from a part of an image to the whole."""
         box, mask = self.box, self.mask
         if box is not None:
             box = (box[0] + rows, box[1] + columns, box[2] + rows, box[3] + columns)

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.results import Iteration
-from napari_samsp.inference.tile_encoder import TileEncoder, full_size, inference
+from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.metrics import iou
+from napari_samsp.self_prompting.full_size import full_size
 from napari_samsp.self_prompting.prompts import Prompt
 from napari_samsp.utils.errors import InputError
 

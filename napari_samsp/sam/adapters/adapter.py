@@ -128,7 +128,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     folder : Path
         Replaced if it exists.
     card : AdapterCard
-        Its sidecar.
+        What ``samsp.json`` says of it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder_beside(folder)
@@ -177,7 +177,7 @@ def load_adapter(
     sam : Sam
         The base model; its modules are wrapped in place.
     folder : str or Path
-        The adapter.
+        The adapter's folder.
     base_sha256 : str
         Hash of the base model's file.
     trainable : bool
@@ -244,7 +244,7 @@ def merge(model: PeftModel) -> Sam:
     Parameters
     ----------
     model : peft.PeftModel
-        Not usable afterwards.
+        A model with an adapter; it cannot be used afterwards.
 
     Returns
     -------

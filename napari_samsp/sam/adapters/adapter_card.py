@@ -38,7 +38,7 @@ class AdapterCard:
     prompt : str
         What an iteration hands to the next.
     iterations : int
-        Iterations trained.
+        How many iterations it was trained with.
     objects : bool
         One prompt per object.
     speed : str
@@ -50,14 +50,14 @@ class AdapterCard:
     fingerprint : str
         SHA-256 of the training set.
     images : int
-        Images trained on.
+        How many images it was trained on.
     held_out : bool
         Whether ``before`` and ``after`` are of images that the judged models did not
         learn from: held out, or in turn by cross-validation.
     before, after : dict or None
         ``{"dice": [...], "iou": [...], "n": ...}``.
     created : str
-        ISO time.
+        When, as an ISO time.
     versions : dict
         Of the libraries that made it.
     licence : str
@@ -104,7 +104,7 @@ class AdapterCard:
         Returns
         -------
         str
-            For `napari_samsp.sam.checkpoints.load_sam`.
+            A name or path for `napari_samsp.sam.checkpoints.load_sam`.
 
         Raises
         ------
@@ -260,7 +260,7 @@ def write_card(folder: Path, card: AdapterCard) -> None:
     folder : Path
         The adapter's folder.
     card : AdapterCard
-        What to write.
+        Content of the card.
     """
     text = json.dumps(asdict(card), indent=2)
     write_atomically(folder / CARD_FILE, text.encode())

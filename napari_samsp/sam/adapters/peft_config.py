@@ -43,7 +43,7 @@ def check_config(path: Path) -> None:
     Parameters
     ----------
     path : Path
-        ``adapter_config.json``.
+        The adapter's ``adapter_config.json``.
 
     Raises
     ------

@@ -40,12 +40,12 @@ class Buffers:
         like : Tensor
             Of the wanted type, on the wanted device.
         *shape : int
-            Its sides.
+            Sides of the tensor.
 
         Returns
         -------
         Tensor
-            Of that shape.
+            Of that shape; what it holds is arbitrary.
         """
         size = prod(shape)
         flat = self._flat.get(name)
@@ -67,7 +67,7 @@ def windows(x: Tensor, bias: Tensor, rows: int, cols: int, heads: int) -> Tensor
     rows, cols : int
         Sides of a window.
     heads : int
-        Of the attention.
+        Heads of the attention.
 
     Returns
     -------
@@ -149,16 +149,16 @@ def positions_of(
     Parameters
     ----------
     attention : SplitAttention
-        Whose.
+        The attention whose position tables are read.
     q : Tensor
-        As there.
+        Queries, as for `relative_positions`.
     rows, cols : int
         Sides of a window.
 
     Returns
     -------
     tuple of Tensor
-        As there.
+        As `relative_positions` gives them.
     """
     return relative_positions(
         q,
@@ -206,9 +206,9 @@ def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:
     Parameters
     ----------
     n : int
-        Windows.
+        Number of windows.
     heads, tokens : int
-        Of each.
+        Heads and tokens of each window.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def decode(
     Parameters
     ----------
     decoder : MaskDecoder
-        SAM's.
+        SAM's mask decoder.
     images : Tensor
         ``(N, C, h, w)`` embeddings with the dense prompts added, or ``(1, C, h, w)``
         if all prompts share theirs.

@@ -44,7 +44,7 @@ class Attend(Protocol):
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor
     ) -> Tensor:
-        """Attend over windows.
+        """Compute attention within windows.
 
         Parameters
         ----------

@@ -156,7 +156,7 @@ class ChunkedAttention(torch.autograd.Function):
         Parameters
         ----------
         ctx : FunctionCtx
-            Torch's.
+            Torch's own context.
         q, k, v : Tensor
             ``(N, heads, rows * cols, d)``.
         by_row : Tensor
@@ -191,7 +191,7 @@ class ChunkedAttention(torch.autograd.Function):
         Parameters
         ----------
         ctx : FunctionCtx
-            Torch's.
+            Torch's own context.
         *gradients : Tensor
             One: of the output.
 

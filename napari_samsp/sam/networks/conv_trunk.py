@@ -25,7 +25,7 @@ CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
 
 
 def build_trunk(imagenet: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """Build the trunk.
+    """Build the convolutional trunk.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class HybridEncoder(nn.Module):
     embed_dim, depth, num_heads : int
         Of the transformer, which sees the features at stride 16.
     out_chans : int
-        Of the neck.
+        Channels that the neck gives.
     fine_chans : sequence of int
         Channels that the decoder adds at strides 8, 4 and 2.
     pixel_mean, pixel_std : sequence of float
@@ -160,7 +160,7 @@ class HybridEncoder(nn.Module):
         return self.finish(tokens, features)
 
     def embed_patches(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Run the trunk.
+        """Run the trunk, and turn its features into tokens.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ def hybrid_channels(width: int) -> list[int]:
     Parameters
     ----------
     width : int
-        Of the neck.
+        Channels that the neck gives.
 
     Returns
     -------

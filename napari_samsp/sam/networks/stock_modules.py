@@ -111,7 +111,7 @@ def read_out(
     Parameters
     ----------
     decoder : MaskDecoder
-        Whose heads.
+        The decoder whose heads read the tokens.
     hidden : Tensor
         ``(N, tokens, C)`` of the transformer: the IoU's, then one a mask.
     upscaled : Tensor

@@ -182,7 +182,7 @@ class TinyEncoder(nn.Module):
     img_size : int
         Side of the input in pixels, a multiple of 16.
     out_chans : int
-        Of the neck.
+        Channels that the neck gives.
     """
 
     pos_embed = None
@@ -262,7 +262,7 @@ def from_mobile_layout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Parameters
     ----------
     state : mapping of str to Tensor
-        A whole SAM's.
+        Weights of a whole SAM.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from napari_samsp.inference.sinks import InMemory
 from napari_samsp.inference.sliding_window import iterate_picture
 from napari_samsp.metrics import average_precision, class_scores, dice, iou
 from napari_samsp.train.events import Figures
@@ -168,7 +169,9 @@ def judge(
     scores: list[list[dict[str, float]]] = []
     class_dice: list[dict[str, list[float]]] = []
     for picture in pictures:
-        steps = iterate_picture(model.eval(), picture.image, iterations, field)
+        steps = iterate_picture(
+            model.eval(), picture.image, InMemory(iterations), field
+        )
         each = [_by_class(model, step, picture) for step in steps]
         scores.append([_mean(found) for found in each])
         kinds = picture.labels[picture.labels > 0] - 1

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.ui.images.image_list import Entry
     from napari_samsp.ui.images.jobs import Desk
-    from napari_samsp.ui.images.opened import Opened
-    from napari_samsp.ui.images.results import Wanted
+    from napari_samsp.ui.images.stored.opened import Opened
+    from napari_samsp.ui.images.stored.results import Wanted
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Ahead(QObject):
     Parameters
     ----------
     background : Background
-        Does it.
+        The thread that does the work.
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     ended = Signal(object, str)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from napari_samsp.ui.correct.correct_panel import CorrectPanel
     from napari_samsp.ui.images.image_list import Entry
     from napari_samsp.ui.images.jobs import Desk
-    from napari_samsp.ui.images.opened import Opened
-    from napari_samsp.ui.images.results import Wanted
+    from napari_samsp.ui.images.stored.opened import Opened
+    from napari_samsp.ui.images.stored.results import Wanted
     from napari_samsp.ui.segment.segment_panel import SegmentPanel
 
 
@@ -40,11 +40,11 @@ class ImagesControl(OpenList):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where images go.
+        The viewer that shows the images.
     segmenting : SegmentPanel
         Says how to segment, and shows results.
     correcting : CorrectPanel
-        Keeps corrections.
+        The panel that keeps corrections.
     parent : QObject
         Qt's; the background ends with it.
     """

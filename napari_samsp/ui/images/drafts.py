@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_samsp.ui.images.background import SAVE, Background, tell
-from napari_samsp.ui.images.edits import DRAFT, KEPT
 from napari_samsp.ui.images.jobs import SaveEdit
-from napari_samsp.ui.images.listing import edits_of_all
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT
+from napari_samsp.ui.images.stored.listing import edits_of_all
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,11 +29,11 @@ class Drafts(QObject):
     Parameters
     ----------
     stage : Stage
-        Whose edits.
+        What shows the image that is edited.
     background : Background
-        Writes them.
+        The thread that writes them.
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     changed = Signal()
@@ -79,7 +79,7 @@ class Drafts(QObject):
         Parameters
         ----------
         layer : Labels
-            Of the image.
+            The edited labels of the image.
 
         Returns
         -------

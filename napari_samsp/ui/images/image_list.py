@@ -79,7 +79,7 @@ class ImageList:
     Attributes
     ----------
     entries : list of Entry
-        As shown.
+        The images, in the order in which they are shown.
     current : Entry or None
         The one that is open.
     ranked : bool
@@ -100,7 +100,7 @@ class ImageList:
         return next((one for one in self._by_name if one.name == name), None)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """Show other images.
+        """Replace the entries of the list.
 
         Parameters
         ----------

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.tables.table_files import TableFile
-from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits
-from napari_samsp.ui.images.opened import (
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits
+from napari_samsp.ui.images.stored.opened import (
     Opened,
     open_path,
     read_edits,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_samsp.batch.job import Outcome
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.images.image_list import Entry
-    from napari_samsp.ui.images.results import Results, Wanted
+    from napari_samsp.ui.images.stored.results import Results, Wanted
     from napari_samsp.ui.models.workplace import Workplace
 
 
@@ -38,11 +38,11 @@ class Desk:
     Attributes
     ----------
     results : Results
-        Of the list.
+        Stored results of the list.
     edits : Edits
-        Of all lists.
+        Stored edits of the images of all lists.
     workplace : Workplace
-        Has the model.
+        Holds the loaded model.
     noted : callable
         Called with an entry and a line of the manifest, when that is new.
     """
@@ -150,11 +150,11 @@ class SegmentAll:
     Attributes
     ----------
     desk : Desk
-        Of the list.
+        What opens and segments the images.
     entries : list of Entry
-        In this order.
+        The images, in the order in which they are segmented.
     wanted : Wanted
-        The settings.
+        How they are segmented.
     progress : callable
         Called with the number that is done.
     ended : callable
@@ -202,7 +202,7 @@ class SaveTable:
     Attributes
     ----------
     desk : Desk
-        Of the list.
+        What opens and segments the images.
     entries : list of Entry
         In this order; those without labels are left out.
     path : Path
@@ -293,9 +293,9 @@ class SaveEdit:
     Attributes
     ----------
     edits : Edits
-        Where.
+        Where they are stored.
     entry : Entry
-        Which image.
+        The image that they are of.
     opened : Opened
         As it was read.
     labels : numpy.ndarray
@@ -303,7 +303,7 @@ class SaveEdit:
     before : numpy.ndarray or None
         What was there without the edits: equal labels are no draft.
     kind : {"draft", "kept"}
-        What they become.
+        What they are stored as.
     ended : callable
         Called with the entry, the kind and how many objects there are; with -1 if
         nothing was stored.
@@ -321,7 +321,7 @@ class SaveEdit:
     failed: Callable[[str], None]
 
     def run(self, _check: Callable[[], None]) -> None:
-        """Do it."""
+        """Write the labels; called in the background."""
         opened = self.opened
         where = opened.path, opened.content
         try:

@@ -12,8 +12,8 @@ from napari_samsp.ui.images.background import LIST, SAVE, Background, tell
 from napari_samsp.ui.images.garbage import Garbage
 from napari_samsp.ui.images.image_list import Entry, ImageList
 from napari_samsp.ui.images.jobs import Desk
-from napari_samsp.ui.images.listing import edits_of_all, read_list, tell_result
-from napari_samsp.ui.images.results import Results
+from napari_samsp.ui.images.stored.listing import edits_of_all, read_list, tell_result
+from napari_samsp.ui.images.stored.results import Results
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
 from napari_samsp.utils.errors import InputError, in_words
 from napari_samsp.utils.paths import images_folder
@@ -37,14 +37,14 @@ class OpenList(QObject):
     viewer : napari.viewer.Viewer
         Whose layers can be a list.
     workplace : Workplace
-        Has the model.
+        Holds the loaded model.
     parent : QObject
         Qt's; the background ends with it.
 
     Attributes
     ----------
     images : ImageList
-        The entries.
+        The images of the list.
     place : str
         The folder or pattern; empty of layers.
     desk : Desk or None
@@ -168,7 +168,6 @@ class OpenList(QObject):
         self.changed.emit()
 
     def _end_list(self) -> None:
-        """Forget the list."""
         self.desk, self.place, self._resumes = None, "", False
         self._lost = "", ""
 

@@ -46,7 +46,7 @@ class ImagesPanel(QWidget):
     Parameters
     ----------
     control : ImagesControl
-        Does it.
+        What the buttons and the table act on.
     """
 
     resized = Signal()

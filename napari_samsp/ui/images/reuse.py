@@ -27,9 +27,9 @@ def take_over_image(old: Image, new: Image) -> None:
     Parameters
     ----------
     old : Image
-        In a viewer.
+        A layer of a viewer.
     new : Image
-        In none; `fits`.
+        A layer of no viewer, which `fits`.
     """
     old.data = new.data
     old.contrast_limits_range = new.contrast_limits_range

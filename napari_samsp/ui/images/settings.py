@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.job import Settings
-from napari_samsp.ui.images.results import Wanted
+from napari_samsp.ui.images.stored.results import Wanted
 
 if TYPE_CHECKING:
     from napari_samsp.ui.segment.segment_panel import SegmentPanel

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_samsp.ui.images.opened import whole_labels
 from napari_samsp.ui.images.reuse import fits, take_over_image, take_over_labels
+from napari_samsp.ui.images.stored.opened import whole_labels
 from napari_samsp.ui.planes import Channels, first_scale, labels_placement
 from napari_samsp.ui.result_layers import Source, remember_source, source_of
 from napari_samsp.ui.segment.run_results import RunResults
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_samsp.ui.images.image_list import Entry
-    from napari_samsp.ui.images.opened import Opened
+    from napari_samsp.ui.images.stored.opened import Opened
     from napari_samsp.ui.segment.segment_panel import SegmentPanel
 
 
@@ -47,7 +47,7 @@ class Stage:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that shows the images.
     segmenting : SegmentPanel
         Whose table and choosers show the result.
     """
@@ -78,7 +78,7 @@ class Stage:
         Parameters
         ----------
         entry : Entry
-            Which.
+            The image to show.
         opened : Opened
             As it was read.
         channel : int

@@ -50,17 +50,17 @@ class TableModel(QAbstractTableModel):
         return next((n for n, one in enumerate(self._shown) if one is entry), -1)
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Qt's."""
+        """How many images are shown, as Qt asks."""
         return 0 if parent.isValid() else len(self._shown)
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Qt's."""
+        """How many columns there are, as Qt asks."""
         return 0 if parent.isValid() else len(COLUMNS)
 
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = 0
     ) -> Any:
-        """Qt's."""
+        """Titles of the columns, as Qt asks."""
         across = orientation == Qt.Orientation.Horizontal
         if role == Qt.ItemDataRole.DisplayRole and across:
             return COLUMNS[section]
@@ -70,7 +70,7 @@ class TableModel(QAbstractTableModel):
         return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """Qt's."""
+        """What a cell shows in one of Qt's roles."""
         entry = self.entry(index)
         if entry is None:
             return None

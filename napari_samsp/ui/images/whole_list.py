@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.ui.images.image_list import Entry
-    from napari_samsp.ui.images.results import Wanted
+    from napari_samsp.ui.images.stored.results import Wanted
 
 
 class WholeList(QObject):
@@ -25,9 +25,9 @@ class WholeList(QObject):
     Parameters
     ----------
     background : Background
-        Does it.
+        The thread that does the work.
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     progress = Signal(int, int)
@@ -74,7 +74,7 @@ class WholeList(QObject):
         Parameters
         ----------
         desk, entries
-            The list.
+            What opens the images, and which.
         path : Path
             A ``.csv`` or ``.parquet`` file; one that is there is replaced.
         """

@@ -53,7 +53,7 @@ class ExchangeRow(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers.
+        The viewer whose layers are read and written.
     chosen_labels, chosen_image, chosen_channels : callable
         Give the labels to export, the image that labels are of, and which channels of
         it are read.

@@ -60,7 +60,7 @@ class MeasurePanel(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers.
+        The viewer whose labels are measured.
     chosen_image, chosen_channels : callable
         Give the image layer of labels that are not ours, and which channels of it are
         read.

@@ -64,7 +64,7 @@ class MeasureRequest:
     name : str
         What the table's column ``image`` says.
     labels : PlaneReader
-        Of the labels.
+        Reads planes of the labels.
     image : PlaneReader or None
         Of the image, for intensities.
     colours : int
@@ -186,7 +186,7 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
     Parameters
     ----------
     request : MeasureRequest
-        What.
+        What is measured.
     stop : threading.Event
         Ends it between two parts.
 
@@ -293,15 +293,15 @@ def _plane_of_image(
     Parameters
     ----------
     image, labels : layers
-        Whose planes.
+        The layers whose planes are matched.
     index : PlaneIndex
-        Of the labels.
+        Index of a plane of the labels.
     fixed : PlaneIndex or None
         The image's, if the labels are those of a single plane.
     dims : Dims
         The viewer's: where the layers do not tell, the plane that is shown.
     channels : Channels or None
-        Of the image.
+        Channels of the image that are read.
     """
     if fixed is not None:
         return fixed

@@ -23,7 +23,7 @@ class AdapterChooser(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        The widget that this one is in.
     """
 
     changed = Signal(object)
@@ -53,7 +53,7 @@ class AdapterChooser(QWidget):
 
     @property
     def adapter(self) -> Adapter | None:
-        """The chosen one."""
+        """The chosen adapter, if any."""
         return self._shown[max(self.combo.currentIndex(), 0)]
 
     def refresh(self) -> None:

@@ -64,7 +64,7 @@ def read_adapter(folder: Path) -> Adapter:
     Returns
     -------
     Adapter
-        As on disk.
+        The adapter that is stored there.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class _Described(QStyledItemDelegate):
     def initStyleOption(
         self, option: QStyleOptionViewItem | None, index: QModelIndex
     ) -> None:
-        """As Qt's."""
+        """Add what the item is for to its text."""
         super().initStyleOption(option, index)
         if what_for := index.data(_WHAT_FOR):
             option.text = f"{option.text}  ·  {what_for}"
@@ -71,7 +71,7 @@ class ModelChooser(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        The widget that this one is in.
     """
 
     changed = Signal()
@@ -181,7 +181,7 @@ class ModelChooser(QWidget):
         Parameters
         ----------
         card : AdapterCard
-            The adapter's.
+            Card of the adapter.
 
         Returns
         -------
@@ -200,7 +200,7 @@ class ModelChooser(QWidget):
         Parameters
         ----------
         card : AdapterCard
-            The adapter's.
+            Card of the adapter.
 
         Returns
         -------

@@ -44,7 +44,7 @@ class ModelDownload(QObject):
         return self._job.name if self._job else None
 
     def start(self, name: str) -> None:
-        """Begin.
+        """Begin a download, or go on with it.
 
         Parameters
         ----------

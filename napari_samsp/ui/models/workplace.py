@@ -39,7 +39,7 @@ class Workplace:
     Attributes
     ----------
     loaded : Loaded or None
-        The model.
+        The loaded model, if there is one.
     opened : tuple or None
         The image that was clicked last, after what tells it from others; goes with the
         model that it holds.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_samsp.inference.plausibility import count_labels, separate_parts
 
 if TYPE_CHECKING:
@@ -66,18 +68,62 @@ class Summary:
         Summary
             To be made in a worker: it looks at every pixel.
         """
-        last = iteration.iteration == iteration.iterations - 1
+        return cls.of_labels(
+            iteration.labels,
+            objects,
+            iteration=iteration.iteration,
+            iterations=iteration.iterations,
+            prompt=iteration.prompt or "none",
+            score=iteration.score,
+            iou_to_previous=iteration.iou_to_previous,
+            object_size=iteration.scale.object_size,
+            size_is_certain=iteration.scale.certain,
+        )
+
+    @classmethod
+    def of_labels(
+        cls,
+        labels: np.ndarray,
+        objects: bool,
+        *,
+        iteration: int,
+        iterations: int,
+        prompt: str,
+        score: float,
+        iou_to_previous: float | None,
+        object_size: float | None = None,
+        size_is_certain: bool = True,
+    ) -> Summary:
+        """Of one plane's labels, and what is known besides.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            ``(Y, X)`` integers.
+        objects
+            As for `of`.
+        iteration, iterations, prompt, score, iou_to_previous
+            The summary's own.
+        object_size, size_is_certain
+            Likewise.
+
+        Returns
+        -------
+        Summary
+            As `of`.
+        """
+        last = iteration == iterations - 1
         return cls(
-            iteration.iteration,
-            iteration.iterations,
-            iteration.prompt or "none",
-            iteration.score,
-            iteration.iou_to_previous,
-            iteration.area_fraction,
-            count_labels(iteration.labels),
-            separate_parts(iteration.labels) if last and not objects else 0,
-            iteration.scale.object_size,
-            iteration.scale.certain,
+            iteration=iteration,
+            iterations=iterations,
+            prompt=prompt,
+            score=score,
+            iou_to_previous=iou_to_previous,
+            area_fraction=float(np.count_nonzero(labels) / labels.size),
+            object_count=count_labels(labels),
+            parts=separate_parts(labels) if last and not objects else 0,
+            object_size=object_size,
+            size_is_certain=size_is_certain,
         )
 
     def with_another(self, other: Summary, count: int) -> Summary:

@@ -24,11 +24,11 @@ class CompactTable(QTableWidget):
     Parameters
     ----------
     columns : sequence of str
-        Headings.
+        Headings of the columns.
     least_rows : int
         Room for so many rows even while there are fewer.
     parent : QWidget, optional
-        Qt's.
+        The widget that this one is in.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class CompactTable(QTableWidget):
         self._fit()
 
     def add_row(self, texts: Sequence[str]) -> None:
-        """Append a row.
+        """Append a row of texts.
 
         Parameters
         ----------
         texts : sequence of str
-            One a column.
+            Text of each column.
         """
         row = self.rowCount()
         self.insertRow(row)

@@ -20,7 +20,7 @@ class LayerChooser(ComboBox):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers.
+        The viewer whose layers are offered.
     kind : type
         Such as `napari.layers.Image`.
     nothing : str, optional

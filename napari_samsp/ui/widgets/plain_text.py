@@ -13,7 +13,7 @@ def plain(text: str) -> str:
     Parameters
     ----------
     text : str
-        Anything.
+        Text that may look like HTML.
 
     Returns
     -------

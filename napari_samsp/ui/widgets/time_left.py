@@ -39,7 +39,7 @@ class TimeLeft:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration.
+    """Say a duration in words.
 
     Parameters
     ----------

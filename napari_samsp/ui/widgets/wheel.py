@@ -19,7 +19,7 @@ def wheel_changes(widget: QObject) -> bool:
     Parameters
     ----------
     widget : QObject
-        Any.
+        The widget under the mouse.
 
     Returns
     -------

@@ -14,10 +14,10 @@ from napari_samsp.data.image_files import write_image
 from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.ui.images import background
 from napari_samsp.ui.images.background import ALL, OPEN, PREFETCH, SAVE, Background
-from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits, content_key
 from napari_samsp.ui.images.image_list import Entry, ImageList, State, confidence
-from napari_samsp.ui.images.listing import read_list
-from napari_samsp.ui.images.opened import open_path, read_edits
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits, content_key
+from napari_samsp.ui.images.stored.listing import read_list
+from napari_samsp.ui.images.stored.opened import open_path, read_edits
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.paths import images_folder
 

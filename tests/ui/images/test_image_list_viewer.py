@@ -5,122 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QPushButton
+from list_bench import LEFT, WORK_MS, Bench
 
-from napari_samsp.data.image_files import read_image, read_labels, write_image
+from napari_samsp.data.image_files import read_image
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.utils.paths import runs_folder, widget_file
 
 pytestmark = pytest.mark.gui
-
-WORK_MS = 120_000
-LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def folder(tmp_path: Path, nuclei) -> Path:
-    """Four images, all different and none square."""
-    place = tmp_path / "cells"
-    place.mkdir()
-    image = nuclei[0]
-    for name, pixels in zip(
-        "abcd", (image, image[::-1], image[:, ::-1], image[::-1, ::-1]), strict=True
-    ):
-        write_image(place / f"{name}.tif", np.ascontiguousarray(pixels))
-    return place
-
-
-@pytest.fixture
-def bench(make_napari_viewer, npe2pm, qtbot, monkeypatch):
-    with npe2pm.tmp_plugin(package="napari-samsp"):
-        viewer = make_napari_viewer(show=True)
-        _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
-    made = Bench(viewer, widget, qtbot, monkeypatch)
-    yield made
-    made.control.background.close()
-    made.wait(lambda: not made.control.background.running)
-
-
-class Bench:
-    """Counts what a user does."""
-
-    def __init__(self, viewer, widget, qtbot, monkeypatch) -> None:
-        self.viewer, self.widget, self.qtbot = viewer, widget, qtbot
-        self.monkeypatch = monkeypatch
-        self.control = widget.images.control
-        self.canvas = viewer.window._qt_viewer.canvas.native
-        self.actions = 0
-        widget.segmenting.iterations.setValue(2)
-
-    def wait(self, condition) -> None:
-        self.qtbot.waitUntil(condition, timeout=WORK_MS)
-
-    def click(self, name: str) -> None:
-        button = self.widget.findChild(QPushButton, name)
-        assert button.isEnabled(), name
-        assert button.isVisibleTo(self.widget), name
-        self.widget._scroll.ensureWidgetVisible(button)
-        self.actions += 1
-        self.qtbot.mouseClick(button, LEFT)
-
-    def key(self, name: str) -> None:
-        letter = KEYS[name].removeprefix("Shift-")
-        self.actions += 1
-        self.qtbot.keyClick(
-            self.canvas,
-            getattr(Qt.Key, f"Key_{letter}"),
-            Qt.KeyboardModifier.ShiftModifier,
-        )
-
-    def open_folder(self, folder: Path) -> None:
-        """The dialog of the system cannot be clicked: one more action stands for it."""
-        self.monkeypatch.setattr(
-            QFileDialog, "getExistingDirectory", lambda *_: str(folder)
-        )
-        self.actions += 1
-        self.click("samsp_open_folder")
-        self.wait(lambda: self.control.place == str(folder))
-
-    def save_table(self, path: Path) -> None:
-        self.monkeypatch.setattr(
-            QFileDialog, "getSaveFileName", lambda *_: (str(path), "CSV (*.csv)")
-        )
-        self.actions += 1
-        self.click("samsp_save_all")
-        self.wait(lambda: self.said.startswith("Saved"))
-
-    @property
-    def said(self) -> str:
-        return self.widget.images.message.text()
-
-    @property
-    def names(self) -> list[str]:
-        return [layer.name for layer in self.viewer.layers]
-
-    def at(self, name: str) -> None:
-        """Wait until an image is shown with its labels."""
-        shown = [name, f"SAM-SP 1 · {name}"]
-        self.wait(lambda: [n for n in self.names if n != "mine"] == shown)
-
-    def ahead(self) -> None:
-        self.wait(lambda: self.control.ahead.is_ready)
-
-    def states(self) -> list[State]:
-        return [entry.state for entry in self.control.images.entries]
-
-    @property
-    def labels(self):
-        return self.viewer.layers[-1]
 
 
 def test_without_a_list_there_is_one_row_of_buttons(bench):
@@ -184,88 +82,6 @@ def test_a_round_of_the_table_is_shown_when_it_is_asked_for(bench, folder):
     bench.at("b")  # the map of the rounds has gone too
 
 
-def paint(bench) -> np.ndarray:
-    """A stroke of the brush, as napari makes it."""
-    layer = bench.labels
-    number = int(layer.data.max()) + 1
-    layer.data_setitem((np.full(9, 3), np.arange(9)), number)
-    return layer.data.copy()
-
-
-def test_edits_that_were_not_kept_come_back(bench, folder):
-    bench.open_folder(folder)
-    bench.key("samsp_next")
-    bench.at("a")
-    edited = paint(bench)
-    bench.ahead()
-    bench.key("samsp_next")
-    assert bench.said == "The edits of a are stored as a draft."
-    bench.at("b")
-    bench.key("samsp_previous")
-    bench.at("a")
-    assert np.array_equal(bench.labels.data, edited)
-    assert "Your edits of a are back" in bench.said
-    bench.wait(lambda: bench.control.images.entries[0].drafted)
-    # Taken back, they are no draft any more.
-    bench.labels.data = source_of(bench.labels).prediction.copy()
-    bench.key("samsp_next")
-    bench.at("b")
-    bench.wait(lambda: not bench.control.images.entries[0].drafted)
-    assert not bench.widget.correcting.training_set.samples()
-
-
-def test_edits_are_on_the_disk_before_the_image_is_left(bench, folder):
-    bench.open_folder(folder)
-    bench.key("samsp_next")
-    bench.at("a")
-    edited = paint(bench)
-    home = widget_file().parent / "images" / "edits"
-    bench.wait(lambda: any(home.glob("*.draft.json")))
-    (file,) = home.glob("*.draft.tif")
-    assert np.array_equal(read_labels(file), edited)
-
-
-def test_keep_and_next_keeps_and_goes_on(bench, folder):
-    bench.open_folder(folder)
-    bench.key("samsp_next")
-    bench.at("a")
-    unedited = bench.labels.data.copy()
-    bench.ahead()
-    bench.key("samsp_keep_next")
-    bench.at("b")
-    edited = paint(bench)
-    bench.ahead()
-    bench.click("samsp_keep_next")
-    bench.at("c")
-    samples = bench.widget.correcting.training_set.samples()
-    assert [one.info["file"] for one in samples] == [
-        str(folder / "a.tif"),
-        str(folder / "b.tif"),
-    ]
-    assert np.array_equal(samples[0].read()[1], unedited)
-    assert np.array_equal(samples[1].read()[1], edited)
-    assert bench.states()[:3] == [State.CORRECTED, State.CORRECTED, State.SEGMENTED]
-    bench.key("samsp_previous")
-    bench.at("b")
-    assert np.array_equal(bench.labels.data, edited)
-    assert not bench.control.images.entries[1].drafted
-
-
-def test_an_image_without_objects_is_kept_by_one_key_too(bench, folder):
-    bench.open_folder(folder)
-    bench.key("samsp_next")
-    bench.at("a")
-    bench.labels.data = np.zeros_like(bench.labels.data)
-    bench.ahead()
-    bench.key("samsp_keep_next")
-    bench.at("b")
-    assert bench.states()[0] is State.CORRECTED
-    assert not bench.widget.correcting.training_set.samples()
-    bench.key("samsp_previous")
-    bench.wait(lambda: bench.names[:1] == ["a"] and len(bench.names) > 1)
-    assert not bench.labels.data.any()
-
-
 def test_files_that_cannot_be_read_stop_nothing(bench, folder):
     (folder / "ab.png").write_bytes(b"\x89PNG broken")
     (folder / "ac.tif").write_bytes(b"")
@@ -308,27 +124,6 @@ def test_segment_all_stops_goes_on_and_ranks(bench, folder):
     assert images.entries[-1].name == "e"
     bench.key("samsp_next")
     bench.at(images.entries[0].name)
-
-
-def test_corrected_images_are_never_segmented_again(bench, folder):
-    bench.open_folder(folder)
-    bench.key("samsp_next")
-    bench.at("a")
-    edited = paint(bench)
-    bench.ahead()
-    bench.key("samsp_keep_next")
-    bench.at("b")
-    bench.widget.segmenting.objects.setChecked(True)  # as an adapter may do
-    bench.click("samsp_segment_all")
-    bench.wait(lambda: not bench.control.whole.running)
-    (manifest,) = (widget_file().parent / "images").glob("cells-*/manifest.jsonl")
-    last = {}
-    for line in map(json.loads, manifest.read_text().splitlines()):
-        last[line["name"]] = line["settings"]["objects"]
-    assert last == {"a": False, "b": True, "c": True, "d": True}
-    bench.key("samsp_previous")
-    bench.wait(lambda: bench.names[:1] == ["a"] and len(bench.names) > 1)
-    assert np.array_equal(bench.labels.data, edited)
 
 
 def test_the_next_session_goes_on_where_this_one_ended(
@@ -404,23 +199,6 @@ def test_open_layers_are_a_list_too(bench, nuclei):
     bench.key("samsp_keep_next")
     assert bench.states() == [State.SEGMENTED, State.CORRECTED]
     assert [n for n in bench.names if n in ("one", "two")] == ["one", "two"]
-
-
-def test_where_nothing_is_to_be_corrected_six_actions_make_a_table(
-    bench, folder, tmp_path
-):
-    bench.open_folder(folder)  # a click, and the dialog
-    bench.widget._scroll.ensureWidgetVisible(bench.widget.segmenting.objects)
-    bench.actions += 1
-    bench.qtbot.mouseClick(bench.widget.segmenting.objects, LEFT)
-    bench.click("samsp_segment_all")
-    bench.save_table(tmp_path / "objects.csv")  # once all are segmented
-    assert bench.actions == 6
-    with (tmp_path / "objects.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    counts = {e.name: e.objects for e in bench.control.images.entries}
-    assert counts == {n: sum(row["image"] == n for row in rows) for n in "abcd"}
-    assert all(counts.values())
 
 
 @pytest.mark.parametrize("count", [2, 4])

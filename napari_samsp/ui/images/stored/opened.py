@@ -13,9 +13,8 @@ from napari.layers._source import layer_source
 from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.rgb import as_lazy_rgb
 from napari_samsp.data.shared_limits import resolve_percentiles
-from napari_samsp.inference.plausibility import count_labels, separate_parts
 from napari_samsp.metrics import iou
-from napari_samsp.ui.images.edits import DRAFT, KEPT, Edits, content_key
+from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits, content_key
 from napari_samsp.ui.planes import Channels, PlaneReader
 from napari_samsp.ui.result_files import placement
 from napari_samsp.ui.segment.segment_steps import Segmented, SegmentRequest
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.plane_view import PlaneIndex
-    from napari_samsp.ui.images.results import Rounds, Wanted
+    from napari_samsp.ui.images.stored.results import Rounds, Wanted
 
 PROMPT = "box+mask"
 
@@ -39,7 +38,7 @@ class Opened:
     Attributes
     ----------
     path : Path
-        Its file.
+        The image file.
     layer : Image
         Not in a viewer yet.
     axes : str
@@ -106,9 +105,9 @@ def open_path(path: Path, name: str) -> Opened:
     Parameters
     ----------
     path : Path
-        The file.
+        The image file.
     name : str
-        Of the layer.
+        Name of the layer.
 
     Raises
     ------
@@ -155,7 +154,7 @@ def read_rounds(
     Parameters
     ----------
     opened : Opened
-        Gets it.
+        The image, whose `shown` is set.
     rounds : Rounds
         The result; of an image of another size nothing is taken.
     wanted : Wanted
@@ -205,7 +204,15 @@ def read_rounds(
         before = None
         for t, labels in enumerate(rounds.labels):
             found = labels[place]
-            summary = _summary(t, count, scores[t], found, before, settings.objects)
+            summary = Summary.of_labels(
+                found,
+                settings.objects,
+                iteration=t,
+                iterations=count,
+                prompt=PROMPT if t else "none",
+                score=scores[t],
+                iou_to_previous=None if before is None else iou(found, before),
+            )
             if stack is not None:
                 stack.target(t, plane)[...] = found
                 stack.complete(plane, summary, check)
@@ -217,26 +224,6 @@ def read_rounds(
 def _index(place: tuple[int, ...], channels: Channels | None) -> PlaneIndex:
     first = () if channels is None else (channels.picked[0],)
     return (*first, *place, None, None)
-
-
-def _summary(
-    t: int,
-    count: int,
-    score: float,
-    labels: np.ndarray,
-    before: np.ndarray | None,
-    objects: bool,
-) -> Summary:
-    return Summary(
-        iteration=t,
-        iterations=count,
-        prompt=PROMPT if t else "none",
-        score=score,
-        iou_to_previous=None if before is None else iou(labels, before),
-        area_fraction=float(np.count_nonzero(labels) / labels.size),
-        object_count=count_labels(labels),
-        parts=separate_parts(labels) if t == count - 1 and not objects else 0,
-    )
 
 
 def whole_labels(

@@ -18,7 +18,7 @@ from napari_samsp.data.image_source import open_image
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE
-from napari_samsp.ui.images.edits import path_key
+from napari_samsp.ui.images.stored.edits import path_key
 from napari_samsp.utils.atomic_files import remove_leftovers, write_atomically
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
@@ -93,7 +93,7 @@ class Results:
     Parameters
     ----------
     folder : Path
-        Made when needed.
+        Where results are stored; made when needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,9 +107,9 @@ class Results:
         Parameters
         ----------
         place : str
-            Absolute.
+            Absolute path of the folder or pattern of the list.
         home : Path
-            Of all lists.
+            The folder that holds the results of all lists.
         """
         name = safe_name(Path(place).name)[:40]
         return cls(home / f"{name}-{path_key(Path(place))}")
@@ -141,11 +141,11 @@ class Results:
         Parameters
         ----------
         name : str
-            The entry's.
+            Name of the entry.
         image : Path
             Its file, which did not change since.
         wanted : Wanted
-            The settings.
+            How it must have been segmented.
         """
         if not self.is_done(name, image, wanted):
             return None

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_samsp.inference.tile_encoder import full_size
+from napari_samsp.self_prompting.full_size import full_size
 from napari_samsp.self_prompting.letterbox import fit, logits_to_image, stretch
 
 shapes = st.tuples(st.integers(1, 300), st.integers(1, 300))

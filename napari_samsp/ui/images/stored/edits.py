@@ -35,7 +35,7 @@ class Edit:
     objects : int
         How many labels there are.
     path : str
-        Of the image.
+        Path of the image.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Edits:
     Parameters
     ----------
     folder : Path
-        Made when needed.
+        Where they are stored; made when needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,9 +107,9 @@ class Edits:
         Parameters
         ----------
         kind : {"draft", "kept"}
-            What they are.
+            Whether a person kept them.
         path : Path
-            Of the image.
+            Path of the image.
         content : str
             `content_key` of its pixels.
         labels : numpy.ndarray
@@ -117,7 +117,7 @@ class Edits:
         axes : str
             A letter an axis of them.
         voxels : VoxelSize
-            Of the image.
+            Voxel size of the image.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class Edits:
             return None
 
     def remove(self, kind: str, path: Path, content: str) -> None:
-        """Forget labels."""
+        """Delete an image's labels of a kind."""
         place = self.file(kind, path, content)
         place.with_suffix(".json").unlink(missing_ok=True)
         place.unlink(missing_ok=True)

@@ -1,0 +1,137 @@
+"""Edits and kept labels of the image list, with real keys in a real viewer."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from list_bench import LEFT
+
+from napari_samsp.data.image_files import read_labels
+from napari_samsp.ui.images.image_list import State
+from napari_samsp.ui.result_layers import source_of
+from napari_samsp.utils.paths import widget_file
+
+pytestmark = pytest.mark.gui
+
+
+def paint(bench) -> np.ndarray:
+    """A stroke of the brush, as napari makes it."""
+    layer = bench.labels
+    number = int(layer.data.max()) + 1
+    layer.data_setitem((np.full(9, 3), np.arange(9)), number)
+    return layer.data.copy()
+
+
+def test_edits_that_were_not_kept_come_back(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    edited = paint(bench)
+    bench.ahead()
+    bench.key("samsp_next")
+    assert bench.said == "The edits of a are stored as a draft."
+    bench.at("b")
+    bench.key("samsp_previous")
+    bench.at("a")
+    assert np.array_equal(bench.labels.data, edited)
+    assert "Your edits of a are back" in bench.said
+    bench.wait(lambda: bench.control.images.entries[0].drafted)
+    # Taken back, they are no draft any more.
+    bench.labels.data = source_of(bench.labels).prediction.copy()
+    bench.key("samsp_next")
+    bench.at("b")
+    bench.wait(lambda: not bench.control.images.entries[0].drafted)
+    assert not bench.widget.correcting.training_set.samples()
+
+
+def test_edits_are_on_the_disk_before_the_image_is_left(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    edited = paint(bench)
+    home = widget_file().parent / "images" / "edits"
+    bench.wait(lambda: any(home.glob("*.draft.json")))
+    (file,) = home.glob("*.draft.tif")
+    assert np.array_equal(read_labels(file), edited)
+
+
+def test_keep_and_next_keeps_and_goes_on(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    unedited = bench.labels.data.copy()
+    bench.ahead()
+    bench.key("samsp_keep_next")
+    bench.at("b")
+    edited = paint(bench)
+    bench.ahead()
+    bench.click("samsp_keep_next")
+    bench.at("c")
+    samples = bench.widget.correcting.training_set.samples()
+    assert [one.info["file"] for one in samples] == [
+        str(folder / "a.tif"),
+        str(folder / "b.tif"),
+    ]
+    assert np.array_equal(samples[0].read()[1], unedited)
+    assert np.array_equal(samples[1].read()[1], edited)
+    assert bench.states()[:3] == [State.CORRECTED, State.CORRECTED, State.SEGMENTED]
+    bench.key("samsp_previous")
+    bench.at("b")
+    assert np.array_equal(bench.labels.data, edited)
+    assert not bench.control.images.entries[1].drafted
+
+
+def test_an_image_without_objects_is_kept_by_one_key_too(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    bench.labels.data = np.zeros_like(bench.labels.data)
+    bench.ahead()
+    bench.key("samsp_keep_next")
+    bench.at("b")
+    assert bench.states()[0] is State.CORRECTED
+    assert not bench.widget.correcting.training_set.samples()
+    bench.key("samsp_previous")
+    bench.wait(lambda: bench.names[:1] == ["a"] and len(bench.names) > 1)
+    assert not bench.labels.data.any()
+
+
+def test_corrected_images_are_never_segmented_again(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    edited = paint(bench)
+    bench.ahead()
+    bench.key("samsp_keep_next")
+    bench.at("b")
+    bench.widget.segmenting.objects.setChecked(True)  # as an adapter may do
+    bench.click("samsp_segment_all")
+    bench.wait(lambda: not bench.control.whole.running)
+    (manifest,) = (widget_file().parent / "images").glob("cells-*/manifest.jsonl")
+    last = {}
+    for line in map(json.loads, manifest.read_text().splitlines()):
+        last[line["name"]] = line["settings"]["objects"]
+    assert last == {"a": False, "b": True, "c": True, "d": True}
+    bench.key("samsp_previous")
+    bench.wait(lambda: bench.names[:1] == ["a"] and len(bench.names) > 1)
+    assert np.array_equal(bench.labels.data, edited)
+
+
+def test_where_nothing_is_to_be_corrected_six_actions_make_a_table(
+    bench, folder, tmp_path
+):
+    bench.open_folder(folder)  # a click, and the dialog
+    bench.widget._scroll.ensureWidgetVisible(bench.widget.segmenting.objects)
+    bench.actions += 1
+    bench.qtbot.mouseClick(bench.widget.segmenting.objects, LEFT)
+    bench.click("samsp_segment_all")
+    bench.save_table(tmp_path / "objects.csv")  # once all are segmented
+    assert bench.actions == 6
+    with (tmp_path / "objects.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    counts = {e.name: e.objects for e in bench.control.images.entries}
+    assert counts == {n: sum(row["image"] == n for row in rows) for n in "abcd"}
+    assert all(counts.values())
