@@ -1,11 +1,14 @@
-"""The box that is being dragged on napari's canvas."""
+"""The box or line that is being dragged on napari's canvas."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QPoint, QRect
-from qtpy.QtWidgets import QApplication, QRubberBand
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtGui import QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QApplication, QRubberBand, QWidget
+
+LINE_WIDTH = 2
 
 
 class RubberBand:
@@ -15,17 +18,23 @@ class RubberBand:
     ----------
     event : napari.utils.events.Event
         The press of a mouse button; without a Qt event behind it nothing is drawn.
+    as_line : bool
+        From the press to the mouse; else the box between them.
     """
 
-    def __init__(self, event: Any) -> None:
-        self._band: QRubberBand | None = None
+    def __init__(self, event: Any, as_line: bool = False) -> None:
+        self._band: QWidget | None = None
         native = getattr(event, "native", None)
         if native is None:
             return
         self._corner: QPoint = native.globalPosition().toPoint()
         canvas = QApplication.widgetAt(self._corner)
         if canvas is not None:
-            self._band = QRubberBand(QRubberBand.Shape.Rectangle, canvas)
+            self._band = (
+                _Line(canvas)
+                if as_line
+                else QRubberBand(QRubberBand.Shape.Rectangle, canvas)
+            )
 
     def stretch(self, event: Any) -> None:
         """Draw it from the press to where the mouse is now."""
@@ -35,7 +44,10 @@ class RubberBand:
         canvas = self._band.parentWidget()
         corners = (self._corner, native.globalPosition().toPoint())
         one, other = (canvas.mapFromGlobal(corner) for corner in corners)
-        self._band.setGeometry(QRect(one, other).normalized())
+        if isinstance(self._band, _Line):
+            self._band.draw(one, other)
+        else:
+            self._band.setGeometry(QRect(one, other).normalized())
         self._band.show()
 
     def remove(self) -> None:
@@ -44,3 +56,31 @@ class RubberBand:
             self._band.hide()
             self._band.deleteLater()
             self._band = None
+
+
+class _Line(QWidget):
+    """A straight line on a canvas; Qt's own rubber band has only level ones."""
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self.setObjectName("samsp_split_line")
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.ends = QPoint(), QPoint()
+
+    def draw(self, one: QPoint, other: QPoint) -> None:
+        margin = LINE_WIDTH + 1
+        box = QRect(one, other).normalized()
+        self.setGeometry(box.adjusted(-margin, -margin, margin, margin))
+        self.ends = one - self.pos(), other - self.pos()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        # Seen on dark and on bright images.
+        for color, width in (("black", LINE_WIDTH + 2), ("white", LINE_WIDTH)):
+            pen = QPen(Qt.GlobalColor.black if color == "black" else Qt.GlobalColor.white)
+            pen.setWidth(width)
+            painter.setPen(pen)
+            painter.drawLine(*self.ends)
+        painter.end()
