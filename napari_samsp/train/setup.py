@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from napari_samsp.data.training_sets.classes import Classes
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
 
@@ -108,13 +109,17 @@ class Parts:
     card: AdapterCard
     note: str = ""
 
-    def judge(self, trainer: Trainer, pictures: list[Example]) -> ValidationResult:
+    def judge(
+        self,
+        trainer: Trainer,
+        pictures: list[Example],
+        see: Callable[[Example, Iteration], None] | None = None,
+    ) -> ValidationResult:
         """Judge the running mean of a trainer's weights; the same in all processes."""
 
         def work() -> ValidationResult:
-            return judge(
-                self.model, pictures, self.config.iterations, self.field, self.names
-            )
+            iterations, names = self.config.iterations, self.names
+            return judge(self.model, pictures, iterations, self.field, names, see)
 
         with trainer.average.in_place():
             return self.processes.run_on_main(work)

@@ -27,6 +27,7 @@ KEYS = {
     "samsp_tool_split": "K",
     "samsp_tool_merge": "J",
     "samsp_tool_erase": "W",
+    "samsp_propagate": "G",
 }
 """Key of each button, by its object name, while the widget is open."""
 
@@ -240,6 +241,17 @@ def tool_erase(viewer: napari.viewer.Viewer) -> None:
         Given by napari.
     """
     press(opened_widget(viewer), "samsp_tool_erase")
+
+
+def propagate(viewer: napari.viewer.Viewer) -> None:
+    """Follow the clicked object through the slices of a stack.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    """
+    press(opened_widget(viewer), "samsp_propagate")
 
 
 def measure(viewer: napari.viewer.Viewer) -> None:

@@ -46,7 +46,8 @@ def cut_along(
     beside = ndimage.binary_dilation(barrier, ALL_AROUND) & (parts > 0)
     down, across = np.array(end) - start
     row, column = np.nonzero(beside)
-    side = down * (column + place.left - start[1]) - across * (row + place.top - start[0])
+    row, column = row + place.top - start[0], column + place.left - start[1]
+    side = down * column - across * row
     total = np.bincount(parts[beside], np.sign(side), count + 1)
     left, right = (np.isin(parts, np.flatnonzero(total * way > 0)) for way in (1, -1))
     if not left.any() or not right.any():
@@ -55,9 +56,7 @@ def cut_along(
             "across."
         )
     less = min(left, right, key=np.count_nonzero)
-    one, other = (
-        Cut.of(part, place.top, place.left) for part in (mask & ~less, less)
-    )
+    one, other = (Cut.of(part, place.top, place.left) for part in (mask & ~less, less))
     return one, other
 
 

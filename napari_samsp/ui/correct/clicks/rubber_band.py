@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QPoint, QRect, Qt
-from qtpy.QtGui import QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QApplication, QRubberBand, QWidget
 
 LINE_WIDTH = 2
@@ -79,8 +79,6 @@ class _Line(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         # Seen on dark and on bright images.
         for color, width in (("black", LINE_WIDTH + 2), ("white", LINE_WIDTH)):
-            pen = QPen(Qt.GlobalColor.black if color == "black" else Qt.GlobalColor.white)
-            pen.setWidth(width)
-            painter.setPen(pen)
+            painter.setPen(QPen(QColor(color), width))
             painter.drawLine(*self.ends)
         painter.end()

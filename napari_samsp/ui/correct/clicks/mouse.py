@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.ui.correct.rubber_band import RubberBand
+from napari_samsp.ui.correct.clicks.rubber_band import RubberBand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
