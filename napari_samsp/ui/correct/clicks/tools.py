@@ -14,6 +14,7 @@ from napari_samsp.inference.interactive.cut import Clicks
 from napari_samsp.ui.correct.clicks import edits as click_edits
 from napari_samsp.ui.correct.clicks.mouse import ClickMouse
 from napari_samsp.ui.correct.clicks.mouse_grip import PAN, MouseGrip
+from napari_samsp.ui.correct.clicks.outlines import Outlines
 from napari_samsp.ui.correct.clicks.propagating import Propagation
 from napari_samsp.ui.correct.clicks.slices import Slices
 from napari_samsp.ui.correct.clicks.steps import Pending, write
@@ -79,6 +80,7 @@ class ClickTools(QObject):
         self.propagation.wrote.connect(self._on_wrote)
         keys = {"Enter": self.accept, "Escape": self.take_back}
         grip = self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
+        outlines = self._outlines = Outlines()
         active = viewer.layers.selection.events.active
         active.connect(self._on_active)
         mouse = ClickMouse(viewer, self._draws, self._on_click, self.drag)
@@ -87,6 +89,7 @@ class ClickTools(QObject):
         def forget() -> None:
             # The viewer may outlive the widget.
             grip.release()
+            outlines.restore()
             active.disconnect(self._on_active)
             mouse.listen(False)
 
@@ -98,7 +101,9 @@ class ClickTools(QObject):
         self._mouse.listen(bool(tool))
         self._grip.release()
         self.tool = tool
-        if tool:
+        if not tool:
+            self._outlines.restore()
+        else:
             self.said.emit(HELP[tool])
             self._take_hold()
             self._prepare()
@@ -299,10 +304,13 @@ class ClickTools(QObject):
         """Give the mouse on the chosen labels to the tool."""
         self._grip.release()
         try:
-            labels = self._around.pair().labels
+            pair = self._around.pair()
         except InputError as error:
+            self._outlines.restore()
             self.said.emit(str(error))
             return
+        labels = pair.labels
+        self._outlines.show(labels, pair.image)
         self._grip.take(labels, drags=self.tool in DRAWS)
         self._viewer.layers.selection.active = labels
 
