@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QMouseEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QDialog,
@@ -31,7 +31,8 @@ FOUND, WANTED = (255, 150, 0), (0, 230, 255)
 """Colours of what the model found and of what the user drew: orange and cyan, which
 people who confuse red and green tell apart, and which show on dark and on bright."""
 LEGEND = "Orange: found. Cyan: your labels. Press a picture to see both large."
-LARGE = QSize(1000, 700)
+LARGE = 1000
+"""Width of the window that shows both."""
 
 
 class Drawn(NamedTuple):
@@ -192,7 +193,8 @@ class BeforeAfter(QWidget):
         layout.addWidget(QLabel(LEGEND.partition(" Press")[0]))
         before.show_pixels(one.before)
         after.show_pixels(one.after)
-        large.resize(LARGE)
+        height, width, _ = one.before.shape
+        large.resize(LARGE, layout.sizeHint().height() + LARGE // 2 * height // width)
         large.show()
 
     def _on_closed(self) -> None:

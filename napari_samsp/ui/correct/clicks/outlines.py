@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 DARK = 0.4
 """An image whose thumbnail is darker on average; 0 is black, 1 is white."""
-LEAST_LIGHT = 0.45
+LEAST_LIGHT = 0.6
 """Of every outline."""
 WIDTH = 1
 """In pixels of the image."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -98,6 +98,11 @@ class Trail:
         self.numbers.append(found.number)
         return True
 
+    def interrupt(self) -> None:
+        """Begin a new step: undoing the one before would undo what others painted."""
+        self.step = None
+        self._parts.clear()
+
     @property
     def said(self) -> str:
         """From which slice to which."""
@@ -136,6 +141,7 @@ class Propagation(QObject):
         self._work, self._painting = work, painting
         self._trail: Trail | None = None
         self._written: Written = WeakKeyDictionary()
+        self._writing = False
         self._found.connect(self._on_found)
         work.refused.connect(self._on_refused)
 
@@ -144,6 +150,7 @@ class Propagation(QObject):
         labels = slices.pair.labels
         label = int(labels.selected_label)
         self._trail = Trail(slices, label, self._written)
+        labels.events.paint.connect(self._on_paint)
         make = partial(
             propagate,
             slices=slices,
@@ -168,18 +175,26 @@ class Propagation(QObject):
         self._work.drop()
         return True
 
-    def forget(self) -> None:
-        """Stop, and say nothing of it."""
-        if self.stop():
-            self._trail = None
-            self.going.emit(False)
+    def forget(self, labels: Labels) -> None:
+        """Stop if it is about a layer that is gone."""
+        if self._trail is not None and self._trail.labels is labels:
+            self._work.drop()
+            self._end("The layer was removed, and so it ends here.")
+
+    def _on_paint(self, _event: Any = None) -> None:
+        if self._trail is not None and not self._writing:
+            self._trail.interrupt()
 
     def _on_found(self, found: Found) -> None:
         trail = self._trail
         if trail is None:
             return
-        with self._painting():
-            stands = trail.add(found)
+        self._writing = True
+        try:
+            with self._painting():
+                stands = trail.add(found)
+        finally:
+            self._writing = False
         if stands:
             self.said.emit(f"Object {trail.label}: {trail.said}… Escape stops it.")
         else:
@@ -194,6 +209,7 @@ class Propagation(QObject):
         trail, self._trail = self._trail, None
         if trail is None:
             return
+        trail.labels.events.paint.disconnect(self._on_paint)
         if len(trail.numbers) > 1:
             reason = f"Object {trail.label} is in {trail.said}. {reason}".strip()
         elif not reason:
@@ -245,7 +261,6 @@ def propagate(
             "Which object? Click it with Fix, or pick its label in this slice, and "
             "propagate it then."
         )
-    plane.opened()
     seen: dict[int, np.ndarray] = {}
     kept: list[str] = []
 

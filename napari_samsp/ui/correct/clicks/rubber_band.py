@@ -27,8 +27,8 @@ class RubberBand:
         native = getattr(event, "native", None)
         if native is None:
             return
-        self._corner: QPoint = native.globalPosition().toPoint()
-        canvas = QApplication.widgetAt(self._corner)
+        self._corner = _place(event)
+        canvas = QApplication.widgetAt(native.globalPosition().toPoint())
         if canvas is not None:
             self._band = (
                 _Line(canvas)
@@ -38,12 +38,9 @@ class RubberBand:
 
     def stretch(self, event: Any) -> None:
         """Draw it from the press to where the mouse is now."""
-        native = getattr(event, "native", None)
-        if self._band is None or native is None:
+        if self._band is None:
             return
-        canvas = self._band.parentWidget()
-        corners = (self._corner, native.globalPosition().toPoint())
-        one, other = (canvas.mapFromGlobal(corner) for corner in corners)
+        one, other = self._corner, _place(event)
         if isinstance(self._band, _Line):
             self._band.draw(one, other)
         else:
@@ -56,6 +53,16 @@ class RubberBand:
             self._band.hide()
             self._band.deleteLater()
             self._band = None
+
+
+def _place(event: Any) -> QPoint:
+    """Where on the canvas a mouse event is.
+
+    Not from Qt's own event: napari holds moves back for a moment, until when Qt may
+    have deleted it.
+    """
+    x, y = event.pos
+    return QPoint(round(float(x)), round(float(y)))
 
 
 class _Line(QWidget):

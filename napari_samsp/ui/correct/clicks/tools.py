@@ -83,6 +83,8 @@ class ClickTools(QObject):
         outlines = self._outlines = Outlines()
         active = viewer.layers.selection.events.active
         active.connect(self._on_active)
+        removed = viewer.layers.events.removed
+        removed.connect(self._on_removed)
         mouse = ClickMouse(viewer, self._draws, self._on_click, self.drag)
         self._mouse = mouse
 
@@ -91,6 +93,7 @@ class ClickTools(QObject):
             grip.release()
             outlines.restore()
             active.disconnect(self._on_active)
+            removed.disconnect(self._on_removed)
             mouse.listen(False)
 
         self.destroyed.connect(forget)
@@ -322,6 +325,9 @@ class ClickTools(QObject):
             and not isinstance(event.value, Labels)
         ):
             self.switch("")
+
+    def _on_removed(self, event: Any) -> None:
+        self.propagation.forget(event.value)
 
     def _on_mode(self, _event: Any = None) -> None:
         # One of napari's own tools was chosen.

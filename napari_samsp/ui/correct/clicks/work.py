@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -145,13 +146,15 @@ class ClickWork(QObject):
         )
         self._worker = worker
         worker.returned.connect(self._on_returned)
-        worker.errored.connect(self._on_error)
+        worker.errored.connect(partial(self._on_error, job))
         worker.finished.connect(self._next)
         self.began.emit(waits_for)
         worker.start()
 
     def _on_returned(self, result: tuple[ClickJob, Edit | str | None]) -> None:
         job, found = result
+        if job.long and not isinstance(found, str):
+            found = "Stopped."
         if found is None or (self._desk.dropped and not job.long):
             return
         if isinstance(found, str):
@@ -159,7 +162,9 @@ class ClickWork(QObject):
         else:
             self.made.emit(job, found)
 
-    def _on_error(self, error: Exception) -> None:
+    def _on_error(self, job: ClickJob, error: Exception) -> None:
+        if job.long:
+            self.refused.emit(job, "")
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 

@@ -53,11 +53,6 @@ def key(viewer, widget, qtbot):
     return press
 
 
-@pytest.fixture
-def said(widget):
-    return lambda: widget.clicking.message.text()
-
-
 def escape(layer) -> None:
     layer.keymap[coerce_keybinding("Escape")](layer)
 
@@ -124,6 +119,29 @@ def test_escape_stops_it_and_what_was_found_stays(widget, bench, key, said, qtbo
     assert (bench.data[4] == 2).any()
     assert not (bench.data[[0, 1, 2]] == 2).any()
     assert np.array_equal(bench.data[3], before[3])
+
+
+def test_what_is_painted_meanwhile_is_not_undone(
+    widget, bench, key, said, qtbot, stack
+):
+    add_ball(widget, bench, key, qtbot)
+    own = (np.full(9, 3), np.arange(9), np.arange(9))
+    painted = []
+
+    def paint(text: str) -> None:
+        if "slices 3 to 4…" in text and not painted:
+            painted.append(text)
+            bench.data_setitem(own, 7)
+
+    widget.clicking.tools.propagation.said.connect(paint)
+    key("samsp_propagate")
+    assert painted and "Object 3 is in slices 1 to 4." in said()
+    assert (bench.data[own] == 7).all()
+    bench.undo()
+    assert (bench.data[4] == 3).any() and not (bench.data[2] == 3).any()
+    assert (bench.data[own] == 7).all()
+    bench.undo()
+    assert not (bench.data[own] == 7).any() and (bench.data[4] == 3).any()
 
 
 def test_where_it_cannot_be_done_a_sentence_says_what_to_do(
