@@ -131,4 +131,5 @@ def test_a_line_splits_what_it_crosses_without_the_model(
     assert "crosses no object" in said()
     # A short line goes on to the object's border.
     mouse(layer, (50, 100), to=(70, 100))
-    assert said() == "Split 3 into 3 and 6."
+    # The number that was undone is not given again.
+    assert said() == "Split 3 into 3 and 7."
