@@ -78,9 +78,8 @@ def follow(
 ) -> Decoding:
     """Iteration 0, prompted by what was seen before.
 
-    A prompt whose answer is empty, or of quite another size than what it was made
-    from, has lost its object and does not count. Of an image in which none counts,
-    and with objects where none is, iteration 0 is the one without a prompt.
+    Of an image in which no prompt counts, as `followed` says, and with objects where
+    none is, iteration 0 is the one without a prompt.
 
     Parameters
     ----------
@@ -100,20 +99,8 @@ def follow(
     """
     free = model.decode_unprompted(embeddings)
     inside = valid_cells(valid, model.mask_size, model.stride)
-    prompt, index, regions = model.prompts_of(labels, logits, valid)
-    known = regions.flatten(1).any(1)
-    prompt, index, regions = prompt.select(known), index[known], regions[known]
-    if len(index):
-        followed = model.decode(embeddings, index, prompt, regions)
-        found = (followed.logits > 0) & inside[index]
-        sizes = [one.flatten(1).sum(1).float() for one in (found, regions)]
-        change = sizes[0] / sizes[1]
-        counts = (change >= 1 / LARGEST_JUMP) & (change <= LARGEST_JUMP)
-        maps, scores, index = (
-            one[counts] for one in (followed.logits, followed.scores, index)
-        )
-    else:
-        maps, scores = free.logits[:0], free.scores[:0]
+    known = followed(model, embeddings, valid, labels, logits)
+    maps, scores, index = known.logits, known.scores, known.image_index
     if not model.objects:
         return Decoding(
             free.logits.index_copy(0, index, maps),
@@ -121,6 +108,42 @@ def follow(
             free.image_index,
         )
     return _with_new_objects(free, maps, scores, index, inside)
+
+
+def followed(
+    model: SelfPrompting,
+    embeddings: Tensor,
+    valid: Tensor,
+    labels: Tensor,
+    logits: Tensor,
+) -> Decoding:
+    """Decode what was seen before, and nothing else.
+
+    A prompt whose answer is empty, or of quite another size than what it was made
+    from, has lost its object and does not count.
+
+    Parameters
+    ----------
+    model, embeddings, valid, labels, logits
+        As for `follow`.
+
+    Returns
+    -------
+    Decoding
+        The maps that count, possibly none; with objects one an object.
+    """
+    inside = valid_cells(valid, model.mask_size, model.stride)
+    prompt, index, regions = model.prompts_of(labels, logits, valid)
+    known = regions.flatten(1).any(1)
+    prompt, index, regions = prompt.select(known), index[known], regions[known]
+    if not len(index):
+        return Decoding(logits[:0], logits.new_zeros(0), index)
+    found = model.decode(embeddings, index, prompt, regions)
+    answers = (found.logits > 0) & inside[index]
+    sizes = [one.flatten(1).sum(1).float() for one in (answers, regions)]
+    change = sizes[0] / sizes[1]
+    counts = (change >= 1 / LARGEST_JUMP) & (change <= LARGEST_JUMP)
+    return Decoding(found.logits[counts], found.scores[counts], index[counts])
 
 
 def _with_new_objects(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
+from napari_samsp.data.judged_pictures import AFTER, BEFORE
 from napari_samsp.sam.adapters.adapter import save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.train.budget import Budget, Limits
@@ -23,6 +24,7 @@ from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
 from napari_samsp.train.trainer import RATE_FALLS_FROM
 from napari_samsp.train.validation.cross_validation import cross_validate
+from napari_samsp.train.validation.pictures import Pictures
 from napari_samsp.train.validation.validate import (
     ValidationResult,
     is_better,
@@ -96,11 +98,16 @@ class _Run:
         self.report, self.main = parts.report, parts.processes.main
         self.stop_requested, self.seconds = stop_requested, seconds
         self.trainer = parts.new_trainer(range(len(parts.pictures)))
+        names = [one.name for one in parts.judged_by]
+        self.pictures = Pictures(self.folder.folder, names, parts.model.class_count)
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
         config = self.config
-        progress = self.progress or Progress(0, 0.0, 0, self._judge())
+        progress = self.progress
+        if progress is None:
+            progress = Progress(0, 0.0, 0, self._judge())
+            self.pictures.keep(BEFORE)
         self.report(
             Started(
                 run=str(self.folder.folder),
@@ -166,8 +173,10 @@ class _Run:
     def _cross_validate(self, progress: Progress) -> None:
         begun = self.seconds() - progress.seconds_judging
         for judged in cross_validate(
-            self.parts, self.seconds, self.stop_requested, len(progress.folds)
-        ):
+            self.parts, self.seconds, self.stop_requested, len(progress.folds),
+            self.pictures.see,
+        ):  # fmt: skip
+            self.pictures.keep(AFTER)
             progress.folds.append(judged)
             progress.seconds_judging = self.seconds() - begun
             if self.main:
@@ -218,6 +227,8 @@ class _Run:
             )
             with self.trainer.average.in_place():
                 save_adapter(self.parts.peft, self.folder.adapter, card)
+            if judged_by != "cross-validation":  # which has shown its own
+                self.pictures.keep(AFTER)
         event = EpochEnded(
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
@@ -263,7 +274,8 @@ class _Run:
         return progress
 
     def _judge(self) -> ValidationResult:
-        return self.parts.judge(self.trainer, self.parts.judged_by)
+        self.pictures.forget()
+        return self.parts.judge(self.trainer, self.parts.judged_by, self.pictures.see)
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

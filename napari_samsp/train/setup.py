@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from peft import PeftModel
 
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
     from napari_samsp.train.examples.example import Example
@@ -94,13 +95,17 @@ class Parts:
     card: AdapterCard
     notes: list[str]
 
-    def judge(self, trainer: Trainer, pictures: list[Example]) -> ValidationResult:
+    def judge(
+        self,
+        trainer: Trainer,
+        pictures: list[Example],
+        see: Callable[[Example, Iteration], None] | None = None,
+    ) -> ValidationResult:
         """Judge the running mean of a trainer's weights; the same in all processes."""
 
         def work() -> ValidationResult:
-            return judge(
-                self.model, pictures, self.config.iterations, self.field, self.names
-            )
+            iterations, names = self.config.iterations, self.names
+            return judge(self.model, pictures, iterations, self.field, names, see)
 
         with trainer.average.in_place():
             return self.processes.run_on_main(work)

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samsp.ui.commands import KEYS
-from napari_samsp.ui.correct.click_row import ClickRow
-from napari_samsp.ui.correct.click_tools import Surroundings
+from napari_samsp.ui.correct.clicks.row import ClickRow
+from napari_samsp.ui.correct.clicks.toolbox import Surroundings
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of

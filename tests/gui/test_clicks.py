@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QRubberBand
+from qtpy.QtWidgets import QApplication, QRubberBand, QWidget
 
 from napari_samsp.metrics import iou
 
@@ -122,3 +122,25 @@ def test_a_box_is_drawn_while_it_is_dragged_and_the_view_stays(bench):
     bench.widget.clicking.buttons["add"].click()
     assert bench.viewer.scene.camera.mouse_pan
     qtbot.waitUntil(lambda: not bands())
+
+
+def test_a_line_is_drawn_while_it_is_dragged_fast_and_splits(bench):
+    """As fast as napari holds moves back, when Qt's own events are gone already."""
+    qtbot, canvas = bench.qtbot, bench.canvas
+    bench.key(Qt.Key.Key_K)
+    rows, columns = np.nonzero(bench.truth == 5)
+    middle = int(columns.mean())
+    start = bench.at(rows.min() - 3, middle)
+    end = bench.at(rows.max() + 3, middle)
+    qtbot.mouseMove(canvas, start)
+    qtbot.mousePress(canvas, LEFT, pos=start)
+    for part in np.linspace(0.1, 1, 12):
+        qtbot.mouseMove(canvas, start + (end - start) * part)
+    qtbot.wait(150)
+    (line,) = canvas.findChildren(QWidget, "samsp_split_line")
+    assert line.isVisible()
+    qtbot.mouseRelease(canvas, LEFT, pos=end)
+    bench.wait()
+    assert bench.said == "Split 5 into 5 and 7."
+    assert not canvas.findChildren(QWidget, "samsp_split_line")
+    assert min((bench.layer.data == label).sum() for label in (5, 7)) > 50

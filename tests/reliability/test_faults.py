@@ -168,9 +168,9 @@ def test_a_set_that_is_deleted_while_it_is_shown(qtbot, viewer_model, nuclei, tm
     panel.keep()
     panel.remove_selected()
     shutil.rmtree(tmp_path / "set")
-    panel.undo_remove()
+    panel.undo()
     assert "are gone from removed/" in panel.message.text()
-    assert not panel.buttons["undo"][0].isEnabled()
+    assert not panel.kept_list.buttons["undo"].isEnabled()
     panel.keep()  # begins the set anew
     assert [s.name for s in TrainingSet(tmp_path / "set").check()] == ["cells"]
 
@@ -188,7 +188,7 @@ def test_two_windows_on_one_set(qtbot, viewer_model, nuclei, tmp_path):
     other.open_selected()
     assert "no correction named cells" in other.message.text()
     assert other.list.topLevelItemCount() == 0
-    one.undo_remove()
+    one.undo()
     other.refresh(select="cells")
     other.open_selected()
     assert viewer_model.layers[-1].name == "cells correction"
@@ -235,7 +235,7 @@ def test_keeping_opening_and_removing_leave_the_undo_of_the_user_alone(
     layer.paint((5, 5), 9)
     painted = layer.data.copy()
     for act in (
-        panel.keep, panel.open_selected, panel.remove_selected, panel.undo_remove
+        panel.keep, panel.open_selected, panel.remove_selected, panel.undo
     ):  # fmt: skip
         panel.labels.choose(layer)
         act()

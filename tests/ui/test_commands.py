@@ -25,6 +25,8 @@ WITHOUT_COMMAND = {
     "samsp_separate",
     "samsp_apply_all",
     "samsp_use_anyway",
+    "samsp_picture_previous",
+    "samsp_picture_next",
     "samsp_resume",
     "samsp_download",
     "samsp_download_cancel",

@@ -29,15 +29,15 @@ def test_all_three_steps_are_seen_on_a_small_screen(dock):
 def test_an_empty_list_takes_no_room(dock, nuclei):
     panel = dock.correcting
     assert not panel.list.isVisibleTo(dock)
-    assert not panel.buttons["open"][0].isVisibleTo(dock)
+    assert not panel.kept_list.buttons["open"].isVisibleTo(dock)
     panel.training_set.add(*nuclei, name="a")
     panel.refresh(select="a")
     one = panel.list.height()
     assert panel.list.isVisibleTo(dock)
     panel.remove_selected()
     assert not panel.list.isVisibleTo(dock)
-    assert panel.buttons["undo"][0].isVisibleTo(dock)
-    panel.undo_remove()
+    assert panel.kept_list.buttons["undo"].isVisibleTo(dock)
+    panel.undo()
     for n in range(9):
         image = (nuclei[0] + n + 1).astype(np.uint8)
         panel.training_set.add(image, nuclei[1], name=f"b{n}")

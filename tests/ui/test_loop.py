@@ -235,6 +235,26 @@ def test_a_correction_can_be_opened_removed_and_put_back(viewer, widget, click, 
     assert np.array_equal(corrections.samples()[0].read()[1], nuclei[1])
 
 
+def test_what_was_replaced_can_be_brought_back(viewer, widget, click, nuclei):
+    viewer.add_image(nuclei[0], name="cells")
+    layer = viewer.add_labels(nuclei[1].copy(), name="mine")
+    click("samsp_keep")
+    corrections = widget.correcting.training_set
+    kept = corrections.samples()[0].mask.read_bytes()
+    undo = widget.findChild(QPushButton, "samsp_undo_correction")
+    assert not undo.isEnabled()
+    layer.data[:10, :10] = 9
+    click("samsp_replace_correction")
+    click("samsp_remove_correction")
+    click("samsp_undo_correction")
+    assert (corrections.samples()[0].read()[1][:10, :10] == 9).all()
+    click("samsp_undo_correction")
+    (sample,) = corrections.samples()
+    assert sample.mask.read_bytes() == kept
+    assert widget.correcting.message.text() == "cells is as it was before."
+    assert not undo.isEnabled()
+
+
 def test_a_refused_correction_writes_nothing(viewer, widget, click, nuclei):
     viewer.add_image(nuclei[0], name="cells")
     viewer.add_labels(nuclei[1][:40], name="part")

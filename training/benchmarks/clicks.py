@@ -42,14 +42,14 @@ from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.interactive.clicks import Clicks, Cut
 from napari_samsp.metrics import iou
-from napari_samsp.ui.correct import click_edits
+from napari_samsp.ui.correct.clicks import edits as click_edits
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.inference.interactive.clicks import ClickedImage
-    from napari_samsp.ui.correct.click_edits import Edit, Place
+    from napari_samsp.ui.correct.clicks.edits import Edit, Place
 
 SETS = {"isic2017": False, "potholes": False, "sediment_grains": True, "dsb2018": True}
 """And whether their objects are wanted apart."""

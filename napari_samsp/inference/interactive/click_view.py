@@ -18,12 +18,14 @@ from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.field_of_view import field_of_view
 from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
 from napari_samsp.inference.interactive.prompted import (
+    INSIDE_LOGIT,
     decode_prompted,
     read_prompts,
     to_input,
 )
 from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
+from napari_samsp.self_prompting.propagation import followed, seen_before
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,6 +104,15 @@ class ClickView:
             view = self._better(view, found, clicks)
         return found
 
+    def follow(self, known: Cut, iterations: int) -> Cut:
+        """Find an object again; see `ClickedImage.follow`."""
+        clicks = Clicks(mask=known)
+        view: Tile | None = self._first(clicks)
+        while view is not None:
+            found = self._find_again(view, known, iterations)
+            view = self._better(view, found, clicks)
+        return found
+
     def split(self, clicks: Clicks) -> list[Cut]:
         """Divide the mask among the points, which lie in it.
 
@@ -147,6 +158,24 @@ class ClickView:
             mask &= ~nothing
         mask = _own(mask, said, known)
         return Cut.of(mask, view.top, view.left, float(found.scores[0]))
+
+    def _find_again(self, view: Tile, known: Cut, iterations: int) -> Cut:
+        model, shape = self._model, view.shape
+        mask = known.within(view)
+        before = np.where(mask, INSIDE_LOGIT, -INSIDE_LOGIT).astype(np.float32)
+        with inference(model.device):
+            embeddings, valid = self._encoder([view])
+            whole = [_whole(shape)]
+            seen = seen_before(model, mask.astype(np.int32), before, whole, valid)
+            found = followed(model, embeddings, valid, *seen)
+            for _ in range(iterations - 1 if len(found.logits) else 0):
+                prompt = model.prompts_of_each(found, valid)
+                found = model.decode(embeddings, found.image_index, prompt)
+            sides = (int(valid[0, 0]), int(valid[0, 1]))
+            maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
+        mask = (maps > 0).any(0).cpu().numpy()
+        score = float(found.scores.mean()) if len(found.scores) else 0.0
+        return Cut.of(mask, view.top, view.left, score)
 
     def _decode(
         self, view: Tile, prompt: Prompt, iterations: int

@@ -115,6 +115,32 @@ class ClickedImage:
         view, clicks, corner = self._near(clicks)
         return view.segment(clicks, iterations).shifted(*corner)
 
+    def follow(self, before: Cut, iterations: int = 1) -> Cut:
+        """Find an object of a neighbouring slice again.
+
+        Parameters
+        ----------
+        before : Cut
+            The object there.
+        iterations : int
+            How many. The first is prompted by the object as it was, each later one by
+            the one before.
+
+        Returns
+        -------
+        Cut
+            Empty where the object is not, or of more than twice or less than half its
+            size.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented.
+        """
+        view, clicks, corner = self._near(Clicks(mask=before))
+        assert clicks.mask is not None
+        return view.follow(clicks.mask, iterations).shifted(*corner)
+
     def split(self, mask: Cut, points: tuple[tuple[float, float], ...]) -> list[Cut]:
         """Divide an object among clicks in it.
 

@@ -18,8 +18,10 @@ from napari_samsp.train.events import FoldEnded, FoldStepped, Noted, Stepped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
+    from napari_samsp.train.examples.example import Example
     from napari_samsp.train.setup import Parts
     from napari_samsp.train.trainer import Trainer
     from napari_samsp.train.validation.validate import ValidationResult
@@ -62,6 +64,7 @@ def cross_validate(
     clock: Callable[[], float],
     stop_requested: Callable[[], bool],
     done: int = 0,
+    see: Callable[[Example, Iteration], None] | None = None,
 ) -> Iterator[ValidationResult]:
     """Judge every image by a model that learnt from the others.
 
@@ -75,6 +78,8 @@ def cross_validate(
         Asked at every step.
     done : int
         The first folds, which an interrupted run has judged.
+    see : callable, optional
+        As for `napari_samsp.train.validation.validate.judge`.
 
     Yields
     ------
@@ -89,7 +94,7 @@ def cross_validate(
             over = (number - done + fraction) / (len(parts.folds) - done)
             return (clock() - begun) * (1 / SHARE / max(over, 1e-6) - 1)
 
-        judged = _judge_fold(parts, number, clock, stop_requested, left)
+        judged = _judge_fold(parts, number, clock, stop_requested, left, see)
         if judged is None:
             return
         yield judged
@@ -101,6 +106,7 @@ def _judge_fold(
     clock: Callable[[], float],
     stop_requested: Callable[[], bool],
     left: Callable[[float], float],
+    see: Callable[[Example, Iteration], None] | None,
 ) -> ValidationResult | None:
     """Train without a fold, and judge by it; None if that ends the whole."""
     begun, count = clock(), len(parts.folds)
@@ -126,7 +132,7 @@ def _judge_fold(
         if trainer.average.steps < LEAST_STEPS:
             parts.report(TOO_SHORT)
             return None
-        judged = parts.judge(trainer, [parts.pictures[n] for n in fold])
+        judged = parts.judge(trainer, [parts.pictures[n] for n in fold], see)
     finally:
         with torch.no_grad():
             for parameter, value in zip(trainer.learning, weights, strict=True):

@@ -14,7 +14,7 @@ from napari_samsp.metrics import average_precision, class_scores, dice, iou
 from napari_samsp.train.events import Figures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_samsp.inference.results import Iteration
     from napari_samsp.self_prompting.model import SelfPrompting
@@ -145,6 +145,7 @@ def judge(
     iterations: int,
     field: tuple[int, int],
     names: Sequence[str] = (),
+    see: Callable[[Example, Iteration], None] | None = None,
 ) -> ValidationResult:
     """Segment images as a user would, and compare with their masks.
 
@@ -160,6 +161,8 @@ def judge(
         Least and most image pixels, along a side, that the model sees at once.
     names : sequence of str
         Of the model's classes, whose figures are then means over the classes.
+    see : callable, optional
+        Called with each image and its last iteration.
 
     Returns
     -------
@@ -172,7 +175,11 @@ def judge(
         steps = iterate_picture(
             model.eval(), picture.image, InMemory(iterations), field
         )
-        each = [_by_class(model, step, picture) for step in steps]
+        each = []
+        for step in steps:
+            each.append(_by_class(model, step, picture))
+            if see is not None and len(each) == iterations:
+                see(picture, step)
         scores.append([_mean(found) for found in each])
         kinds = picture.labels[picture.labels > 0] - 1
         present = np.unique(kinds % model.class_count)

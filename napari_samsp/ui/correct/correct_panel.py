@@ -7,35 +7,32 @@ from typing import TYPE_CHECKING, Any, cast
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QFormLayout,
-    QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QElidingLabel
 
 from napari_samsp.data.training_sets.classes import name_classes
 from napari_samsp.data.training_sets.likeness import difference
 from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.data.training_sets.versions import Version, bring_back, version_of
 from napari_samsp.ui.correct.class_list import ClassList
 from napari_samsp.ui.correct.corrections import (
     ORIGIN,
     check_painted,
+    check_sight,
     collect,
     same_pixels,
 )
-from napari_samsp.ui.correct.kept import kept_planes, local_time, newest_first, origin
+from napari_samsp.ui.correct.kept import kept_planes
+from napari_samsp.ui.correct.kept_list import OPEN, REMOVE, REPLACE, UNDO, KeptList
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 from napari_samsp.ui.correct.open_sample import open_sample
 from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
-from napari_samsp.ui.widgets.plain_text import plain, show_error
+from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError, in_words
 from napari_samsp.utils.paths import corrections_folder
 
@@ -49,8 +46,6 @@ if TYPE_CHECKING:
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.training_sets.sample import Sample
     from napari_samsp.ui.planes import Channels
-
-LIST_HEIGHT = 110
 
 
 class CorrectPanel(QWidget):
@@ -81,7 +76,7 @@ class CorrectPanel(QWidget):
         self._viewer = viewer
         self._chosen_channels = chosen_channels
         self._chosen_image = chosen_image
-        self._removed: list[Sample] = []
+        self._undoable: list[Sample | Version] = []
         self.training_set = TrainingSet(corrections_folder())
         self.labels = LayerChooser(
             viewer, Labels, tooltip="What you corrected; follows the selected layer"
@@ -100,39 +95,19 @@ class CorrectPanel(QWidget):
         self.message.setObjectName("samsp_keep_message")
         self.message.setWordWrap(True)
         self.message.hide()
-        self.list = QTreeWidget()
-        self.list.setObjectName("samsp_corrections")
-        self.folder_label = QElidingLabel()
-        self.buttons = {
-            "open": (QPushButton("Open"), self.open_selected, "Show it as layers"),
-            "replace": (
-                QPushButton("Replace"),
-                self.replace_selected,
-                "Store the labels chosen above in place of the selected correction",
-            ),
-            "remove": (
-                QPushButton("Remove"),
-                self.remove_selected,
-                "Its files move to the folder removed/",
-            ),
-            "undo": (
-                QPushButton("Undo"),
-                self.undo_remove,
-                "Put back what was removed",
-            ),
-        }
+        self.kept_list = KeptList()
+        self.list = self.kept_list.tree
+        self.folder_label = self.kept_list.folder_label
         self._lay_out()
         self.keep_button.clicked.connect(self.keep)
         self.labels.changed.connect(self.update_keep)
-        self.list.itemSelectionChanged.connect(self._update_buttons)
-        self.list.itemDoubleClicked.connect(self.open_selected)
+        self.kept_list.asked.connect(self._on_asked)
         self.refresh()
 
     @property
     def selected(self) -> str | None:
         """Name of the correction that is selected in the list."""
-        items = self.list.selectedItems()
-        return items[0].text(0) if items else None
+        return self.kept_list.selected
 
     def add_tools(self, tools: QWidget) -> None:
         """Place what changes the chosen labels above the button that keeps them."""
@@ -167,13 +142,14 @@ class CorrectPanel(QWidget):
         """
         try:
             labels = self.labels.layer
-            self._check_sight(labels)
+            image, channels = self._image_of(labels), self._chosen_channels()
+            check_sight(image, self._viewer.dims, channels)
             correction = collect(
                 labels if labels in self._viewer.layers else None,
-                self._image_of(labels),
+                image,
                 self._viewer.dims,
                 self.region.layer,
-                self._chosen_channels(),
+                channels,
             )
             classes = self.class_list.classes
             check_painted(correction.labels, classes)
@@ -184,6 +160,9 @@ class CorrectPanel(QWidget):
                 # Opened from the set, it may carry another layer's name by now.
                 origin = {k: v for k, v in same.info.items() if k in ORIGIN}
                 again, info = same.name, info | origin
+            before = None
+            if again is not None:
+                before = version_of(self.training_set, again, image_stays=name is None)
             sample = self.training_set.add(
                 correction.image,
                 correction.labels,
@@ -196,6 +175,8 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             self._refuse(error)
             return
+        if before is not None:
+            self._undoable.append(before.beside(sample))
         self.refresh(select=sample.name)
         self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
         self._warn_of_difference(sample)
@@ -226,26 +207,37 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             self._refuse(error)
             return
-        self._removed.append(removed)
+        self._undoable.append(removed)
         self.refresh()
         self._tell(f"Removed {removed.name}; its files are in removed/.")
         self.changed.emit()
 
-    def undo_remove(self, *_: Any) -> None:
-        """Put the correction back that was removed last."""
-        if not self._removed:
+    def undo(self, *_: Any) -> None:
+        """Put back what was removed or replaced last."""
+        if not self._undoable:
             return
+        last = self._undoable[-1]
         try:
-            back = self.training_set.put_back(self._removed[-1])
+            if isinstance(last, Version):
+                back = bring_back(self.training_set, last)
+            else:
+                back = self.training_set.put_back(last)
         except (InputError, OSError) as error:
-            if not self._removed[-1].mask.is_file():
-                self._removed.pop()  # gone for good
+            if isinstance(error, InputError) and self._is_gone(last):
+                self._undoable.pop()
             self._refuse(error)
             return
-        self._removed.pop()
+        self._undoable.pop()
         self.refresh(select=back.name)
-        self._tell(f"{back.name} is back.")
+        was = "as it was before" if isinstance(last, Version) else "back"
+        self._tell(f"{back.name} is {was}.")
         self.changed.emit()
+
+    def _is_gone(self, last: Sample | Version) -> bool:
+        """Whether what was to be put back is gone for good."""
+        if isinstance(last, Version):
+            return last.name not in {s.name for s in self.training_set.samples()}
+        return not last.mask.is_file()
 
     def set_folder(self, folder: Path) -> None:
         """Use another correction set.
@@ -256,7 +248,7 @@ class CorrectPanel(QWidget):
             Is created by the first correction.
         """
         self.training_set = TrainingSet(folder)
-        self._removed.clear()
+        self._undoable.clear()
         self.refresh()
         self.changed.emit()
 
@@ -268,7 +260,6 @@ class CorrectPanel(QWidget):
         select : str, optional
             Name of the correction to select.
         """
-        self.list.clear()
         try:
             samples = self.training_set.samples()
         except (InputError, OSError) as error:
@@ -278,17 +269,8 @@ class CorrectPanel(QWidget):
             self.class_list.read(self.training_set.folder)
         except InputError as error:
             self._tell(in_words(error))
-        for sample in newest_first(samples):
-            texts = [sample.name, origin(sample), local_time(sample)]
-            item = QTreeWidgetItem(texts)
-            item.setToolTip(1, plain(texts[1]))
-            item.setToolTip(0, plain(str(sample.mask)))
-            self.list.addTopLevelItem(item)
-            if sample.name == select:
-                self.list.setCurrentItem(item)
-        self.folder_label.setText(str(self.training_set.folder))
-        self.folder_label.setToolTip(plain(str(self.training_set.folder)))
-        self._update_buttons()
+        self.kept_list.fill(samples, self.training_set.folder, select)
+        self.kept_list.allow_undo(bool(self._undoable))
         self.update_keep()
 
     def follow_selection(self) -> None:
@@ -319,16 +301,6 @@ class CorrectPanel(QWidget):
         there = labels is not None and self._image_of(labels) is not None
         self.keep_button.setEnabled(there)
 
-    def _check_sight(self, labels: Labels | None) -> None:
-        image = self._image_of(labels)
-        channels = self._chosen_channels()
-        flat = image is None or image.ndim - (channels is not None) == 2
-        if self._viewer.dims.ndisplay == 3 and not flat:
-            raise InputError(
-                "A correction is one slice, and the 3D view shows none: switch to the "
-                "2D view, look at the slice, and keep it."
-            )
-
     def _image_of(self, labels: Labels | None) -> Image | None:
         if labels is None:
             return self._chosen_image()
@@ -356,18 +328,9 @@ class CorrectPanel(QWidget):
         self.changed.emit()
         self._tell(text, failed=True)
 
-    def _update_buttons(self) -> None:
-        # What is empty takes no room: step 3 is to be seen on a small screen.
-        kept = self.list.topLevelItemCount()
-        self.list.setVisible(kept > 0)
-        row = self.list.sizeHintForRow(0)
-        head = cast("QHeaderView", self.list.header()).sizeHint().height()
-        self.list.setFixedHeight(min(LIST_HEIGHT, head + kept * row + row // 2))
-        for key in ("open", "replace", "remove"):
-            self.buttons[key][0].setEnabled(self.selected is not None)
-            self.buttons[key][0].setVisible(kept > 0)
-        self.buttons["undo"][0].setEnabled(bool(self._removed))
-        self.buttons["undo"][0].setVisible(kept > 0 or bool(self._removed))
+    def _on_asked(self, what: str) -> None:
+        steps = {OPEN: self.open_selected, REPLACE: self.replace_selected}
+        (steps | {REMOVE: self.remove_selected, UNDO: self.undo})[what]()
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -375,29 +338,10 @@ class CorrectPanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.labels.native)
         form.addRow("Region", self.region.native)
-        self.list.setHeaderLabels(["Kept", "From", "Time"])
-        self.list.setRootIsDecorated(False)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        header = cast("QHeaderView", self.list.header())
-        header.setStretchLastSection(False)
-        for column in (0, 1):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.ResizeToContents)
-        row = QHBoxLayout()
-        for key, (button, slot, tip) in self.buttons.items():
-            button.setObjectName(f"samsp_{key}_correction")
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
-            row.addWidget(button)
-        folder_row = QHBoxLayout()
-        folder_row.addWidget(QLabel("Folder"))
-        folder_row.addWidget(self.folder_label, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.class_list)
         layout.addWidget(self.keep_button)
         layout.addWidget(self.message)
-        layout.addWidget(self.list)
-        layout.addLayout(row)
-        layout.addLayout(folder_row)
+        layout.addWidget(self.kept_list)

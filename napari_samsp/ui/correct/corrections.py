@@ -128,6 +128,16 @@ def collect(
     )
 
 
+def check_sight(image: Image | None, dims: Dims, channels: Channels | None) -> None:
+    """Raise `InputError` if the viewer shows no slice of an image, but all of them."""
+    flat = image is None or image.ndim - (channels is not None) == 2
+    if dims.ndisplay == 3 and not flat:
+        raise InputError(
+            "A correction is one slice, and the 3D view shows none: switch to the 2D "
+            "view, look at the slice, and keep it."
+        )
+
+
 def check_painted(labels: np.ndarray, classes: Sequence[LabelClass]) -> None:
     """Check that each label has a class, if there are classes.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.data.image_files import read_labels
+from napari_samsp.data.rgb import Scaling
 from napari_samsp.ui.planes import Channels
 from napari_samsp.ui.result_layers import Source, remember_source
 from napari_samsp.utils.errors import InputError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from napari_samsp.data.training_sets.sample import Sample
 
 MOST_CHANNELS = 4
+PIXELS_LOOKED_AT = 1_000_000
+"""For the contrast limits."""
 
 
 def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
@@ -58,6 +61,8 @@ def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
         image, plane = np.moveaxis(image, -1, 0), (0, None, None)
         channels = Channels(0, tuple(range(count)))
         options["axis_labels"] = ("c", "y", "x")
+    if not options["rgb"] and image.dtype.kind in "uif":
+        options |= _contrast(image)
     image_layer = viewer.add_image(image, name=sample.name, **options)
     seen: dict[str, Any] = {
         k: sample.info[k] for k in ("scaling", "limits") if k in sample.info
@@ -66,3 +71,11 @@ def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
     layer = viewer.add_labels(labels, name=f"{sample.name} correction")
     remember_source(layer, source)
     return layer
+
+
+def _contrast(image: np.ndarray) -> dict[str, Any]:
+    """Contrast limits from the pixels: of the whole range, dim images look black."""
+    step = max(1, int((image.size / PIXELS_LOOKED_AT) ** 0.5))
+    low, high = Scaling().limits(image[..., ::step, ::step])
+    known = np.isfinite([low, high]).all() and low < high
+    return {"contrast_limits": (low, high)} if known else {}

@@ -22,17 +22,15 @@ from napari_samsp.train.config import LEAST_TO_CROSS_VALIDATE, LEAST_TO_HOLD_OUT
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
-    Finished,
     FoldStepped,
     Noted,
     Started,
     Stepped,
 )
 from napari_samsp.ui.finetune.curves import Curves
-from napari_samsp.ui.finetune.figures_table import FiguresTable
+from napari_samsp.ui.finetune.outcome import Outcome
 from napari_samsp.ui.finetune.training import FULL
 from napari_samsp.ui.finetune.training_settings import TrainingSettings
-from napari_samsp.ui.widgets.plain_text import show_error, show_info
 from napari_samsp.ui.widgets.time_left import duration
 from napari_samsp.utils.errors import InputError, in_words
 
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.training_sets.training_set import TrainingSet
-    from napari_samsp.ui.finetune.trainer_process import Ending
     from napari_samsp.ui.finetune.training import Training
 
 
@@ -87,8 +84,6 @@ class FinetunePanel(QWidget):
         super().__init__()
         self._training_set, self._model, self._adapter = training_set, model, adapter
         self._scaling = scaling
-        self._result: Path | None = None
-        self._before: Path | None = None
         self.runs = default_project().adapters
         self.training = training
         self.process = training.process
@@ -112,33 +107,22 @@ class FinetunePanel(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, FULL)
         self.curves = Curves()
-        self.message = QLabel()
-        self.message.setObjectName("samsp_train_message")
-        self.message.setWordWrap(True)
-        self.figures = FiguresTable()
-        self.use_button = QPushButton("Use it anyway")
-        self.use_button.setObjectName("samsp_use_anyway")
-        self.back_button = QPushButton("Go back to the one before")
-        self.back_button.setObjectName("samsp_go_back")
-        self.back_button.setToolTip("Segment with what was in use before this training")
-        self.resume_button = QPushButton()
-        self.resume_button.setObjectName("samsp_resume")
-        self.resume_button.setToolTip(
-            "Goes on with the same run, from what it had written after its last epoch"
-        )
+        self.result = Outcome(adapter)
+        self.result.adapter_ready.connect(self.adapter_ready)
+        self.result.told.connect(lambda: self.status.emit(""))
+        self.message, self.figures = self.result.message, self.result.figures
+        self.use_button = self.result.use_button
+        self.resume_button = self.result.resume_button
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
             self.count, self.collapsible, self.button, self.bar, self.curves,
-            self.message, self.figures, self.use_button, self.back_button,
-            self.resume_button,
+            self.result,
         ):  # fmt: skip
             layout.addWidget(widget)
-        for hidden in (self.bar, self.curves, *self.outcome()):
+        for hidden in (self.bar, self.curves):
             hidden.hide()
         self.button.clicked.connect(self.start)
-        self.use_button.clicked.connect(self._use_anyway)
-        self.back_button.clicked.connect(self._go_back)
         self.resume_button.clicked.connect(self.resume)
         self.refresh()
 
@@ -175,12 +159,12 @@ class FinetunePanel(QWidget):
         try:
             scaling = self._scaling()
         except InputError as error:
-            self._tell(str(error))
+            self.result.tell(str(error))
             return
         try:
             run.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._tell(
+            self.result.tell(
                 f"The folder for training runs cannot be made: {in_words(error)}"
             )
             return
@@ -225,13 +209,11 @@ class FinetunePanel(QWidget):
     def _show_running(self, line: str) -> None:
         if not self.training.running:
             return
-        self._result = None
         self.curves.show()
         self.bar.setRange(0, 0)
         self.bar.setFormat("Loading…")
         self.bar.show()
-        for old in self.outcome():
-            old.hide()
+        self.result.clear()
         self.refresh()
         self.busy.emit(True)
         self.status.emit(line)
@@ -268,82 +250,17 @@ class FinetunePanel(QWidget):
             return  # another dock of this viewer has shown it
         self.bar.hide()
         self.run_ended.emit()
+        run = self.training.run
         if ending.finished is not None:
-            self._show_result(ending.finished)
+            self.result.show_result(ending.finished, run)
         else:
-            self._show_failure(ending)
+            self.result.show_failure(ending, run, self.training.epoch)
         self.refresh()
         self.busy.emit(False)
 
-    def _show_result(self, finished: Finished) -> None:
-        self._result = Path(finished.adapter)
-        self.figures.show_figures(finished)
-        self.figures.show()
-        before, after = finished.before, finished.after
-        gain = f"Dice {before.dice[-1]:.3f} → {after.dice[-1]:.3f}"
-        if before.ap50 and after.ap50:
-            # With objects they decide as well: Dice alone may seem to say otherwise.
-            gain += f", AP at 0.5 {before.ap50[-1]:.3f} → {after.ap50[-1]:.3f}"
-        ended = {
-            "stopped": "Stopped. ",
-            "minutes": "The time is over. ",
-            "early stop": "Stopped early: no further improvement. ",
-        }.get(finished.reason, "Done. ")
-        if finished.better:
-            self._tell(f"{ended}{gain}: better. The new adapter is in use.")
-            self._use(self._result)
-        elif finished.better is None:
-            of = "too few images" if finished.held_out else "the images trained on"
-            self._tell(
-                f"{ended}{gain}, by {of}, which cannot tell whether others gain. "
-                "The new adapter is in use: Segment another image and look. "
-                "If it is worse, go back."
-            )
-            self._use(self._result)
-        else:
-            self._tell(f"{ended}{gain}: not better, so what you had stays in use.")
-            self.use_button.show()
-        show_info(f"SAM-SP fine-tuning: {gain}")
-
-    def _show_failure(self, ending: Ending) -> None:
-        text = ending.reason
-        run, epoch = self.training.run, self.training.epoch
-        if run is not None and (run / "adapter" / "samsp.json").is_file():
-            text += " The adapter until then is kept and can be chosen in step 1."
-        if epoch:
-            self.resume_button.setText(f"Continue after epoch {epoch}")
-            self.resume_button.show()
-        self._tell(text)
-        show_error(text)
-        if ending.log:
-            self.message.setText(f"{text}\n\n{ending.log}")
-
     def outcome(self) -> tuple[QWidget, ...]:
         """The parts that show how a run ended; each may be hidden."""
-        return (
-            self.message, self.figures, self.use_button, self.back_button,
-            self.resume_button,
-        )  # fmt: skip
-
-    def _use_anyway(self) -> None:
-        if self._result is not None:
-            self.use_button.hide()
-            self._use(self._result)
-
-    def _use(self, adapter: Path) -> None:
-        self._before = self._adapter()
-        self.back_button.show()
-        self.adapter_ready.emit(adapter)
-
-    def _go_back(self) -> None:
-        self.back_button.hide()
-        self.use_button.show()
-        self.adapter_ready.emit(self._before)
-
-    def _tell(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.show()
-        self.status.emit("")
+        return self.result.parts
 
 
 def _new_run(runs: Path) -> Path:

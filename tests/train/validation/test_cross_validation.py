@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from napari_samsp.data.judged_pictures import read_pictures
 from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.metrics import dice
 from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.events import EpochEnded, FoldEnded, FoldStepped, Noted, Stepped
@@ -134,3 +136,20 @@ def test_minutes_are_of_the_clock_that_is_given(discs, tmp_path):
     )  # fmt: skip
     assert finished.reason == "minutes"
     assert 120 < next(ticks) < 160
+
+
+def test_what_judged_is_kept_as_pictures_before_and_after(discs, tmp_path):
+    finished = train(discs.folder, tmp_path / "run", LONG_ENOUGH)
+    pictures = read_pictures(tmp_path / "run")
+    assert [one.name for one in pictures] == ["d0", "d1", "d2"]
+    for one, sample in zip(pictures, discs.samples(), strict=True):
+        image, labels = sample.read()
+        assert np.array_equal(one.mask > 0, labels > 0)
+        # As the model reads it, which is stretched, and in the same places.
+        assert np.corrcoef(one.image[..., 0].ravel(), image.ravel())[0, 1] > 0.95
+    # They show the very labels that the figures are of.
+    for kind in ("before", "after"):
+        figures = [dice(getattr(one, kind), one.mask) for one in pictures]
+        told = getattr(finished, kind).dice[-1]
+        assert np.mean(figures) == pytest.approx(told, abs=1e-5)
+    assert finished.before.dice != finished.after.dice

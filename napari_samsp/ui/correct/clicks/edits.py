@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from skimage.draw import line
 
 from napari_samsp.data.tiling import Tile
 from napari_samsp.inference.interactive.cut import Clicks, Cut
+from napari_samsp.inference.interactive.line_cut import cut_along
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samsp.inference.interactive.clicks import ClickedImage
+    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 Place = tuple[int, int]
 """Row and column of a pixel of the plane."""
@@ -64,6 +67,8 @@ class Plane:
         ``(Y, X)``; read, never written.
     opened : callable
         Gives the image; takes long the first time.
+    open_beside : callable
+        Gives the image's slice of another pair of the same layers.
     unused : callable
         Gives a label that no object of the layer has.
     objects : bool
@@ -74,6 +79,7 @@ class Plane:
 
     labels: np.ndarray
     opened: Callable[[], ClickedImage]
+    open_beside: Callable[[LabelledPlane], ClickedImage]
     unused: Callable[[], int]
     objects: bool
     iterations: int
@@ -180,20 +186,28 @@ def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edi
 
 def split(plane: Plane, first: Place, second: Place) -> Edit:
     """Divide the object that two pixels are in."""
-    if not plane.objects:
-        raise InputError(
-            "These labels are one region, which has nothing to split: erase a part of "
-            "it, or segment with Separate objects."
-        )
+    _check_splits(plane)
     label, known = plane.object_at(first)
     if int(plane.labels[second]) != label or first == second:
         raise InputError("Click two places in the same object to split it.")
     points = tuple((float(row), float(column)) for row, column in (first, second))
     _, other = plane.opened().split(known, points)
-    new = plane.unused()
-    return _edit(
-        plane, *other.indices, new, label, f"Split {label} into {label} and {new}."
-    )
+    return _split_off(plane, label, other)
+
+
+def split_along(plane: Plane, start: Place, end: Place) -> Edit:
+    """Cut the object that most of a line lies in; needs no model."""
+    _check_splits(plane)
+    rows, columns = line(*start, *end)
+    height, width = plane.labels.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    under = plane.labels[rows[inside], columns[inside]]
+    crossed, counts = np.unique(under[under > 0], return_counts=True)
+    if not len(crossed):
+        raise InputError("The line crosses no object: drag it right across one.")
+    label = int(crossed[counts.argmax()])
+    _, other = cut_along(Cut.of(plane.labels == label), start, end)
+    return _split_off(plane, label, other)
 
 
 def merge(plane: Plane, first: Place, second: Place) -> Edit:
@@ -209,6 +223,41 @@ def erase(plane: Plane, at: Place) -> Edit:
     """Remove the object at a pixel."""
     label, known = plane.object_at(at)
     return _edit(plane, *known.indices, 0, 0, f"Erased {_name(plane, label)}.")
+
+
+def difference(labels: np.ndarray, label: int, cut: Cut) -> Edit:
+    """What makes an object of a plane what was found, and nothing else.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(Y, X)`` of the plane.
+    label : int
+        The object's.
+    cut : Cut
+        What it is to be; pixels of others stay theirs.
+    """
+    mine = labels == label
+    mask = cut.within(Tile(0, labels.shape[0], 0, labels.shape[1]))
+    mask &= mine | (labels == 0)
+    rows, columns = np.nonzero(mask != mine)
+    after = np.where(mask[rows, columns], label, 0).astype(labels.dtype)
+    before = labels[rows, columns].copy()
+    return Edit(rows, columns, before, after, label, f"Followed {label}.")
+
+
+def _check_splits(plane: Plane) -> None:
+    if not plane.objects:
+        raise InputError(
+            "These labels are one region, which has nothing to split: erase a part of "
+            "it, or segment with Separate objects."
+        )
+
+
+def _split_off(plane: Plane, label: int, other: Cut) -> Edit:
+    new = plane.unused()
+    said = f"Split {label} into {label} and {new}."
+    return _edit(plane, *other.indices, new, label, said)
 
 
 def _edit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.ui.correct.click_edits import Edit, Plane
+from napari_samsp.data.shared_limits import resolve_percentiles
+from napari_samsp.ui.correct.clicks.edits import Edit, Plane
 from napari_samsp.ui.planes import first_scale
 from napari_samsp.ui.result_layers import RESULT_KEY
 from napari_samsp.ui.segment.segment_steps import explain
@@ -43,12 +45,17 @@ class ClickJob:
     request : SegmentRequest
         With which model, and how.
     make : callable or None
-        Gives the edit; None to load the model and encode the image.
+        Gives the edit, or a sentence if there is none to be made; None to load the
+        model and encode the image.
+    long : str
+        What is done, of a job that takes many slices: it shows in napari's activity,
+        and dropping it stops it.
     """
 
     pair: LabelledPlane
     request: SegmentRequest
-    make: Callable[[Plane], Edit] | None = None
+    make: Callable[[Plane], Edit | str] | None = None
+    long: str = ""
 
     @property
     def objects(self) -> bool:
@@ -109,7 +116,7 @@ class ClickWork(QObject):
             self._next()
 
     def drop(self) -> bool:
-        """Forget what has not begun, and the result of what has.
+        """Forget what has not begun, and the result of what has; stop a long job.
 
         Returns
         -------
@@ -132,28 +139,32 @@ class ClickWork(QObject):
             return
         job = self._waiting.popleft()
         self._desk.dropped = False
-        waits_for = self._desk.waits_for(job)
+        waits_for = job.long or self._desk.waits_for(job)
         progress = {"total": 0, "desc": f"SAM-SP: {waits_for}"} if waits_for else None
         worker = create_worker(
             self._desk.do, job, _ignore_errors=True, _progress=progress
         )
         self._worker = worker
         worker.returned.connect(self._on_returned)
-        worker.errored.connect(self._on_error)
+        worker.errored.connect(partial(self._on_error, job))
         worker.finished.connect(self._next)
         self.began.emit(waits_for)
         worker.start()
 
     def _on_returned(self, result: tuple[ClickJob, Edit | str | None]) -> None:
         job, found = result
-        if self._desk.dropped or found is None:
+        if job.long and not isinstance(found, str):
+            found = "Stopped."
+        if found is None or (self._desk.dropped and not job.long):
             return
         if isinstance(found, str):
             self.refused.emit(job, found)
         else:
             self.made.emit(job, found)
 
-    def _on_error(self, error: Exception) -> None:
+    def _on_error(self, job: ClickJob, error: Exception) -> None:
+        if job.long:
+            self.refused.emit(job, "")
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
@@ -165,6 +176,7 @@ class _Desk:
         self.dropped = False
         self._workplace = workplace
         self.highest: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
+        self._limits: tuple[ClickJob, Scaling] | None = None
 
     def waits_for(self, job: ClickJob) -> str:
         """What takes long in a job, if anything does."""
@@ -185,6 +197,7 @@ class _Desk:
             plane = Plane(
                 job.pair.numbers[:, :],
                 lambda: self._open(job),
+                lambda pair: self._open_beside(job, pair),
                 lambda: self._unused(job.pair),
                 job.objects,
                 job.request.iterations,
@@ -192,7 +205,8 @@ class _Desk:
             loaded = self._workplace.loaded
             if loaded is None or loaded.key != job.request.model_key:
                 return job, job.make(plane)
-            with interruptible(loaded.segmenter.sam, self._check):
+            check = self._check_long if job.long else self._check
+            with interruptible(loaded.segmenter.sam, check):
                 return job, job.make(plane)
         except StoppedError:
             return job, None
@@ -218,6 +232,26 @@ class _Desk:
         self._workplace.opened = (key, image)
         return image
 
+    def _open_beside(self, job: ClickJob, pair: LabelledPlane) -> ClickedImage:
+        """Another slice; the one that was clicked stays open."""
+        self._check_long()
+        loaded = self._workplace.load(job.request.model, job.request.adapter, self.stop)
+        own = pair.scaling.get("limits")
+        return loaded.segmenter.clicked(
+            pair.pixels,
+            job.objects,
+            scaling=Scaling("limits", *own) if own else self._shared_scaling(job),
+            object_size=job.request.object_size,
+        )
+
+    def _shared_scaling(self, job: ClickJob) -> Scaling:
+        """The limits of the slice that is followed from: a dim one stays dim."""
+        if self._limits is None or self._limits[0] is not job:
+            pixels = job.pair.pixels
+            found = resolve_percentiles(job.scaling, lambda plane: plane, [pixels])
+            self._limits = (job, found)
+        return self._limits[1]
+
     def _unused(self, pair: LabelledPlane) -> int:
         """A label that no object of the layer has."""
         labels = pair.labels
@@ -242,4 +276,9 @@ class _Desk:
 
     def _check(self) -> None:
         if self.stop.is_set():
+            raise StoppedError
+
+    def _check_long(self) -> None:
+        self._check()
+        if self.dropped:
             raise StoppedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,24 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.inference.interactive.cut import Clicks
-from napari_samsp.ui.correct import click_edits
-from napari_samsp.ui.correct.click_steps import Pending, write
-from napari_samsp.ui.correct.click_work import ClickJob, ClickWork
-from napari_samsp.ui.correct.mouse_grip import PAN, MouseGrip
-from napari_samsp.ui.correct.rubber_band import RubberBand
+from napari_samsp.ui.correct.clicks import edits as click_edits
+from napari_samsp.ui.correct.clicks.mouse import ClickMouse
+from napari_samsp.ui.correct.clicks.mouse_grip import PAN, MouseGrip
+from napari_samsp.ui.correct.clicks.outlines import Outlines
+from napari_samsp.ui.correct.clicks.propagating import Propagation
+from napari_samsp.ui.correct.clicks.slices import Slices
+from napari_samsp.ui.correct.clicks.steps import Pending, write
+from napari_samsp.ui.correct.clicks.toolbox import (
+    ADD,
+    DRAWS,
+    ERASE,
+    FIX,
+    HELP,
+    SECOND,
+    SPLIT,
+    WITH_MODEL,
+)
+from napari_samsp.ui.correct.clicks.work import ClickJob, ClickWork
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,44 +36,17 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_samsp.ui.correct.click_edits import Edit, Place
+    from napari_samsp.ui.correct.clicks.edits import Edit, Place
+    from napari_samsp.ui.correct.clicks.steps import Step
+    from napari_samsp.ui.correct.clicks.toolbox import Surroundings
     from napari_samsp.ui.correct.labelled_plane import LabelledPlane
-    from napari_samsp.ui.models.workplace import Workplace
-    from napari_samsp.ui.segment.segment_steps import SegmentRequest
-
-ADD, FIX, SPLIT, MERGE, ERASE = TOOLS = ("add", "fix", "split", "merge", "erase")
-WITH_MODEL = (ADD, FIX, SPLIT)
-DRAG_PIXELS = 5
-"""Of the screen; a hand that clicks moves less."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the tools need to know of the rest of the widget.
-
-    Attributes
-    ----------
-    pair : callable
-        Gives the chosen labels with their image; raises InputError.
-    request : callable
-        Of such a pair: model and settings.
-    workplace : Workplace
-        Holds the model.
-    busy : callable
-        Why the model is not free, in a sentence; empty if it is.
-    """
-
-    pair: Callable[[], LabelledPlane]
-    request: Callable[[LabelledPlane], SegmentRequest]
-    workplace: Workplace
-    busy: Callable[[], str]
 
 
 class ClickTools(QObject):
     """Listens to the mouse while a tool is on.
 
     Signals: ``said`` (a line for the user), ``switched`` (the tool's name, empty if
-    none is on).
+    none is on), ``chosen`` (other labels are chosen).
 
     Parameters
     ----------
@@ -74,6 +60,7 @@ class ClickTools(QObject):
 
     said = Signal(str)
     switched = Signal(str)
+    chosen = Signal()
 
     def __init__(
         self, parent: QObject, viewer: napari.viewer.Viewer, around: Surroundings
@@ -84,35 +71,42 @@ class ClickTools(QObject):
         self.work = ClickWork(self, around.workplace)
         self.work.began.connect(self._on_began)
         self.work.made.connect(self._on_made)
-        self.work.refused.connect(lambda _job, reason: self.said.emit(reason))
+        self.work.refused.connect(self._on_refused)
         self._first: tuple[Labels, Place] | None = None
         self._pending: Pending | None = None
         self._writing = False
+        self.propagation = Propagation(self, self.work, self._own_writing)
+        self.propagation.said.connect(self.said)
+        self.propagation.wrote.connect(self._on_wrote)
         keys = {"Enter": self.accept, "Escape": self.take_back}
         grip = self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
+        outlines = self._outlines = Outlines()
         active = viewer.layers.selection.events.active
         active.connect(self._on_active)
-        on_mouse, callbacks = self._on_mouse, viewer.mouse_drag_callbacks
+        removed = viewer.layers.events.removed
+        removed.connect(self._on_removed)
+        mouse = ClickMouse(viewer, self._draws, self._on_click, self.drag)
+        self._mouse = mouse
 
         def forget() -> None:
             # The viewer may outlive the widget.
             grip.release()
+            outlines.restore()
             active.disconnect(self._on_active)
-            if on_mouse in callbacks:
-                callbacks.remove(on_mouse)
+            removed.disconnect(self._on_removed)
+            mouse.listen(False)
 
         self.destroyed.connect(forget)
 
     def switch(self, tool: str) -> None:
         """Turn a tool on and the one before off; with an empty name none is on."""
         self._first = None
-        callbacks = self._viewer.mouse_drag_callbacks
-        if self._on_mouse in callbacks:
-            callbacks.remove(self._on_mouse)
+        self._mouse.listen(bool(tool))
         self._grip.release()
         self.tool = tool
-        if tool:
-            callbacks.append(self._on_mouse)
+        if not tool:
+            self._outlines.restore()
+        else:
             self.said.emit(HELP[tool])
             self._take_hold()
             self._prepare()
@@ -130,6 +124,8 @@ class ClickTools(QObject):
         Until Enter, or the first click on the object that was clicked last.
         """
         pending = self._pending
+        if self.propagation.stop():
+            return  # what was found stays; once more takes it back
         if self.work.drop() or self._first is not None:
             self._first = None
         elif pending is not None and pending.steps.pop().stands(pending.labels):
@@ -146,6 +142,23 @@ class ClickTools(QObject):
         if self.tool:
             self._first = self._pending = None
             self._take_hold()
+        self.chosen.emit()
+
+    def propagate(self) -> None:
+        """Follow the clicked object through the stack; if called again, stop that."""
+        if self.propagation.stop():
+            return
+        try:
+            slices = Slices.of(self._pair())
+            if reason := self._around.busy():
+                raise InputError(reason)
+        except InputError as error:
+            self.said.emit(str(error))
+            return
+        if not self.tool:
+            self.switch(FIX)  # the keys are the tool's
+        self.accept()
+        self.propagation.start(slices, self._around.request(slices.pair))
 
     def click(self, position: Any, belongs: bool = True) -> None:
         """Do what the tool does at a place.
@@ -179,18 +192,23 @@ class ClickTools(QObject):
             make = click_edits.split if self.tool == SPLIT else click_edits.merge
             self._submit(pair, partial(make, first=first, second=at))
 
-    def box(self, one: Any, other: Any) -> None:
-        """Add what is in a box.
+    def drag(self, one: Any, other: Any) -> None:
+        """Add what is in a box, or split along a line.
 
         Parameters
         ----------
         one, other : sequence of float
-            Opposite corners in the viewer's world.
+            The drag's ends in the viewer's world.
         """
         try:
             pair = self._pair()
-            corners = np.array([pair.place_of(one), pair.place_of(other)])
-            shape = pair.numbers.shape
+            start, end = pair.place_of(one), pair.place_of(other)
+            if self.tool == SPLIT:
+                self.accept()
+                make = partial(click_edits.split_along, start=start, end=end)
+                self._submit(pair, make, with_model=False)
+                return
+            corners, shape = np.array([start, end]), pair.numbers.shape
             low = corners.min(0).clip(0, shape)
             high = (corners.max(0) + 1).clip(0, shape)
             if not (high - low >= 1).all():
@@ -221,8 +239,10 @@ class ClickTools(QObject):
         self,
         pair: LabelledPlane,
         make: Callable[[click_edits.Plane], Edit] | None = None,
+        with_model: bool = True,
     ) -> None:
-        if self.tool in WITH_MODEL and (reason := self._around.busy()):
+        needed = with_model and self.tool in WITH_MODEL
+        if needed and (reason := self._around.busy()):
             self.said.emit(reason)
             return
         self.work.submit(ClickJob(pair, self._around.request(pair), make))
@@ -245,11 +265,8 @@ class ClickTools(QObject):
         if labels not in self._viewer.layers:
             self.said.emit("That layer was removed: choose another above.")
             return
-        self._writing = True
-        try:
-            step = write(job.pair, edit)
-        finally:
-            self._writing = False
+        with self._own_writing():
+            step = write(labels, [(job.pair, edit)])
         if step is None:
             self.said.emit("The labels changed meanwhile: click again.")
             return
@@ -261,41 +278,43 @@ class ClickTools(QObject):
             labels.selected_label = edit.label
         self.said.emit(edit.said)
 
-    def _on_mouse(self, _viewer: Any, event: Any) -> Iterator[None]:
-        keys = set(map(str, event.modifiers))
-        if event.button not in (1, 2) or keys & {"Shift", "Control"}:
-            return
-        held = self._grip.labels
-        if self.tool == ADD and held is not None and held.mouse_pan:
-            return  # Space is held
-        belongs = event.button == 1 and "Alt" not in keys
-        start, corner = np.array(event.position), np.array(event.pos)
-        band = RubberBand(event) if self.tool == ADD and belongs else None
-        dragged = False
-        yield
-        while event.type == "mouse_move":
-            moved = np.abs(np.array(event.pos) - corner).max()
-            dragged = dragged or bool(moved > DRAG_PIXELS)
-            if band is not None and dragged:
-                band.stretch(event)
+    def _on_wrote(self, labels: Labels, step: Step) -> None:
+        self._pending = Pending(labels, [step], None)
+
+    def _on_refused(self, job: ClickJob, reason: str) -> None:
+        if not job.long:
+            self.said.emit(reason)
+
+    @contextmanager
+    def _own_writing(self) -> Iterator[None]:
+        """What is painted meanwhile is our own."""
+        self._writing = True
+        try:
             yield
-        if band is not None:
-            band.remove()
-        if not dragged and (belongs or self.tool == FIX):
-            self.click(start, belongs)
-        elif dragged and band is not None:
-            self.box(start, np.array(event.position))
+        finally:
+            self._writing = False
+
+    def _draws(self) -> str:
+        held = self._grip.labels
+        panning = held is not None and held.mouse_pan  # Space is held
+        return "" if panning else DRAWS.get(self.tool, "")
+
+    def _on_click(self, position: Any, belongs: bool) -> None:
+        if belongs or self.tool == FIX:
+            self.click(position, belongs)
 
     def _take_hold(self) -> None:
         """Give the mouse on the chosen labels to the tool."""
         self._grip.release()
         try:
-            labels = self._around.pair().labels
+            pair = self._around.pair()
         except InputError as error:
+            self._outlines.restore()
             self.said.emit(str(error))
             return
-        # A drag draws a box.
-        self._grip.take(labels, drags=self.tool == ADD)
+        labels = pair.labels
+        self._outlines.show(labels, pair.image)
+        self._grip.take(labels, drags=self.tool in DRAWS)
         self._viewer.layers.selection.active = labels
 
     def _on_active(self, event: Any) -> None:
@@ -307,6 +326,9 @@ class ClickTools(QObject):
         ):
             self.switch("")
 
+    def _on_removed(self, event: Any) -> None:
+        self.propagation.forget(event.value)
+
     def _on_mode(self, _event: Any = None) -> None:
         # One of napari's own tools was chosen.
         if self._grip.labels is not None and self._grip.labels.mode != PAN:
@@ -316,20 +338,6 @@ class ClickTools(QObject):
         if not self._writing and self._grip.labels is not None:
             self._pending = None
             self.work.repainted(self._grip.labels)
-
-
-HELP = {
-    ADD: "Click a missed object, or drag a box round it.",
-    FIX: "Click what belongs to an object; with the right button, or Alt, what does "
-    "not.",
-    SPLIT: "Click one of the objects that are merged.",
-    MERGE: "Click the first object.",
-    ERASE: "Click an object to remove it.",
-}
-SECOND = {
-    SPLIT: "Click the other one, within the same labels.",
-    MERGE: "Click the object that belongs to it.",
-}
 
 
 def _floats(place: Place) -> tuple[float, float]:

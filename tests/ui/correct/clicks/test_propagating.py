@@ -1,0 +1,157 @@
+"""The clicked object is followed through a stack; on a viewer model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.utils.key_bindings import coerce_keybinding
+from skimage import draw
+
+from napari_samsp.metrics import iou
+from napari_samsp.ui.commands import KEYS
+
+WORK_MS = 300_000
+SHAPE = (96, 160)
+RADII = (0, 12, 15, 17, 14, 0)
+
+
+@pytest.fixture
+def stack() -> tuple[np.ndarray, np.ndarray]:
+    """A ball in four of six slices, and a rod in all: ``(6, 96, 160)``."""
+    labels = np.zeros((len(RADII), *SHAPE), np.int32)
+    for z, radius in enumerate(RADII):
+        if radius:
+            labels[z][draw.disk((40, 50 + 2 * z), radius)] = 1
+        labels[z][draw.disk((60, 120), 16)] = 2
+    noise = np.random.default_rng(0).normal(0, 8, labels.shape)
+    pixels = np.where(labels > 0, 170, 30) + noise
+    return pixels.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture
+def bench(viewer, widget, qtbot, stack):
+    """A stack in the viewer at slice 3, and no label but those of the rod."""
+    image, truth = stack
+    viewer.add_image(image, name="stack", scale=(3, 0.5, 0.5))
+    widget.segmenting.objects.setChecked(True)
+    layer = viewer.add_labels(
+        np.where(truth == 2, 2, 0).astype(np.int32), name="mine", scale=(3, 0.5, 0.5)
+    )
+    viewer.dims.set_current_step(0, 3)
+    return layer
+
+
+@pytest.fixture
+def key(viewer, widget, qtbot):
+    """Press the key of a button, and wait for the end."""
+
+    def press(name: str) -> None:
+        viewer.keymap[coerce_keybinding(KEYS[name])](viewer)
+        work = widget.clicking.tools.work
+        qtbot.waitUntil(lambda: not work.running, timeout=WORK_MS)
+
+    return press
+
+
+def escape(layer) -> None:
+    layer.keymap[coerce_keybinding("Escape")](layer)
+
+
+def add_ball(widget, layer, key, qtbot) -> None:
+    key("samsp_tool_add")
+    widget.clicking.tools.click(layer.data_to_world((3, 40, 56)))
+    work = widget.clicking.tools.work
+    qtbot.waitUntil(lambda: not work.running, timeout=WORK_MS)
+    assert layer.selected_label == 3
+
+
+def test_it_keeps_its_label_and_is_one_step_of_undo(
+    widget, bench, key, said, qtbot, stack
+):
+    truth = stack[1]
+    add_ball(widget, bench, key, qtbot)
+    once = bench.data.copy()
+    assert not widget.clicking.propagate_button.isHidden()
+    key("samsp_propagate")
+    assert "Object 3 is in slices 1 to 4." in said()
+    for z in (1, 2, 3, 4):
+        assert iou(bench.data[z] == 3, truth[z] == 1) > 0.75, z
+    assert not (bench.data[[0, 5]] == 3).any()
+    assert np.array_equal(bench.data == 2, truth == 2)
+    found = bench.data.copy()
+    bench.undo()
+    assert np.array_equal(bench.data, once)
+    bench.redo()
+    assert np.array_equal(bench.data, found)
+    escape(bench)
+    assert np.array_equal(bench.data, once)
+
+
+def test_what_the_user_made_of_it_elsewhere_stays(
+    widget, bench, key, said, qtbot, stack
+):
+    add_ball(widget, bench, key, qtbot)
+    own = np.s_[1, 30:34, 40:44]
+    bench.data[own] = 3
+    key("samsp_propagate")
+    assert "What you made of it in slice 1 stays." in said()
+    assert (bench.data[own] == 3).all() and (bench.data[1] == 3).sum() == 16
+    assert (bench.data[2] == 3).any() and (bench.data[4] == 3).any()
+    # What was followed may be followed again, from a slice that was mended.
+    wrong = bench.data.copy()
+    bench.data_setitem(np.nonzero(wrong == 3), 0)
+    bench.data_setitem(np.nonzero(wrong == 3), 3)
+    key("samsp_propagate")
+    assert "Object 3 is in slices 2 to 4." in said()
+
+
+def test_escape_stops_it_and_what_was_found_stays(widget, bench, key, said, qtbot):
+    add_ball(widget, bench, key, qtbot)
+    bench.selected_label = 2
+    before = bench.data.copy()
+    bench.data[4:, 40:, 100:] = bench.data[:3, 40:, 100:] = 0
+    tools = widget.clicking.tools
+    tools.propagation.said.connect(
+        lambda text: escape(bench) if "slices 3 to 4…" in text else None
+    )
+    key("samsp_propagate")
+    assert "Stopped." in said() and "slices 3 to 4" in said()
+    assert (bench.data[4] == 2).any()
+    assert not (bench.data[[0, 1, 2]] == 2).any()
+    assert np.array_equal(bench.data[3], before[3])
+
+
+def test_what_is_painted_meanwhile_is_not_undone(
+    widget, bench, key, said, qtbot, stack
+):
+    add_ball(widget, bench, key, qtbot)
+    own = (np.full(9, 3), np.arange(9), np.arange(9))
+    painted = []
+
+    def paint(text: str) -> None:
+        if "slices 3 to 4…" in text and not painted:
+            painted.append(text)
+            bench.data_setitem(own, 7)
+
+    widget.clicking.tools.propagation.said.connect(paint)
+    key("samsp_propagate")
+    assert painted and "Object 3 is in slices 1 to 4." in said()
+    assert (bench.data[own] == 7).all()
+    bench.undo()
+    assert (bench.data[4] == 3).any() and not (bench.data[2] == 3).any()
+    assert (bench.data[own] == 7).all()
+    bench.undo()
+    assert not (bench.data[own] == 7).any() and (bench.data[4] == 3).any()
+
+
+def test_where_it_cannot_be_done_a_sentence_says_what_to_do(
+    viewer, widget, bench, key, said, stack
+):
+    bench.selected_label = 9
+    key("samsp_propagate")
+    assert "Which object?" in said()
+    flat = viewer.add_labels(stack[1][:1].copy(), name="one", scale=(3, 0.5, 0.5))
+    viewer.layers.selection.active = flat
+    assert widget.clicking.propagate_button.isHidden()
+    key("samsp_propagate")
+    assert "has this one slice only" in said() or "others" in said()
