@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb, to_rgb8
+from napari_samsp.inference.cleanup import Cleanup, Meaning, clean, without_missing
 from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.inference.interactive.clicks import ClickedImage
 from napari_samsp.inference.interactive.prompted import read_prompts, segment_prompted
@@ -114,6 +115,7 @@ class Segmenter:
         prompt: str | None = None,
         tile: Tiling = "auto",
         object_size: float | None = None,
+        cleanup: Cleanup | None = None,
     ) -> list[Iteration]:
         """Segment an image and give every iteration.
 
@@ -138,6 +140,9 @@ class Segmenter:
         object_size : float, optional
             Width of a typical object in pixels of the image: how much the model sees
             at once then follows from it. Default: estimated, see ``Iteration.scale``.
+        cleanup : Cleanup, optional
+            Threshold, holes and least size of the labels, see
+            `napari_samsp.inference.cleanup.Cleanup`. The logits stay as they are.
 
         Returns
         -------
@@ -151,11 +156,23 @@ class Segmenter:
         InputError
             If the image cannot be segmented or a setting makes no sense.
         """
+        picture = image
+        if not isinstance(image, LazyRGB):
+            picture = as_lazy_rgb(image, channel_axis, self.scaling)
         steps = self.iterate(
-            image, iterations, objects, channel_axis, prompt, tile,
+            picture, iterations, objects, prompt=prompt, tile=tile,
             object_size=object_size,
         )  # fmt: skip
-        return list(steps)
+        if cleanup is None or cleanup.is_off:
+            return list(steps)
+        meaning = Meaning.of(objects, self.classes)
+        cleaned: list[Iteration] = []
+        for step in steps:
+            before = cleaned[-1].labels if cleaned else None
+            cleaned.append(
+                clean(without_missing(step, picture), cleanup, meaning, before)
+            )
+        return cleaned
 
     def iterate(
         self,
