@@ -128,8 +128,8 @@ def clean(
     Returns
     -------
     Iteration
-        Objects keep their numbers, so that some may be left out. The same iteration if
-        there is nothing to do.
+        Objects keep their numbers, so that some may be left out; the class of those is
+        0. The same iteration if there is nothing to do.
     """
     if cleanup.is_off:
         return iteration
@@ -144,7 +144,16 @@ def clean(
     agreement = iteration.iou_to_previous
     if agreement is not None and previous is not None:
         agreement = iou(labels, previous)
-    return replace(iteration, labels=labels, iou_to_previous=agreement)
+    classes = iteration.object_classes
+    if classes is not None:
+        left = np.bincount(labels.ravel(), minlength=len(classes)) > 0
+        classes = np.where(left, classes, 0)
+    return replace(
+        iteration,
+        labels=labels,
+        iou_to_previous=agreement,
+        object_classes=classes,
+    )
 
 
 def without_missing(iteration: Iteration, image: LazyRGB) -> Iteration:
@@ -173,8 +182,11 @@ def _above(
         return np.where(above, labels, 0)
     from skimage.segmentation import watershed
 
-    grown: np.ndarray = watershed(-logits.astype(np.float32), labels, mask=above)
-    return grown.astype(labels.dtype)
+    # Only what is to be labelled, and its neighbours: objects are large, bands thin.
+    band = ndimage.binary_dilation(above & (labels == 0)) & above
+    seeds = np.where(band, labels, 0)
+    grown = watershed(-logits.astype(np.float32), seeds, mask=band)
+    return np.where(labels > 0, labels, grown.astype(labels.dtype))
 
 
 def _filled(labels: np.ndarray, nothing: np.ndarray) -> np.ndarray:
