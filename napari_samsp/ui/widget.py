@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 from napari.layers import Image
-from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QGroupBox,
@@ -18,8 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.ui.commands import KEYS, press
-from napari_samsp.ui.correct.class_list import CLASS_KEYS
+from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.correct.click_row import ClickRow
 from napari_samsp.ui.correct.click_tools import Surroundings
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
@@ -32,6 +30,7 @@ from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
 from napari_samsp.ui.segment.segment_steps import SegmentRequest
 from napari_samsp.ui.settings_store import SettingsStore
+from napari_samsp.ui.viewer_ties import bind_keys, watch
 from napari_samsp.ui.widgets.plain_text import make_plain
 from napari_samsp.ui.widgets.wheel import WheelGuard
 from napari_samsp.utils.errors import InputError
@@ -137,9 +136,9 @@ class SamSpWidget(QWidget):
         self.projects.changed.connect(self._on_project)
         self._use_project(self.projects.project)
         self._settings = SettingsStore(self, self.projects.project)
-        self._watch_viewer()
-        self._bind_keys()
-        self._follow_selection()
+        watch(self, viewer)
+        bind_keys(self, viewer)
+        self.follow_selection()
         self._show_status()
         self.finetuning.attach()
 
@@ -156,6 +155,7 @@ class SamSpWidget(QWidget):
         self.segmenting.forget_removed()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
+        self.segmenting.form.region.layer.refresh()
         self.measuring.refresh()
         self.correcting.update_keep()
         if getattr(event, "type", "") == "removed":
@@ -184,54 +184,8 @@ class SamSpWidget(QWidget):
             self.finetuning.stop()
         self.stop_button.setEnabled(False)
 
-    def _watch_viewer(self) -> None:
-        layers = self._viewer.layers
-        emitters = [
-            getattr(layers.events, name)
-            for name in ("inserted", "removed", "reordered", "renamed")
-        ]
-        for emitter in emitters:
-            emitter.connect(self.reset_choices)
-        layers.selection.events.active.connect(self._follow_selection)
-        active = layers.selection.events.active
-        dims = self._viewer.dims.events
-        for emitter in (dims.order, dims.ndim, dims.axis_labels):
-            emitter.connect(self.segmenting.refresh_axes)
-        dims.current_step.connect(self.segmenting.ahead.follow)
-
-        def forget() -> None:
-            # A viewer can outlive its widget, and would call into a deleted object.
-            for emitter in emitters:
-                emitter.disconnect(self.reset_choices)
-            active.disconnect(self._follow_selection)
-            for emitter in (dims.order, dims.ndim, dims.axis_labels):
-                emitter.disconnect(self.segmenting.refresh_axes)
-            dims.current_step.disconnect(self.segmenting.ahead.follow)
-
-        self.destroyed.connect(forget)
-
-    def _bind_keys(self) -> None:
-        viewer = self._viewer
-        bound = {}
-        for name, key in KEYS.items():
-            bound[key] = lambda _viewer, name=name: press(self, name)
-            viewer.bind_key(key, bound[key], overwrite=True)
-            button = self.findChild(QPushButton, name)
-            line = f"{button.toolTip()}\nKey: {key}".strip()
-            button.setToolTip(line)
-        for row in range(CLASS_KEYS):
-            key = f"Alt-{row + 1}"
-            bound[key] = lambda _viewer, row=row: self.correcting.class_list.pick(row)
-            viewer.bind_key(key, bound[key], overwrite=True)
-
-        def unbind() -> None:
-            for key, action in bound.items():
-                if viewer.keymap.get(coerce_keybinding(key)) is action:
-                    viewer.bind_key(key, None)
-
-        self.destroyed.connect(unbind)
-
-    def _follow_selection(self, _event: Any = None) -> None:
+    def follow_selection(self, _event: Any = None) -> None:
+        """Choose the layer that the user selected in napari's list."""
         active = self._viewer.layers.selection.active
         if isinstance(active, Image):
             self.segmenting.image.choose(active)
