@@ -1,4 +1,4 @@
-"""What it is worth to prompt each slice by the one before, and to link slices after it.
+"""What prompting each slice by the one before is worth, and linking slices after it.
 
     python training/benchmarks/stacks.py DATA [--sets isic2017 ...] [--stacks 8]
 
@@ -165,12 +165,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--stacks", type=int, default=8, help="of each set (8)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--adapter", type=Path)
     args = parser.parse_args()
     model = ["--adapter", str(args.adapter)] if args.adapter else []
     print("| set | kind | iteration | alone | after the slice before |")
     for name in args.sets:
-        for kind in KINDS:
+        for kind in args.kinds:
             with tempfile.TemporaryDirectory() as work:
                 compare(args.data, name, kind, args.stacks, model, Path(work))
 
