@@ -24,6 +24,7 @@ from napari_samsp.data.training_sets.classes import (
     read_classes,
     write_classes,
 )
+from napari_samsp.inference.cleanup import Cleanup
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         args.input, args.output, args.recursive, label_files(args.output)
     )
     check_iterations(args.iterations)
+    _cleanup(args)
     _check_prompts(args, len(images))
     settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -127,16 +129,27 @@ def _write_classes(args: argparse.Namespace, objects: bool) -> None:
 def _check_prompts(args: argparse.Namespace, images: int) -> None:
     if args.prompts is None:
         return
-    if args.all_iterations or args.follow_slices or args.prompt is not None:
+    if (
+        args.all_iterations
+        or args.follow_slices
+        or args.link_slices
+        or args.prompt is not None
+        or not _cleanup(args).is_off
+    ):
         raise InputError(
-            "--prompts gives the last iteration of each object: leave out "
-            "--all-iterations, --follow-slices and --prompt."
+            "--prompts gives the last iteration of each object as it is: leave out "
+            "--all-iterations, --follow-slices, --link-slices, --prompt, --threshold, "
+            "--min-size and --fill-holes."
         )
     if images > 1 and not PromptsFile(args.prompts).names_images:
         raise InputError(
             f"{args.prompts} does not say which image a prompt is of: add a column "
             "image with the files' names, or give one input."
         )
+
+
+def _cleanup(args: argparse.Namespace) -> Cleanup:
+    return Cleanup(args.threshold, args.min_size, args.fill_holes)
 
 
 def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
@@ -170,7 +183,16 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         measure=args.table is not None,
         prompts=str(args.prompts.resolve()) if args.prompts else None,
         object_size=args.object_size,
+        link_slices=args.link_slices,
+        cleanup=_cleanup(args),
     )
+    if args.link_slices and (
+        not settings.objects or (card is not None and len(card.classes) > 1)
+    ):
+        raise InputError(
+            "--link-slices needs separate objects without classes: add --objects, or "
+            "leave it out."
+        )
     if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
         settings = replace(settings, object_classes=True)
     return settings, fingerprint(

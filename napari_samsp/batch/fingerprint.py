@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.inference.cleanup import Cleanup
+
 if TYPE_CHECKING:
     from napari_samsp.batch.job import Settings
 
@@ -23,6 +25,8 @@ _LATER = {
     "single_channels": None,
     "object_size": None,
     "limits": "slice",
+    "link_slices": False,
+    "cleanup": asdict(Cleanup()),
 }
 """Settings that manifests of earlier versions do not have: left out while they are what
 was done then."""

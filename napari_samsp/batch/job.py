@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from napari_samsp.inference.cleanup import Cleanup
 
 if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
@@ -46,6 +48,10 @@ class Settings:
         As ``channels``, of images alone whose channels are no colours.
     object_classes : bool
         Whether the classes of the objects are written beside their labels.
+    link_slices : bool
+        Whether objects that overlap in a stack get one number, after the fact.
+    cleanup : Cleanup
+        What is done with the labels: threshold, holes, least size.
     """
 
     model: str
@@ -69,6 +75,8 @@ class Settings:
     single_channels: tuple[int, ...] | None = None
     object_classes: bool = False
     object_size: float | None = None
+    link_slices: bool = False
+    cleanup: Cleanup = field(default_factory=Cleanup)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from napari_samsp.batch.manifest import MANIFEST_FILE
+from napari_samsp.inference.cleanup import HIGHEST, LOWEST, Cleanup
 from napari_samsp.inference.object_scale import check_object_size
 from napari_samsp.utils.cli import Parser
 
@@ -15,6 +16,7 @@ python -m napari_samsp.predict a.tif b.png --output masks --objects --all-iterat
 python -m napari_samsp.predict images --output masks --adapter run/adapter
 python -m napari_samsp.predict images --output masks --objects --table objects.csv
 python -m napari_samsp.predict slide.tif --output masks --objects --object-size 30
+python -m napari_samsp.predict images --output masks --min-size 50 --fill-holes
 python -m napari_samsp.predict "plate/**/*_dapi.tif" --output masks --workers 8
 python -m napari_samsp.predict plate --recursive --output masks --channel 0
 python -m napari_samsp.predict a.tif --output masks --prompts points.csv
@@ -56,11 +58,39 @@ def parser() -> Parser:
         help="intensity limits of a stack or series: the same for all its planes, or "
         "those of each plane by itself (stack)",
     )
-    made.add_argument(
+    slices = made.add_mutually_exclusive_group()
+    slices.add_argument(
         "--follow-slices",
         action="store_true",
         help="in stacks and series, prompt a plane first by the result of the one "
         "before, along the last axis of the stack",
+    )
+    slices.add_argument(
+        "--link-slices",
+        action="store_true",
+        help="in stacks and series, segment each plane by itself, then give objects "
+        "that overlap from plane to plane one number, along the last axis of the "
+        "stack; one plane in between may lack them (with --objects)",
+    )
+    made.add_argument(
+        "--threshold",
+        type=float,
+        default=Cleanup.threshold,
+        metavar="P",
+        help=f"probability above which a pixel is foreground, {LOWEST} to {HIGHEST}; "
+        "objects shrink or grow, none is added (0.5)",
+    )
+    made.add_argument(
+        "--min-size",
+        type=int,
+        default=Cleanup.min_size,
+        metavar="PX",
+        help="remove objects, or parts of a region, of fewer pixels (0)",
+    )
+    made.add_argument(
+        "--fill-holes",
+        action="store_true",
+        help="background that an object encloses becomes part of it",
     )
     made.add_argument(
         "--prompts",

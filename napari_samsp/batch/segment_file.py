@@ -263,6 +263,8 @@ def _label(
         scaling=scaling,
         shared_limits=settings.limits == "stack",
         follow_axis=axis if settings.follow_slices and axis >= 0 else None,
+        link_axis=axis if settings.link_slices and axis >= 0 else None,
+        cleanup=settings.cleanup,
     )
     count, last = len(planes.planes), settings.iterations - 1
 

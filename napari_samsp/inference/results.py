@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
+from napari_samsp.data.tiling import Grid
 from napari_samsp.inference.object_scale import SEEN_WHOLE, ObjectScale
+from napari_samsp.inference.plausibility import count_labels
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,28 @@ class Written:
     seconds: float
     scale: ObjectScale
     object_classes: np.ndarray | None = None
+
+    @classmethod
+    def of_part(cls, iteration: Iteration, shape: tuple[int, ...]) -> Written:
+        """What is told of an iteration that was written to a part of a plane.
+
+        Parameters
+        ----------
+        iteration : Iteration
+            Of the part.
+        shape : tuple of int
+            The plane's height and width.
+        """
+        seen, side = iteration.labels.shape, iteration.scale.field_of_view
+        return cls(
+            iteration=iteration.iteration,
+            objects=count_labels(iteration.labels),
+            area_fraction=np.count_nonzero(iteration.labels) / prod(shape),
+            score=iteration.score,
+            iou_to_previous=iteration.iou_to_previous,
+            tiles=len(Grid((seen[0], seen[1]), side).tiles),
+            tile=side or max(seen),
+            seconds=iteration.seconds,
+            scale=iteration.scale,
+            object_classes=iteration.object_classes,
+        )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import as_lazy_rgb, to_rgb8
+from napari_samsp.inference.cleanup import Cleanup, Meaning, clean, without_missing
 from napari_samsp.inference.interactive.prompt_segmenter import PromptSegmenter
 from napari_samsp.inference.results import Iteration, Written
 from napari_samsp.inference.sinks import InMemory, IntoArrays
@@ -65,6 +66,7 @@ class Segmenter(PromptSegmenter):
         prompt: str | None = None,
         tile: Tiling = "auto",
         object_size: float | None = None,
+        cleanup: Cleanup | None = None,
     ) -> list[Iteration]:
         """Segment an image and give every iteration.
 
@@ -89,6 +91,9 @@ class Segmenter(PromptSegmenter):
         object_size : float, optional
             Width of a typical object in pixels of the image: how much the model sees
             at once then follows from it. Default: estimated, see ``Iteration.scale``.
+        cleanup : Cleanup, optional
+            Threshold, holes and least size of the labels, see
+            `napari_samsp.inference.cleanup.Cleanup`. The logits stay as they are.
 
         Returns
         -------
@@ -102,11 +107,21 @@ class Segmenter(PromptSegmenter):
         InputError
             If the image cannot be segmented or a setting makes no sense.
         """
+        picture = self._picture(image, channel_axis)
         steps = self.iterate(
-            image, iterations, objects, channel_axis, prompt, tile,
+            picture, iterations, objects, prompt=prompt, tile=tile,
             object_size=object_size,
         )  # fmt: skip
-        return list(steps)
+        if cleanup is None or cleanup.is_off:
+            return list(steps)
+        meaning = Meaning.of(objects, self.classes)
+        cleaned: list[Iteration] = []
+        for step in steps:
+            before = cleaned[-1].labels if cleaned else None
+            cleaned.append(
+                clean(without_missing(step, picture), cleanup, meaning, before)
+            )
+        return cleaned
 
     def iterate(
         self,

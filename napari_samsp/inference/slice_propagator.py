@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.inference.results import Iteration
 
+LEAST_IOU = 0.25
+"""Of two objects in slices that are linked, as cellpose's users take it."""
+
 
 class SlicePropagator:
     """Hands the result of each slice of a stack to the neighbour that follows it.
@@ -124,15 +127,102 @@ def continued(
     """
     table = np.zeros(int(labels.max()) + 1, np.int32)
     if before is not None:
-        both = (labels > 0) & (before > 0)
-        ones = np.ones(np.count_nonzero(both), np.int64)
-        shape = (len(table), int(before.max()) + 1)
-        shared = sparse.coo_matrix((ones, (labels[both], before[both])), shape).tocsr()
-        best = shared.argmax(axis=1).A1
-        back = shared.argmax(axis=0).A1
-        known = np.flatnonzero(np.diff(shared.indptr))
-        known = known[back[best[known]] == known]
-        table[known] = best[known]
+        _match(table, _shared(labels, before, len(table)))
+    return _numbered(labels, table, highest)
+
+
+class SliceLinker:
+    """Gives objects that overlap from slice to slice one number, after the fact.
+
+    As cellpose's ``stitch3D`` does, each slice having been segmented by itself; and an
+    object that one slice lacks goes on after it.
+
+    Parameters
+    ----------
+    axis : int or None
+        Entry of the indices along which slices follow each other, in ascending order;
+        None: nothing is linked.
+    gap : int
+        How many slices an object may be missing from.
+    """
+
+    def __init__(self, axis: int | None, gap: int = 1) -> None:
+        self._axis, self._gap = axis, gap
+        self._seen: dict[tuple[object, ...], dict[int, np.ndarray]] = {}
+        self._highest: dict[int, int] = {}
+
+    def take(self, index: PlaneIndex, iteration: Iteration) -> Iteration:
+        """Number the objects of a slice.
+
+        Parameters
+        ----------
+        index : tuple
+            Of the slice.
+        iteration : Iteration
+            One of it, with labels that are objects.
+
+        Returns
+        -------
+        Iteration
+            The same. An object has the number of the one in the slice before with
+            which it shares at least `LEAST_IOU`, if neither shares more with another;
+            else of one that the slice before lacks, found in the same way in those
+            before; else a number that none has had.
+        """
+        if self._axis is None:
+            return iteration
+        t, at = iteration.iteration, index[self._axis]
+        assert at is not None
+        key = (t, *index[: self._axis], *index[self._axis + 1 :])
+        seen = self._seen.setdefault(key, {})
+        labels, highest = iteration.labels, self._highest.get(t, 0)
+        table = np.zeros(int(labels.max(initial=0)) + 1, np.int32)
+        taken: list[np.ndarray] = []
+        for back in range(1, self._gap + 2):
+            before = seen.get(at - back)
+            if before is None:
+                continue
+            later = np.concatenate([np.zeros(0, np.int32), *taken])
+            ended = np.where(np.isin(before, later), 0, before)
+            new = np.where(table[labels] > 0, 0, labels)
+            _match(table, _overlap(new, ended, len(table)), LEAST_IOU)
+            taken.append(np.unique(before))
+        labels = _numbered(labels, table, highest)
+        self._highest[t] = max(highest, int(labels.max(initial=0)))
+        seen[at] = labels
+        seen.pop(at - self._gap - 1, None)
+        return replace(iteration, labels=labels)
+
+
+def _shared(labels: np.ndarray, before: np.ndarray, count: int) -> sparse.csr_matrix:
+    """How many pixels objects share with those before, ``(count, M)``."""
+    both = (labels > 0) & (before > 0)
+    ones = np.ones(np.count_nonzero(both), np.int64)
+    shape = (count, int(before.max(initial=0)) + 1)
+    return sparse.coo_matrix((ones, (labels[both], before[both])), shape).tocsr()
+
+
+def _overlap(labels: np.ndarray, before: np.ndarray, count: int) -> sparse.csr_matrix:
+    """IoU of objects with those before, ``(count, M)``."""
+    shared = _shared(labels, before, count).tocoo()
+    ones, others = np.bincount(labels.ravel()), np.bincount(before.ravel())
+    union = ones[shared.row] + others[shared.col] - shared.data
+    iou = shared.data / union
+    return sparse.coo_matrix((iou, (shared.row, shared.col)), shared.shape).tocsr()
+
+
+def _match(table: np.ndarray, worth: sparse.csr_matrix, least: float = 0) -> None:
+    """Note the numbers of pairs of which neither is worth more with another."""
+    best, back = worth.argmax(axis=1).A1, worth.argmax(axis=0).A1
+    known = np.flatnonzero(np.diff(worth.indptr))
+    known = known[back[best[known]] == known]
+    if least:
+        known = known[worth.max(axis=1).toarray().ravel()[known] >= least]
+    table[known] = best[known]
+
+
+def _numbered(labels: np.ndarray, table: np.ndarray, highest: int) -> np.ndarray:
+    """Give objects their known numbers, and others new ones after the highest."""
     present = np.unique(labels)
     new = present[(present > 0) & (table[present] == 0)]
     table[new] = highest + 1 + np.arange(len(new), dtype=np.int32)

@@ -8,18 +8,20 @@ and how slices follow each other is decided here and nowhere else. Needs no torc
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_samsp.data.image_source import is_large
+from napari_samsp.data.image_source import LARGE_PIXELS, is_large
 from napari_samsp.data.lazy_rgb import LazyRGB
-from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, resolve_percentiles
-from napari_samsp.inference.slice_propagator import SlicePropagator
+from napari_samsp.inference.cleanup import Cleanup, Meaning, clean, without_missing
+from napari_samsp.inference.region import read_part
+from napari_samsp.inference.results import Written
+from napari_samsp.inference.slice_propagator import SliceLinker, SlicePropagator
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.data.rgb import Scaling
     from napari_samsp.inference.field_of_view import Tiling
-    from napari_samsp.inference.results import Iteration, Written
+    from napari_samsp.inference.region import Region
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.inference.segmenter import Segmenter
 
 KEPT_BYTES = 2**28
@@ -97,6 +101,14 @@ class SegmentOptions:
     follow_axis : int or None
         Entry of the plane indices along which each plane is prompted by its
         neighbour's result.
+    link_axis : int or None
+        Entry of the plane indices along which objects that overlap get one number,
+        after each plane was segmented by itself; planes come in ascending order.
+    cleanup : Cleanup
+        What is done with the labels; prompts are made of the uncleaned ones.
+    region : Region or None
+        What of each plane is segmented, with the intensity limits of the whole plane;
+        the rest is background.
     """
 
     iterations: int = 3
@@ -107,6 +119,9 @@ class SegmentOptions:
     scaling: Scaling | None = None
     shared_limits: bool = True
     follow_axis: int | None = None
+    link_axis: int | None = None
+    cleanup: Cleanup = field(default_factory=Cleanup)
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -123,12 +138,16 @@ class PlaneResult:
         ``(Y, X)``; of a large plane the sink's target.
     scaling : Scaling
         How the plane's intensities were scaled.
+    found : Iteration or None
+        The iteration before it was cleaned up, of the whole plane; its logits are
+        minus infinity where nothing can be found. None of a large plane.
     """
 
     plane: PlaneIndex
     iteration: Iteration | Written
     labels: Any
     scaling: Scaling
+    found: Iteration | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +219,14 @@ def segment_stack(
 
         scaling = resolve_percentiles(scaling, opened, planes)
     propagator = SlicePropagator(planes, options.follow_axis, options.objects)
+    linker = SliceLinker(options.link_axis)
+    if options.link_axis is not None and not (
+        options.objects and len(segmenter.classes) < 2
+    ):
+        raise InputError(
+            "Only separate objects without classes can be linked from slice to slice: "
+            "switch Separate objects on, or leave linking out."
+        )
     for number, plane in enumerate(planes):
         tell = None if progress is None else partial(progress, number)
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
@@ -208,10 +235,10 @@ def segment_stack(
             pixels = kept.pop(plane, None)
             if pixels is None:
                 pixels = source.open(plane)
-            if is_large(pixels.shape[:2]):
+            if is_large(run.shape_of(pixels)):
                 yield from run.by_strips(pixels)
             else:
-                yield from run.at_once(pixels, propagator)
+                yield from run.at_once(pixels, propagator, linker)
         except InputError as error:
             if not several:
                 raise
@@ -231,17 +258,24 @@ class _PlaneRun:
     tell: Callable[[float], None] | None
     check: Callable[[], None] | None
 
+    def shape_of(self, pixels: Any) -> tuple[int, ...]:
+        """Height and width of what is segmented."""
+        region = self.options.region
+        return pixels.shape[:2] if region is None else region.shape
+
     def at_once(
-        self, pixels: Any, propagator: SlicePropagator
+        self, pixels: Any, propagator: SlicePropagator, linker: SliceLinker
     ) -> Iterator[PlaneResult]:
         """A plane that fits into memory, iteration by iteration."""
-        options = self.options
-        image = as_lazy_rgb(pixels[:, :], scaling=self.scaling)
+        options, region = self.options, self.options.region
+        image = read_part(pixels, region, self.scaling, self.beat)
         iterations = self.segmenter.iterate(
             image, options.iterations, options.objects, prompt=options.prompt,
             tile=options.tile, object_size=options.object_size, progress=self.say,
             before=propagator.before(self.plane),
         )  # fmt: skip
+        meaning = Meaning.of(options.objects, self.segmenter.classes)
+        before = None
         while True:
             # Not around a yield: whoever closes this generator is elsewhere by then.
             with self._stoppable():
@@ -249,16 +283,47 @@ class _PlaneRun:
             if iteration is None:
                 return
             iteration = propagator.take(self.plane, iteration)
-            if self.sink is not None:
-                target = self.sink.target(iteration.iteration, self.plane)
-                if target is not None:
-                    target[...] = iteration.labels
-                    self.sink.complete(self.plane, iteration, self.beat)
-            yield PlaneResult(self.plane, iteration, iteration.labels, image.scaling)
+            found = without_missing(iteration, image)
+            if region is not None:
+                found = region.place(found, pixels.shape[:2])
+            shown = clean(found, options.cleanup, meaning, before)
+            before = shown.labels
+            yield self._written(linker.take(self.plane, shown), found, image, pixels)
+
+    def _written(
+        self, shown: Iteration, found: Iteration, image: LazyRGB, pixels: Any
+    ) -> PlaneResult:
+        """Hand an iteration to the sink, and say what came of it."""
+        labels, shape, region = shown.labels, pixels.shape[:2], self.options.region
+        if labels.shape != shape:
+            assert region is not None
+            return self._written_part(shown, region.window, image, shape)
+        if self.sink is not None:
+            target = self.sink.target(shown.iteration, self.plane)
+            if target is not None:
+                target[...] = labels
+                self.sink.complete(self.plane, shown, self.beat)
+        return PlaneResult(self.plane, shown, labels, image.scaling, found)
+
+    def _written_part(
+        self,
+        shown: Iteration,
+        window: tuple[slice, slice],
+        image: LazyRGB,
+        shape: tuple[int, ...],
+    ) -> PlaneResult:
+        """As `_written`, of a region whose plane is too large to hold."""
+        assert self.sink is not None, "a region of a large plane needs a sink"
+        target: Any = self.sink.target(shown.iteration, self.plane)
+        target[window] = shown.labels
+        said = Written.of_part(shown, shape)
+        self.sink.complete(self.plane, said, self.beat)
+        return PlaneResult(self.plane, said, target, image.scaling)
 
     def by_strips(self, pixels: Any) -> Iterator[PlaneResult]:
         """A large plane, of which only strips are in memory."""
         options, sink = self.options, self.sink
+        self._check_large()
         if sink is None or options.follow_axis is not None:
             raise ValueError("large planes need a sink, and cannot follow each other")
         targets = [sink.target(t, self.plane) for t in range(options.iterations)]
@@ -272,6 +337,16 @@ class _PlaneRun:
             sink.complete(self.plane, iteration, self.beat)
             labels = targets[iteration.iteration]
             yield PlaneResult(self.plane, iteration, labels, image.scaling)
+
+    def _check_large(self) -> None:
+        many = f"more than {LARGE_PIXELS / 1e6:.0f} million pixels"
+        if self.options.region is not None:
+            raise InputError(f"The region has {many}: draw a smaller one.")
+        if not self.options.cleanup.is_off or self.options.link_axis is not None:
+            raise InputError(
+                f"An image of {many} is written strip by strip: no threshold, least "
+                "size, filled holes or linked slices; leave them out, or take a part."
+            )
 
     def say(self, done: float) -> None:
         """How much of the plane is done."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_samsp.ui.planes import Channels, disagreement, first_scale
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    import numpy as np
 
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.segment.stack_result import StackResult
@@ -50,6 +50,8 @@ class Source:
         The iteration that the layer shows.
     pixels : callable
         Gives the image's data as they were, if they are still alive.
+    window : tuple of slice or None
+        Rows and columns of the region that was segmented; None: everything.
     """
 
     image_id: Any
@@ -60,6 +62,7 @@ class Source:
     stack: StackResult | None = None
     iteration: int = 0
     pixels: Callable[[], Any] = lambda: None
+    window: tuple[slice, slice] | None = None
 
     def prediction_of(self, plane: PlaneIndex) -> np.ndarray | None:
         """What was predicted of a plane, None if it was not segmented."""
@@ -184,6 +187,17 @@ def source_of(layer: Labels) -> Source | None:
         copied["image_id"],
         None if plane is None else tuple(plane),
         channels=Channels(channels[0], tuple(channels[1:])) if channels else None,
+    )
+
+
+def is_untouched(layer: Labels) -> bool:
+    """Whether a layer shows one plane as it was predicted, and nobody edited it."""
+    source = source_of(layer)
+    if source is None or source.prediction is None:
+        return False
+    data = np.asarray(layer.data)
+    return data.size == source.prediction.size and np.array_equal(
+        data.reshape(source.prediction.shape), source.prediction
     )
 
 

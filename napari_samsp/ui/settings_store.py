@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_samsp.inference.cleanup import Cleanup
 from napari_samsp.sam import registry as models
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "iterations": (int,),
     "objects": (bool,),
     "follow_slices": (bool,),
+    "link_slices": (bool,),
     "object_size": (int,),
+    "threshold": (int, float),
+    "min_size": (int,),
+    "fill_holes": (bool,),
     "scaling": (str,),
     "same_limits": (bool,),
     "minutes": (int, float),
@@ -61,7 +68,9 @@ class SettingsStore:
             segmenting.iterations.valueChanged,
             segmenting.objects.toggled,
             segmenting.slices.follow.toggled,
+            segmenting.slices.link.toggled,
             segmenting.object_size.pixels.valueChanged,
+            segmenting.form.cleanup.changed,
             segmenting.scaling.edited,
             widget.finetuning.settings.minutes.valueChanged,
             widget.images.control.changed,
@@ -112,7 +121,9 @@ class SettingsStore:
             "iterations": segmenting.iterations.value(),
             "objects": segmenting.objects.isChecked(),
             "follow_slices": segmenting.slices.follow.isChecked(),
+            "link_slices": segmenting.slices.link.isChecked(),
             "object_size": segmenting.object_size.pixels.value(),
+            **asdict(segmenting.form.cleanup.cleanup),
             "scaling": segmenting.scaling.choice_or_none(),
             "same_limits": segmenting.scaling.same.isChecked(),
             "minutes": self._widget.finetuning.settings.minutes.value(),
@@ -135,6 +146,11 @@ class SettingsStore:
             segmenting.objects.setChecked(state["objects"])
         if "follow_slices" in state:
             segmenting.slices.follow.setChecked(state["follow_slices"])
+        if "link_slices" in state:
+            segmenting.slices.link.setChecked(state["link_slices"])
+        with suppress(InputError):  # written by hand
+            known = {f.name: state[f.name] for f in fields(Cleanup) if f.name in state}
+            segmenting.form.cleanup.show_cleanup(Cleanup(**known))
         if "object_size" in state:
             segmenting.object_size.pixels.setValue(state["object_size"])
         if "scaling" in state:

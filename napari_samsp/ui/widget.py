@@ -25,12 +25,12 @@ from napari_samsp.ui.finetune.finetune_panel import FinetunePanel
 from napari_samsp.ui.finetune.training import training_of
 from napari_samsp.ui.images.control import ImagesControl
 from napari_samsp.ui.images.panel import ImagesPanel
-from napari_samsp.ui.keys import bind_keys
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
 from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
 from napari_samsp.ui.segment.segment_steps import SegmentRequest
 from napari_samsp.ui.settings_store import SettingsStore
+from napari_samsp.ui.viewer_ties import bind_keys, watch
 from napari_samsp.ui.widgets.plain_text import make_plain
 from napari_samsp.ui.widgets.wheel import WheelGuard
 from napari_samsp.utils.errors import InputError
@@ -136,9 +136,9 @@ class SamSpWidget(QWidget):
         self.projects.changed.connect(self._on_project)
         self._use_project(self.projects.project)
         self._settings = SettingsStore(self, self.projects.project)
-        self._watch_viewer()
+        watch(self, viewer)
         bind_keys(self, viewer)
-        self._follow_selection()
+        self.follow_selection()
         self._show_status()
         self.finetuning.attach()
 
@@ -155,6 +155,7 @@ class SamSpWidget(QWidget):
         self.segmenting.forget_removed()
         self.correcting.labels.refresh()
         self.correcting.region.refresh()
+        self.segmenting.form.region.layer.refresh()
         self.measuring.refresh()
         self.correcting.update_keep()
         if getattr(event, "type", "") == "removed":
@@ -183,33 +184,8 @@ class SamSpWidget(QWidget):
             self.finetuning.stop()
         self.stop_button.setEnabled(False)
 
-    def _watch_viewer(self) -> None:
-        layers = self._viewer.layers
-        emitters = [
-            getattr(layers.events, name)
-            for name in ("inserted", "removed", "reordered", "renamed")
-        ]
-        for emitter in emitters:
-            emitter.connect(self.reset_choices)
-        layers.selection.events.active.connect(self._follow_selection)
-        active = layers.selection.events.active
-        dims = self._viewer.dims.events
-        for emitter in (dims.order, dims.ndim, dims.axis_labels):
-            emitter.connect(self.segmenting.refresh_axes)
-        dims.current_step.connect(self.segmenting.ahead.follow)
-
-        def forget() -> None:
-            # A viewer can outlive its widget, and would call into a deleted object.
-            for emitter in emitters:
-                emitter.disconnect(self.reset_choices)
-            active.disconnect(self._follow_selection)
-            for emitter in (dims.order, dims.ndim, dims.axis_labels):
-                emitter.disconnect(self.segmenting.refresh_axes)
-            dims.current_step.disconnect(self.segmenting.ahead.follow)
-
-        self.destroyed.connect(forget)
-
-    def _follow_selection(self, _event: Any = None) -> None:
+    def follow_selection(self, _event: Any = None) -> None:
+        """Choose the layer that the user selected in napari's list."""
         active = self._viewer.layers.selection.active
         if isinstance(active, Image):
             self.segmenting.image.choose(active)

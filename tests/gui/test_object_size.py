@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QPushButton, QSpinBox
 
-from napari_samsp.ui.segment.object_size_control import LAYER
+from napari_samsp.ui.segment.controls.object_size_control import LAYER
 
 pytestmark = pytest.mark.gui
 

@@ -9,11 +9,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from skimage import draw
 
 from napari_samsp.data.tiling import Grid
+from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.slice_propagator import SlicePropagator, continued
+from napari_samsp.inference.slice_propagator import (
+    SliceLinker,
+    SlicePropagator,
+    continued,
+)
 from napari_samsp.self_prompting.letterbox import fit, logits_to_image
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.self_prompting.propagation import follow, seen_before
@@ -217,3 +223,70 @@ def test_numbers_go_on_or_are_new():
     assert got.tolist() == [[10, 3, 3, 0, 8, 8, 0, 11]]
     assert continued(labels, None, 9).tolist() == [[10, 11, 11, 0, 13, 13, 0, 12]]
     assert not continued(np.zeros_like(labels), before, 9).any()
+
+
+def linked(slices, axis=0):
+    """The labels of slices, by index, after linking."""
+    linker, found = SliceLinker(axis), {}
+    for index, labels in slices.items():
+        one = Iteration(
+            labels.astype(np.int32), labels.astype(np.float32), None, 1, None, 0, 0, 1
+        )
+        found[index] = linker.take(index, one).labels
+    return found
+
+
+def test_an_object_keeps_its_number_through_slices_and_one_gap():
+    first, second = np.zeros((20, 30), int), np.zeros((20, 30), int)
+    first[2:9, 2:9], first[2:9, 20:28] = 1, 2
+    second[3:10, 2:9] = 7  # moved by a row; the other is missing
+    third = np.zeros((20, 30), int)
+    third[3:10, 21:28], third[4:11, 2:9], third[14:19, 10:20] = 1, 2, 3
+    fourth = np.where(third == 3, 1, 0)
+    sixth = np.where(first == 2, 1, 0)  # two slices after it was seen
+    parts = {(n,): part for n, part in enumerate((first, second, third, fourth))}
+    found = linked(parts | {(5,): sixth})
+    assert found[0,][5, 5] == found[1,][5, 5] == found[2,][5, 5] == 1
+    assert found[0,][5, 24] == found[2,][5, 24] == 2
+    assert found[2,][16, 15] == found[3,][16, 15] == 3
+    assert found[5,][5, 24] == 4
+    assert {part.dtype for part in found.values()} == {np.dtype(np.int32)}
+
+
+def test_what_hardly_overlaps_is_another_object_and_the_better_one_goes_on():
+    first, second = np.zeros((20, 30), int), np.zeros((20, 30), int)
+    first[0:10, 0:10] = 1
+    second[8:18, 8:18] = 1
+    found = linked({(0,): first, (1,): second})
+    assert found[1,].max() == 2
+    second[:] = 0
+    second[0:10, 0:6], second[0:10, 6:10] = 1, 2
+    found = linked({(0,): first, (1,): second})
+    assert found[1,][5, 2] == 1 and found[1,][5, 8] == 2
+
+
+def test_a_slice_without_objects_is_bridged_whether_it_was_skipped_or_empty():
+    full, empty = np.zeros((9, 13), int), np.zeros((9, 13), int)
+    full[2:6, 3:9] = 5
+    assert linked({(0,): full, (1,): empty, (2,): full})[2,].max() == 1
+    assert linked({(0,): full, (2,): full})[2,].max() == 1
+    assert linked({(0,): full, (3,): full})[3,].max() == 2
+
+
+def test_times_are_not_linked_with_each_other():
+    full = np.zeros((9, 13), int)
+    full[2:6, 3:9] = 1
+    found = linked({(t, z): full for t in (0, 1) for z in (0, 1)}, axis=1)
+    assert [int(found[place].max()) for place in found] == [1, 1, 2, 2]
+
+
+@given(
+    st.lists(arrays(np.int32, (6, 9), elements=st.integers(0, 4)), min_size=1,
+             max_size=5)
+)  # fmt: skip
+def test_linking_only_renames_objects(slices):
+    found = linked({(n,): part for n, part in enumerate(slices)})
+    for n, part in enumerate(slices):
+        pairs = set(zip(part.ravel().tolist(), found[n,].ravel().tolist(), strict=True))
+        assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+        assert all((a == 0) == (b == 0) for a, b in pairs)

@@ -45,7 +45,7 @@ def test_an_empty_list_takes_no_room(dock, nuclei):
     assert one < panel.list.height() < 130
 
 
-def test_what_is_shown_later_fits_into_the_dock_too(dock, nuclei):
+def test_what_is_shown_later_fits_into_the_dock_too(dock, viewer, nuclei):
     dock.correcting.training_set.add(*nuclei, name="a name of some length", layer="a")
     dock.correcting.refresh()
     table = dock.segmenting.table
@@ -53,6 +53,12 @@ def test_what_is_shown_later_fits_into_the_dock_too(dock, nuclei):
         table.show_summary(t, Summary(t, 3, "box", 0.8, 0.99, 0.999, 12345))
     dock.segmenting.result.show()
     dock.finetuning.collapsible.expand(animate=False)
+    form = dock.segmenting.form
+    form.more_button.setChecked(True)
+    form.cleanup.min_size.setValue(99_999)
+    viewer.add_image(np.stack([nuclei[0]] * 120), name="stack")
+    form.slices.combo.setCurrentIndex(1)
+    assert form.slices.link.isVisibleTo(dock)
     dock.resize(dock.minimumSizeHint().width(), 700)
     QApplication.processEvents()
     scroll = dock.findChild(QScrollArea)

@@ -1,4 +1,4 @@
-"""What it is worth to prompt each slice first by the result of the slice before.
+"""What prompting each slice by the one before is worth, and linking slices after it.
 
     python training/benchmarks/stacks.py DATA [--sets isic2017 ...] [--stacks 8]
 
@@ -9,6 +9,12 @@ a fifth in the last one, and noise grows, to a fifth of the image's range. *Sing
 slices*: every third slice is like that last one, and the others are clean. Then
 ``predict`` without and with ``--follow-slices``, and ``evaluate``, slice by slice, of
 iterations 0 and 2.
+
+Of separate objects, whose true numbers are known, also ``--link-slices``, and how well
+numbers go on: of an object that is found in two slices with at most one between them,
+how often both have one number (*kept*), and of all numbers that are given in several
+slices, how many are of one true object only (*pure*). An object is found by the label
+that covers most of it, with an IoU of at least a half.
 """
 
 from __future__ import annotations
@@ -18,7 +24,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +40,7 @@ from real_images import test_pairs
 from napari_samsp.data.image_files import read_image, read_labels
 
 SLICES = 10
+LEAST_IOU = 0.5
 SETS = {"isic2017": False, "gpr_tunnel": False, "dsb2018": True, "nasa_instances": True}
 """Whether each has several objects an image."""
 KINDS: dict[str, Callable[[int], float]] = {
@@ -70,6 +79,31 @@ def make_stack(
     return np.stack(slices), np.stack(truths)
 
 
+def count_links(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Links kept, links to keep, pure numbers, numbers in several slices, ``(4,)``."""
+    seen: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for z, (found, true) in enumerate(zip(labels, truth, strict=True)):
+        for number in np.unique(true[true > 0]):
+            inside = true == number
+            best = int(np.bincount(found[inside]).argmax())
+            both = np.count_nonzero(inside & (found == best))
+            union = np.count_nonzero(inside | (found == best))
+            if best and both >= LEAST_IOU * union:
+                seen[int(number)].append((z, best))
+    kept = links = 0
+    objects: dict[int, list[int]] = defaultdict(list)
+    for number, places in seen.items():
+        for (z, one), (later, other) in pairwise(places):
+            if later - z <= 2:
+                links += 1
+                kept += one == other
+        for _, label in places:
+            objects[label].append(number)
+    several = [set(found) for found in objects.values() if len(found) > 1]
+    pure = sum(len(found) == 1 for found in several)
+    return np.array([kept, links, pure, len(several)])
+
+
 def run(module: str, *arguments: object) -> None:
     """Call one of our commands."""
     command = [sys.executable, "-m", f"napari_samsp.{module}", *map(str, arguments)]
@@ -93,7 +127,10 @@ def compare(
         target = f"{seed}.tif"
         tifffile.imwrite(work / "images" / target, stack, metadata=axes, **rgb)
         tifffile.imwrite(work / "masks" / target, truth, metadata={"axes": "ZYX"})
-    for way, option in (("alone", []), ("after", ["--follow-slices"])):
+    ways = {"alone": [], "after": ["--follow-slices"]}
+    if objects:
+        ways["linked"] = ["--link-slices"]
+    for way, option in ways.items():
         run(
             "predict", work / "images", "--output", work / way, "--all-iterations",
             *objects, *option, *model,
@@ -110,6 +147,17 @@ def compare(
             for key in ("dice", "ap50") if objects else ("dice",):
                 cells.append(f"{key} {figures[key]['mean']:.3f}")
         print(f"| {' | '.join(cells)} |", flush=True)
+    for way in ways if objects else ():
+        counts = sum(
+            count_links(tifffile.imread(work / way / mask.name), tifffile.imread(mask))
+            for mask in sorted((work / "masks").iterdir())
+        )
+        kept, links, pure, several = counts.tolist()
+        print(
+            f"| {name} | {kind} | {way} | numbers kept {kept} of {links} | "
+            f"pure {pure} of {several} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -117,12 +165,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--stacks", type=int, default=8, help="of each set (8)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--adapter", type=Path)
     args = parser.parse_args()
     model = ["--adapter", str(args.adapter)] if args.adapter else []
     print("| set | kind | iteration | alone | after the slice before |")
     for name in args.sets:
-        for kind in KINDS:
+        for kind in args.kinds:
             with tempfile.TemporaryDirectory() as work:
                 compare(args.data, name, kind, args.stacks, model, Path(work))
 

@@ -101,7 +101,8 @@ def class_table(
     axes : str
         Of the planes' indices, such as ``z``; they come before label and class.
     planes : iterable of PlaneClasses
-        Index of each plane, and by the object's label the class's, that of 0 left out.
+        Index of each plane, and by the object's label the class's; labels with class 0
+        are left out.
     names : mapping
         Of the classes, by label.
 
@@ -116,7 +117,7 @@ def class_table(
     for plane, classes in planes:
         place = [n for n in plane if n is not None]
         for label, of_class in enumerate(classes.tolist()):
-            if label:
+            if label and of_class:
                 writer.writerow([*place, label, names[of_class]])
     return text.getvalue().encode()
 

@@ -35,6 +35,7 @@ def wanted_of(panel: SegmentPanel) -> Wanted:
         limits="stack" if panel.scaling.same.isChecked() else "slice",
         all_iterations=True,
         output_format="tif",
+        cleanup=panel.form.cleanup.cleanup,
         single_channels=channels.picked if channels is not None else (0,),
     )
     return Wanted(settings, panel.scaling.scaling)

@@ -133,6 +133,8 @@ class Prefetcher:
     def _next(self, image: Image, request: SegmentRequest) -> PlaneIndex | None:
         if request.stack is not None or len(request.planes) != 1:
             return None
+        if request.region is not None:
+            return None  # few are drawn for the next slice too
         (plane,) = request.planes
         channels = request.read.channels
         axes = [
@@ -165,6 +167,7 @@ class _Task:
         return (
             request.planes == (self.plane,)
             and request.stack is None
+            and request.region is None
             and request.read.data is mine.read.data
             and request.read.channels == mine.read.channels
             and (request.model, request.adapter) == (mine.model, mine.adapter)

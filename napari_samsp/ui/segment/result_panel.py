@@ -158,6 +158,21 @@ class ResultPanel(QWidget):
         if whole and self.tidy.isChecked():
             new = [layer for layer in results.layers if layer is not None]
             replace_earlier(self._viewer, results.image, new)
+        self._judge()
+
+    def show_figures(self) -> None:
+        """Write the table again, and what is odd: the labels have changed."""
+        if self.results is None or not self.results.done:
+            return
+        for summary in self.results.summaries:
+            self.table.show_summary(summary.iteration, summary)
+        self._judge()
+
+    def _judge(self) -> None:
+        results = self.results
+        assert results is not None
+        self.advice.hide()
+        self.separate_button.hide()
         last, request = results.summaries[-1], results.request
         parts = last.parts / results.done
         odd = find_oddity(

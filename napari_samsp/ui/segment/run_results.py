@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.training_sets.classes import LabelClass
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
     from napari_samsp.ui.segment.summary import Summary
 
@@ -69,6 +70,7 @@ class RunResults:
         self.summaries: list[Summary] = []
         self.done = 0
         self.skipped: list[Refused] = []
+        self.found: list[Iteration] = []  # before they were cleaned up
         self.classes: tuple[LabelClass, ...] = ()  # of labels that are classes
 
     @property
@@ -113,6 +115,8 @@ class RunResults:
             self.summaries.append(new)
             made = self._make_layer(step, model, adapter)
             self._ids.append(made.unique_id)
+            if step.found is not None:
+                self.found.append(step.found)
         else:
             made = None
             self.summaries[t] = self.summaries[t].with_another(new, self.done)
@@ -288,6 +292,7 @@ class RunResults:
             stack=stack,
             iteration=step.summary.iteration,
             pixels=weakly(self._data),
+            window=None if request.region is None else request.region.window,
         )
         remember_source(layer, source)
         if self.classes:

@@ -7,40 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
-    QLabel,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.sam.known_files import known_files, remember
-from napari_samsp.ui.models.adapter_chooser import AdapterChooser
-from napari_samsp.ui.models.model_chooser import ModelChooser
-from napari_samsp.ui.planes import (
-    PlaneReader,
-    labels_shape,
-    plane_axes,
-    planes_along,
-    shown_plane,
-)
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.ui.segment.axis_choosers import ChannelChooser, SliceChooser
-from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
-from napari_samsp.ui.segment.object_size_control import ObjectSizeControl
+from napari_samsp.ui.segment.controls.segment_form import SegmentForm
+from napari_samsp.ui.segment.live_cleanup import LiveCleanup
 from napari_samsp.ui.segment.prefetch import Prefetcher
 from napari_samsp.ui.segment.result_panel import ResultPanel
 from napari_samsp.ui.segment.run_report import RunReport
 from napari_samsp.ui.segment.run_results import RunResults
-from napari_samsp.ui.segment.scaling_control import ScalingControl
 from napari_samsp.ui.segment.segment_run import SegmentRun
-from napari_samsp.ui.segment.segment_steps import Refused, Segmented, SegmentRequest
-from napari_samsp.ui.segment.stack_result import StackResult
-from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError
 
@@ -50,14 +27,10 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.models.adapters import Adapter
     from napari_samsp.ui.models.workplace import Loaded
+    from napari_samsp.ui.segment.segment_steps import Refused, Segmented
 
-DEFAULT_ITERATIONS = 3
-MOST_ITERATIONS = 6
 REPORT_MS = 500
 """Between two words about the time left."""
-SEPARATE = "Separate objects (cells, nuclei)"
-"""Otherwise one region."""
-NO_IMAGE = "Open an image first, such as File > Open Sample > SAM-SP."
 
 
 class SegmentPanel(QWidget):
@@ -96,30 +69,11 @@ class SegmentPanel(QWidget):
         self.ahead = Prefetcher(viewer.dims)
         self.destroyed.connect(self.ahead.stop)
 
-        self.image = LayerChooser(viewer, Image, tooltip="The image to segment")
-        self.hint = QLabel(NO_IMAGE)
-        self.hint.setWordWrap(True)
-        self.slices = SliceChooser()
-        self.channels = ChannelChooser()
-        self.scaling = ScalingControl()
-        self.model = ModelChooser()
-        self.adapter = AdapterChooser()
-        self.iterations = QSpinBox()
-        self.iterations.setObjectName("samsp_iteration_count")
-        self.iterations.setRange(1, MOST_ITERATIONS)
-        self.iterations.setValue(DEFAULT_ITERATIONS)
-        self.iterations.setToolTip(
-            "Round 0 looks at the image alone; each further round also sees what the\n"
-            "one before found, and refines it"
-        )
-        self.objects = QCheckBox(SEPARATE)
-        self.objects.setObjectName("samsp_objects")
-        self.objects.setToolTip(
-            "On: every object gets its own label, also those that touch: for cells,\n"
-            "nuclei, particles.\n"
-            "Off: one region an image, with one label: for a lesion, a lining."
-        )
-        self.object_size = ObjectSizeControl(viewer)
+        form = self.form = SegmentForm(viewer)
+        self.image, self.slices, self.channels = form.image, form.slices, form.channels
+        self.scaling, self.object_size = form.scaling, form.object_size
+        self.model, self.adapter = form.model, form.adapter
+        self.iterations, self.objects = form.iterations, form.objects
         self.segment_button = QPushButton("Segment")
         self.segment_button.setObjectName("samsp_segment")
         self.segment_button.setToolTip("Needs no prompt")
@@ -127,11 +81,16 @@ class SegmentPanel(QWidget):
         self.table = self.result.table
         self.disagreement_button = self.result.disagreement_button
         self.next_button = self.result.next_button
-        self._lay_out()
+        self.live = LiveCleanup(self, lambda: form.cleanup.cleanup)
+        self.live.status.connect(self.status)
+        self.live.applied.connect(self.result.show_figures)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (form, self.segment_button, self.result):
+            layout.addWidget(part)
 
-        self.image.changed.connect(self.refresh_axes)
-        self.channels.changed.connect(self._on_channels)
-        self.slices.combo.currentIndexChanged.connect(self._on_slices)
+        form.axes_changed.connect(self.update_state)
+        form.cleanup.changed.connect(self._on_cleanup)
         self.model.changed.connect(self._on_model)
         self.model.status.connect(self.status)
         self.adapter.changed.connect(self._on_adapter)
@@ -160,7 +119,7 @@ class SegmentPanel(QWidget):
             self.status.emit(self.model.how_to_get)
             return
         try:
-            along, request = self.slices.along, self._request(image)
+            along, request = self.slices.along, self.form.request(image)
         except InputError as error:
             self.status.emit(str(error))
             show_error(str(error))
@@ -183,61 +142,18 @@ class SegmentPanel(QWidget):
 
     def refresh_axes(self, *_: Any) -> None:
         """Offer what the chosen image has: channels, slices, contrast limits."""
-        self.channels.show_layer(self.image.layer, self._viewer.dims)
-        self._on_channels()
-        self.update_state()
+        self.form.refresh_axes()
 
     def update_state(self, *_: Any) -> None:
         """Enable what can be done now."""
+        self.form.update_state()
         image = self.image.layer
-        self.hint.setVisible(image is None)
-        self.object_size.show_layer(image)
-        stacked = image is not None and image.ndim > 2
-        self._form.setRowVisible(self.channels, stacked)
-        self._form.setRowVisible(self.slices, self.slices.has_choice)
-        self._form.setRowVisible(self.scaling, image is not None)
         self.segment_button.setEnabled(image is not None and not self.run.running)
         self.result.separate_button.setEnabled(self.segment_button.isEnabled())
 
-    def _request(self, image: Image) -> SegmentRequest:
-        channels, dims = self.channels.channels, self._viewer.dims
-        plane, along = shown_plane(image, dims, channels), self.slices.along
-        adapter, stack = self.adapter.adapter, None
-        follow_axis = self.slices.follow_axis
-        iterations = self.iterations.value()
-        read = PlaneReader.of(image, channels)
-        large = LazyPlane(read, plane).is_large
-        if large and follow_axis is not None:
-            raise InputError(
-                f"A slice of {image.name} has more than {LARGE_PIXELS / 1e6:.0f} "
-                "million pixels, too many for Follow slices: switch that off."
-            )
-        if large or along:
-            shape = labels_shape(image, plane, along)
-            axes = plane_axes(image, dims, channels.axis if channels else None)
-            stack = (LargeResult if large else StackResult)(shape, axes, iterations)
-        return SegmentRequest(
-            read=read,
-            planes=planes_along(image, plane, along, follow_axis is not None),
-            model=self.model_name,
-            adapter=adapter.folder if adapter else None,
-            iterations=iterations,
-            objects=self.objects.isChecked(),
-            scaling=self.scaling.scaling,
-            same_limits=self.scaling.same.isChecked(),
-            stack=stack,
-            follow_axis=follow_axis,
-            object_size=self.object_size.object_size,
-        )
-
-    def _on_channels(self) -> None:
-        axis = self.channels.channel_axis
-        self.slices.show_layer(self.image.layer, self._viewer.dims, axis)
-        self._on_slices()
-
-    def _on_slices(self, *_: Any) -> None:
-        self.scaling.show_layer(self.image.layer, bool(self.slices.along))
-        self.update_state()
+    def _on_cleanup(self) -> None:
+        if not self.run.running:  # else at its end
+            self.live.apply(self.results)
 
     def _on_prepared(self) -> None:
         if self.run.segmenter is not None:
@@ -283,6 +199,7 @@ class SegmentPanel(QWidget):
             self.results.redraw()
             self.result.end(whole=not self.run.stopping and not self._report.problem)
             self.status.emit(self._report.last_words(self.run.stopping))
+            self._on_cleanup()
         self.update_state()
         self.busy.emit(False)
         self._prefetch()
@@ -349,6 +266,7 @@ class SegmentPanel(QWidget):
             return
         if results.image not in self._viewer.layers:
             self.result.begin(None)
+            self.live.apply(None)
             self.status.emit("")
 
     def _show_only(self, image: Image) -> None:
@@ -357,23 +275,3 @@ class SegmentPanel(QWidget):
             ours = isinstance(layer, Labels) and source_of(layer) is not None
             if ours or isinstance(layer, Image):
                 layer.visible = layer is image
-
-    def _lay_out(self) -> None:
-        form = self._form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Image", self.image.native)
-        form.addRow(self.hint)
-        form.addRow("Channels", self.channels)
-        form.addRow("Slices", self.slices)
-        form.addRow(self.scaling)
-        form.addRow("Model", self.model)
-        form.addRow("Adapter", self.adapter)
-        form.addRow(self.objects)
-        form.addRow("Object size", self.object_size)
-        form.addRow("Rounds", self.iterations)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addWidget(self.segment_button)
-        layout.addWidget(self.result)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.inference.cleanup import Cleanup, Meaning
 from napari_samsp.ui.models.workplace import Loaded, Workplace, model_key
 from napari_samsp.ui.segment.large_plane import LargeResult, LazyPlane
 from napari_samsp.ui.segment.summary import Summary
@@ -17,15 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import numpy as np
-
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.inference.region import Region
+    from napari_samsp.inference.results import Iteration
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.inference.stack import PlaneResult
     from napari_samsp.ui.planes import PlaneReader
     from napari_samsp.ui.segment.stack_result import StackResult
 
 POLL_S = 0.05
+KEPT_PIXELS = 2**24
+"""Of images whose maps are kept: six bytes a pixel and round."""
 
 
 class SegmentationError(Exception):
@@ -65,6 +70,12 @@ class SegmentRequest:
         Along which a plane is prompted by its neighbour's result.
     object_size : float or None
         Width of a typical object in pixels; None: estimated.
+    link_axis : int or None
+        Along which objects that overlap get one number.
+    cleanup : Cleanup
+        What is done with the labels.
+    region : Region or None
+        What of each plane is segmented; None: all.
     """
 
     read: PlaneReader
@@ -78,6 +89,9 @@ class SegmentRequest:
     stack: StackResult | None = None
     follow_axis: int | None = None
     object_size: float | None = None
+    link_axis: int | None = None
+    cleanup: Cleanup = field(default_factory=Cleanup)
+    region: Region | None = None
 
     def open(self, plane: PlaneIndex) -> LazyPlane:
         """A plane, read window by window; called in the worker."""
@@ -103,12 +117,16 @@ class Segmented:
         ``(Y, X)``; of a large plane in a file.
     scaling : Scaling
         What its pixels were scaled by.
+    found : Iteration or None
+        Before it was cleaned up, with float16 logits, to be cleaned up otherwise; None
+        if that would take too much memory.
     """
 
     plane: PlaneIndex
     summary: Summary
     labels: np.ndarray
     scaling: Scaling
+    found: Iteration | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +211,9 @@ def _planes(
         shared_limits=request.same_limits,
         follow_axis=request.follow_axis,
         object_size=request.object_size,
+        link_axis=request.link_axis,
+        cleanup=request.cleanup,
+        region=request.region,
     )
     stack = request.stack
     if stack is not None:
@@ -204,18 +225,24 @@ def _planes(
             yield Refused(str(found.error), found.plane)
             continue
         summary = _summary(found, request, segmenter)
-        yield Segmented(found.plane, summary, found.labels, found.scaling)
+        kept = None if stack is not None else _kept(found.found)
+        yield Segmented(found.plane, summary, found.labels, found.scaling, kept)
+
+
+def _kept(found: Iteration | None) -> Iteration | None:
+    if found is None or found.labels.size > KEPT_PIXELS:
+        return None
+    return replace(found, logits=found.logits.astype(np.float16))
 
 
 def _summary(
     found: PlaneResult, request: SegmentRequest, segmenter: Segmenter
 ) -> Summary:
-    from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.results import Iteration as InMemory
 
     iteration, stack = found.iteration, request.stack
-    # Nobody wants the parts of a class as objects.
-    told_apart = request.objects or len(segmenter.classes) > 1
-    if isinstance(iteration, Iteration):
+    told_apart = Meaning.of(request.objects, segmenter.classes).region is None
+    if isinstance(iteration, InMemory):
         return Summary.of(iteration, told_apart)
     assert isinstance(stack, LargeResult)
     parts = 0 if told_apart else stack.parts(iteration.iteration, found.plane)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Labels
 
 from napari_samsp.ui.result_layers import (
     RESULT_KEY,
     image_of,
+    is_untouched,
     result_name,
     source_of,
 )
@@ -30,7 +30,7 @@ def replace_earlier(
     """Remove the results of earlier runs like this one that nobody edited or renamed.
 
     What another adapter or model gave stays, to be compared, and so do results of all
-    slices of a stack.
+    slices of a stack, and of another region.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def replace_earlier(
         if isinstance(layer, Labels)
         and layer not in new
         and image_of(viewer, layer) is image
-        and _is_untouched(layer)
+        and _is_replaceable(layer)
+        and _window(layer) == _window(new[0])
         and all(layer.metadata[RESULT_KEY].get(k) == about.get(k) for k in SAME)
     ]
     for layer in old:
@@ -66,13 +67,14 @@ def replace_earlier(
     return len(old)
 
 
-def _is_untouched(layer: Labels) -> bool:
-    source = source_of(layer)
-    if source is None or source.prediction is None or RESULT_KEY not in layer.metadata:
-        return False
-    if not layer.name.startswith("SAM-SP "):
-        return False
-    data = np.asarray(layer.data)
-    return data.size == source.prediction.size and np.array_equal(
-        data.reshape(source.prediction.shape), source.prediction
+def _is_replaceable(layer: Labels) -> bool:
+    return (
+        RESULT_KEY in layer.metadata
+        and layer.name.startswith("SAM-SP ")
+        and is_untouched(layer)
     )
+
+
+def _window(layer: Labels) -> tuple[slice, slice] | None:
+    source = source_of(layer)
+    return source.window if source is not None else None

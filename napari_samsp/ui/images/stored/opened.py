@@ -190,6 +190,7 @@ def read_rounds(
         scaling=wanted.scaling,
         same_limits=settings.limits == "stack",
         stack=stack,
+        cleanup=settings.cleanup,
     )
     scaling = wanted.scaling
     if stack is not None and request.same_limits:

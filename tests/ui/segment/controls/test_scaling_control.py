@@ -10,7 +10,7 @@ from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
 from napari_samsp.sam.checkpoints import load_sam
-from napari_samsp.ui.segment.scaling_control import CONTRAST
+from napari_samsp.ui.segment.controls.scaling_control import CONTRAST
 from napari_samsp.ui.widget import SamSpWidget
 from napari_samsp.utils.paths import runs_folder, widget_file
 

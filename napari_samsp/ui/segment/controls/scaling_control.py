@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.ui.segment.axis_choosers import compact_combo
+from napari_samsp.ui.segment.controls.axis_choosers import compact_combo
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -189,6 +190,11 @@ class ChannelChooser(QWidget):
         self.changed.emit()
 
 
+def _only_one(other: QCheckBox, ticked: bool) -> None:
+    if ticked:
+        other.setChecked(False)
+
+
 class SliceChooser(QWidget):
     """The slice that is shown, all along one axis, or all of them."""
 
@@ -206,19 +212,37 @@ class SliceChooser(QWidget):
             "that is shown to both ends. Helps where single slices are bad; where all\n"
             "are good, slices by themselves are better."
         )
+        self.link = QCheckBox("Link")
+        self.link.setObjectName("samsp_link_slices")
+        self.link.setToolTip(
+            "Segment each slice by itself, then give objects that overlap from slice\n"
+            "to slice one number; one slice in between may lack them. Needs Separate\n"
+            "objects"
+        )
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setColumnStretch(0, 1)
         layout.addWidget(self.combo, 0, 0)
         layout.addWidget(self.follow, 0, 1)
-        self.combo.currentIndexChanged.connect(
-            lambda _: self.follow.setVisible(bool(self.along))
-        )
+        layout.addWidget(self.link, 0, 2)
+        self.combo.currentIndexChanged.connect(self._on_combo)
+        # Slices that follow each other are linked already.
+        for box, other in ((self.follow, self.link), (self.link, self.follow)):
+            box.toggled.connect(partial(_only_one, other))
 
     @property
     def follow_axis(self) -> int | None:
         """The axis along which a slice is prompted by the one before, or None."""
         return self.along[-1] if self.along and self.follow.isChecked() else None
+
+    @property
+    def link_axis(self) -> int | None:
+        """The axis along which objects that overlap get one number, or None."""
+        return self.along[-1] if self.along and self.link.isChecked() else None
+
+    def _on_combo(self, _index: int) -> None:
+        for box in (self.follow, self.link):
+            box.setVisible(bool(self.along))
 
     @property
     def along(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton, QSpinBox
 
 from napari_samsp.inference.plausibility import Oddity
-from napari_samsp.ui.segment.object_size_control import LAYER
+from napari_samsp.ui.segment.controls.object_size_control import LAYER
 from napari_samsp.ui.segment.result_panel import ADVICE
 from napari_samsp.ui.segment.summary import Summary
 from napari_samsp.ui.widget import SamSpWidget

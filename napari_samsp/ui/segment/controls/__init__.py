@@ -1,0 +1,1 @@
+"""What is set before a run, or after it: each control for itself, and their form."""

@@ -1,0 +1,76 @@
+"""What ties the widget to its viewer, and is cut when the widget goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtWidgets import QPushButton
+
+from napari_samsp.ui.commands import KEYS, press
+from napari_samsp.ui.correct.class_list import CLASS_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+    from napari_samsp.ui.widget import SamSpWidget
+
+
+def watch(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
+    """Tell a widget about the viewer's layers, their selection and the slider.
+
+    Parameters
+    ----------
+    widget : SamSpWidget
+        Hears nothing more once it is destroyed.
+    viewer : napari.viewer.Viewer
+        Can outlive it, and would call into a deleted object.
+    """
+    segmenting, dims = widget.segmenting, viewer.dims.events
+    ties: list[tuple[Any, Callable[..., Any]]] = [
+        (getattr(viewer.layers.events, name), widget.reset_choices)
+        for name in ("inserted", "removed", "reordered", "renamed")
+    ]
+    ties.append((viewer.layers.selection.events.active, widget.follow_selection))
+    for emitter in (dims.order, dims.ndim, dims.axis_labels):
+        ties.append((emitter, segmenting.refresh_axes))
+    ties.append((dims.current_step, segmenting.ahead.follow))
+    for emitter, slot in ties:
+        emitter.connect(slot)
+
+    def forget() -> None:
+        for emitter, slot in ties:
+            emitter.disconnect(slot)
+
+    widget.destroyed.connect(forget)
+
+
+def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
+    """Bind the keys of a widget's buttons, and write them into their tooltips.
+
+    Parameters
+    ----------
+    widget : SamSpWidget
+        Its keys go with it, unless somebody else took them.
+    viewer : napari.viewer.Viewer
+        Where they are pressed.
+    """
+    bound = {}
+    for name, key in KEYS.items():
+        bound[key] = lambda _viewer, name=name: press(widget, name)
+        viewer.bind_key(key, bound[key], overwrite=True)
+        button = widget.findChild(QPushButton, name)
+        button.setToolTip(f"{button.toolTip()}\nKey: {key}".strip())
+    for row in range(CLASS_KEYS):
+        key = f"Alt-{row + 1}"
+        bound[key] = lambda _viewer, row=row: widget.correcting.class_list.pick(row)
+        viewer.bind_key(key, bound[key], overwrite=True)
+
+    def unbind() -> None:
+        for key, action in bound.items():
+            if viewer.keymap.get(coerce_keybinding(key)) is action:
+                viewer.bind_key(key, None)
+
+    widget.destroyed.connect(unbind)
