@@ -16,8 +16,8 @@ from napari_samsp.data.annotations.formats import (
     read,
     write,
 )
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.formats.size_limit import check_size
-from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.utils.cli import Parser, run

@@ -19,8 +19,8 @@ from napari_samsp.class_figures import (
     scores_by_class,
 )
 from napari_samsp.data.components import COMPONENTS, parts_note
-from napari_samsp.data.mask_pairs import Pairing, pair_files
-from napari_samsp.data.paired_slices import paired_slices
+from napari_samsp.data.folders.mask_pairs import Pairing, pair_files
+from napari_samsp.data.folders.paired_slices import paired_slices
 from napari_samsp.metrics import BOUNDARY_TOLERANCE, scores, summary
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.cli import Parser, run

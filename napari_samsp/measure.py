@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.image_files import is_ome_zarr
-from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.tables.table_files import TableFile
 from napari_samsp.data.voxel_size import VoxelSize

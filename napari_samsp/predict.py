@@ -17,7 +17,7 @@ from napari_samsp.batch.objects import objects_table
 from napari_samsp.batch.options import parser
 from napari_samsp.batch.outputs import plan
 from napari_samsp.batch.prompts_file import PromptsFile
-from napari_samsp.data.image_listing import find_images
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.training_sets.classes import (
     CLASSES_FILE,
     Classes,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from napari_samsp.batch.job import Job, Outcome
-    from napari_samsp.inference.object_scale import ObjectScale
+    from napari_samsp.inference.scale.object_scale import ObjectScale
 
 
 def main(argv: list[str] | None = None) -> int:

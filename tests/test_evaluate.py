@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_samsp.data.folders.mask_pairs import pair_files
 from napari_samsp.data.image_files import write_labels
-from napari_samsp.data.mask_pairs import pair_files
 from napari_samsp.evaluate import main
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.inference.object_scale import field_for, mean_object_width
+from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.sam.architecture import ARCHITECTURES
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.self_prompting.decoding import Decoding

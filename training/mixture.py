@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
-from napari_samsp.inference.object_scale import field_for, mean_object_width
+from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.train.examples.augment import Augmentation
 from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.train.objective.relief import relief_of

@@ -10,7 +10,7 @@ from napari_samsp.inference.cleanup import Cleanup
 
 if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
-    from napari_samsp.inference.object_scale import ObjectScale
+    from napari_samsp.inference.scale.object_scale import ObjectScale
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_samsp.inference.object_scale import ObjectScale
+    from napari_samsp.inference.scale.object_scale import ObjectScale
 
 
 def as_columns(scales: Sequence[ObjectScale]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_samsp.batch.manifest import MANIFEST_FILE
 from napari_samsp.inference.cleanup import HIGHEST, LOWEST, Cleanup
-from napari_samsp.inference.object_scale import check_object_size
+from napari_samsp.inference.scale.object_scale import check_object_size
 from napari_samsp.utils.cli import Parser
 
 EXAMPLES = """

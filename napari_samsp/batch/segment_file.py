@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
     from napari_samsp.data.training_sets.class_labels import PlaneClasses
-    from napari_samsp.inference.object_scale import ObjectScale
+    from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
-from napari_samsp.inference.object_scale import check_object_size
+from napari_samsp.inference.scale.object_scale import check_object_size
 from napari_samsp.sam.adapters.adapter_card import adapter_name, read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
@@ -17,7 +17,7 @@ from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samsp.data.training_sets.classes import LabelClass
-    from napari_samsp.inference.field_of_view import Tiling
+    from napari_samsp.inference.scale.field_of_view import Tiling
 
 
 class AdaptedModel:

@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from napari_samsp.data.tiling import Grid
-from napari_samsp.inference.object_scale import SEEN_WHOLE, ObjectScale
 from napari_samsp.inference.plausibility import count_labels
+from napari_samsp.inference.scale.object_scale import SEEN_WHOLE, ObjectScale
 
 
 @dataclass(frozen=True)

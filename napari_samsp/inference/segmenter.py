@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_samsp.data.rgb import Scaling
-    from napari_samsp.inference.field_of_view import Tiling
+    from napari_samsp.inference.scale.field_of_view import Tiling
 
 __all__ = ["Iteration", "Segmenter", "Written"]
 

@@ -15,7 +15,7 @@ from napari_samsp.utils.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from napari_samsp.inference.object_scale import ObjectScale
+    from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.stitching import Stitcher
     from napari_samsp.inference.tile_encoder import TileMaps
 

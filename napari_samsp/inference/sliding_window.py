@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.tiling import Grid
-from napari_samsp.inference.field_of_view import field_of_view
-from napari_samsp.inference.object_scale import WORTH_IT
+from napari_samsp.inference.scale.field_of_view import field_of_view
+from napari_samsp.inference.scale.object_scale import WORTH_IT
 from napari_samsp.inference.sinks import Stitched
 from napari_samsp.inference.stitching import Stitcher
 from napari_samsp.inference.tile_encoder import (
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_samsp.inference.embedding_cache import ModelCache
-    from napari_samsp.inference.field_of_view import Tiling
-    from napari_samsp.inference.object_scale import ObjectScale
     from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.scale.field_of_view import Tiling
+    from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.sinks import Sink
     from napari_samsp.self_prompting.model import SelfPrompting
 
@@ -71,7 +71,7 @@ def iterate_picture(
         Takes the labels: `InMemory` or `IntoArrays` of `napari_samsp.inference.sinks`.
     tile : {"auto", "on", "off"}, int or tuple of int
         How much the model sees at once, see
-        `napari_samsp.inference.field_of_view.field_of_view`. Of a sink that takes
+        `napari_samsp.inference.scale.field_of_view.field_of_view`. Of a sink that takes
         strips at most `LARGEST_TILE`.
     progress : Progress, optional
         Is told after every tile, and within it. An exception raised by it aborts the

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.rgb import Scaling
-    from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.inference.region import Region
     from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.inference.segmenter import Segmenter
 
 KEPT_BYTES = 2**28

@@ -13,7 +13,7 @@ from napari_samsp import Segmenter, predict
 from napari_samsp.batch.job import Job, Settings
 from napari_samsp.batch.segment_file import segment_file
 from napari_samsp.data import image_source
-from napari_samsp.data.image_listing import find_images
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.utils.errors import InputError
 
 KILLED = """

@@ -31,7 +31,7 @@ from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.data.tiling import Tile
-from napari_samsp.inference.object_scale import field_for, mean_object_width
+from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.metrics import average_precision, dice
 from napari_samsp.self_prompting.letterbox import logits_to_image, to_model_input
 from napari_samsp.self_prompting.model import SelfPrompting

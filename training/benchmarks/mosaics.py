@@ -88,7 +88,7 @@ def ap50(segmenter: Segmenter, field: Field, iterations: int) -> float:
 def seconds_of_estimate(segmenter: Segmenter, image: np.ndarray) -> float:
     """Processor time of finding the field of view."""
     from napari_samsp.data.rgb import as_lazy_rgb
-    from napari_samsp.inference.field_of_view import field_of_view
+    from napari_samsp.inference.scale.field_of_view import field_of_view
     from napari_samsp.inference.tile_encoder import TileEncoder
     from napari_samsp.self_prompting.model import SelfPrompting
 

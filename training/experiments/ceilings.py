@@ -24,7 +24,7 @@ from real_images import test_pairs
 
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
-from napari_samsp.inference.object_scale import field_for, mean_object_width
+from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.metrics import average_precision
 from napari_samsp.sam.architecture import patch_size
 from napari_samsp.sam.checkpoints import load_sam

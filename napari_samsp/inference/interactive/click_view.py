@@ -15,7 +15,6 @@ from skimage.segmentation import watershed
 
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.data.tiling import Grid, Tile
-from napari_samsp.inference.field_of_view import field_of_view
 from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
 from napari_samsp.inference.interactive.prompted import (
     INSIDE_LOGIT,
@@ -23,6 +22,7 @@ from napari_samsp.inference.interactive.prompted import (
     read_prompts,
     to_input,
 )
+from napari_samsp.inference.scale.field_of_view import field_of_view
 from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.self_prompting.propagation import followed, seen_before
@@ -30,7 +30,7 @@ from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samsp.inference.embedding_cache import ModelCache
-    from napari_samsp.inference.field_of_view import Tiling
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.self_prompting.decoding import Decoding
     from napari_samsp.self_prompting.model import SelfPrompting
     from napari_samsp.self_prompting.prompts import Prompt

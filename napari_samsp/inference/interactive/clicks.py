@@ -18,7 +18,7 @@ from napari_samsp.inference.interactive.cut import Clicks, Cut
 if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.inference.embedding_cache import ModelCache
-    from napari_samsp.inference.field_of_view import Tiling
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.self_prompting.model import SelfPrompting
 
 __all__ = ["ClickedImage", "Clicks", "Cut"]

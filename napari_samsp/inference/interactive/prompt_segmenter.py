@@ -11,8 +11,8 @@ from napari_samsp.inference.interactive.prompted import read_prompts, segment_pr
 
 if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
-    from napari_samsp.inference.field_of_view import Tiling
     from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.scale.field_of_view import Tiling
 
 
 class PromptSegmenter(AdaptedModel):

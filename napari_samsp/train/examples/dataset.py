@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from napari_samsp.inference.object_scale import field_for, mean_object_width
+from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.train.examples.augment import (
     NOT_LABELLED,
     Augmentation,

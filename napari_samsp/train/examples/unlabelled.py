@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xxhash
 
-from napari_samsp.data.image_listing import find_images
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.image_source import is_large, open_image
 from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.train.examples.example import Example

@@ -12,9 +12,9 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.formats.nifti_files import write_nifti
 from napari_samsp.data.image_files import read_image, read_labels
-from napari_samsp.data.image_listing import find_images
 from napari_samsp.data.image_source import open_image
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote

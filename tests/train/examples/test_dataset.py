@@ -19,7 +19,7 @@ from napari_samsp.data.image_files import write_labels
 from napari_samsp.data.rgb import Scaling, to_rgb8
 from napari_samsp.data.training_sets.sample import Sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.inference.object_scale import mean_object_width
+from napari_samsp.inference.scale.object_scale import mean_object_width
 from napari_samsp.train.examples.dataset import Views, best_fields
 from napari_samsp.train.examples.example import Example, read_pictures
 from napari_samsp.train.examples.splits import folds, split

@@ -6,8 +6,8 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samsp.data.folders.image_listing import list_images
 from napari_samsp.data.image_files import is_image_folder
-from napari_samsp.data.image_listing import list_images
 from napari_samsp.ui.images.image_list import Entry, confidence
 from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits
 from napari_samsp.ui.images.stored.results import Results

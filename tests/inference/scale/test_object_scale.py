@@ -11,8 +11,8 @@ from skimage.transform import downscale_local_mean
 
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb
-from napari_samsp.inference.field_of_view import field_of_view
-from napari_samsp.inference.object_scale import (
+from napari_samsp.inference.scale.field_of_view import field_of_view
+from napari_samsp.inference.scale.object_scale import (
     CLOSEST,
     SMALL,
     ObjectScale,
@@ -22,8 +22,8 @@ from napari_samsp.inference.object_scale import (
     field_for,
     mean_object_width,
 )
+from napari_samsp.inference.scale.structure import Structure
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.structure import Structure
 from napari_samsp.inference.tile_encoder import TileEncoder
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils.errors import InputError

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from napari_samsp.data.tiling import Grid, Tile
-from napari_samsp.inference.structure import Structure
+from napari_samsp.inference.scale.structure import Structure
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

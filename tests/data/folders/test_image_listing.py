@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_samsp.data.image_listing import find_images
+from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_samsp.inference.object_scale import (
+from napari_samsp.inference.scale.object_scale import (
     SMALL,
     WORTH_IT,
     ObjectScale,

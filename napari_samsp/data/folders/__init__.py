@@ -1,0 +1,1 @@
+"""Which files folders hold, and which of them belong together."""
