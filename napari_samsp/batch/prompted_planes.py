@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from napari_samsp.batch.job import Settings
     from napari_samsp.batch.prompts_file import ObjectPrompt
+    from napari_samsp.inference.planes import PlaneSource
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.inference.stack import PlaneSource
 
 
 def label_prompted(

@@ -28,9 +28,10 @@ from napari_samsp.data.label_files import (
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
 from napari_samsp.inference.results import Written
-from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
+from napari_samsp.inference.stack import segment_stack
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import (
     ConstantImageError,

@@ -8,17 +8,24 @@ and how slices follow each other is decided here and nowhere else. Needs no torc
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_samsp.data.image_source import LARGE_PIXELS, is_large
 from napari_samsp.data.lazy_rgb import LazyRGB
 from napari_samsp.data.shared_limits import PLANES_LOOKED_AT, resolve_percentiles
-from napari_samsp.inference.cleanup import Cleanup, Meaning, clean, without_missing
+from napari_samsp.inference.cleanup import Meaning, clean, without_missing
+from napari_samsp.inference.planes import (
+    LabelSink,
+    PlaneResult,
+    PlaneSkipped,
+    PlaneSource,
+    SegmentOptions,
+)
 from napari_samsp.inference.region import read_part
 from napari_samsp.inference.results import Written
 from napari_samsp.inference.slice_propagator import SliceLinker, SlicePropagator
@@ -26,144 +33,16 @@ from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.rgb import Scaling
-    from napari_samsp.inference.region import Region
     from napari_samsp.inference.results import Iteration
-    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.inference.segmenter import Segmenter
 
 KEPT_BYTES = 2**28
 """Planes that were read for shared limits are kept in so much memory until they are
 segmented, since reading them again may mean to compute or to fetch them again."""
-
-
-class PlaneSource(Protocol):
-    """An image, plane by plane.
-
-    Attributes
-    ----------
-    planes : sequence of PlaneIndex
-        In the order in which they are segmented.
-    """
-
-    @property
-    def planes(self) -> Sequence[PlaneIndex]: ...  # noqa: D102
-
-    def open(self, plane: PlaneIndex) -> Any:
-        """Open a plane without reading it.
-
-        Returns
-        -------
-        array_like
-            ``(Y, X)`` or ``(Y, X, C)`` with ``shape``, ``dtype`` and windows
-            ``[rows, columns]``.
-        """
-
-
-class LabelSink(Protocol):
-    """Takes the labels of all planes."""
-
-    def target(self, iteration: int, plane: PlaneIndex) -> Any | None:
-        """Where an iteration's labels of a plane are written.
-
-        Returns
-        -------
-        array_like or None
-            ``(Y, X)`` integers of at least 32 bits that take windows; None if they
-            are not wanted.
-        """
-
-    def complete(
-        self,
-        plane: PlaneIndex,
-        iteration: Iteration | Written,
-        tick: Callable[[], None],
-    ) -> None:
-        """An iteration's labels of a plane are written; ``tick`` may raise to stop."""
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """How an image is segmented.
-
-    Attributes
-    ----------
-    iterations, objects, prompt, tile, object_size
-        As for `napari_samsp.inference.segmenter.Segmenter.segment`.
-    scaling : Scaling or None
-        None: the segmenter's own.
-    shared_limits : bool
-        Percentiles are of all planes together, not of each by itself: a dim slice
-        stays dim, and the noise of a blank one stays noise.
-    follow_axis : int or None
-        Entry of the plane indices along which each plane is prompted by its
-        neighbour's result.
-    link_axis : int or None
-        Entry of the plane indices along which objects that overlap get one number,
-        after each plane was segmented by itself; planes come in ascending order.
-    cleanup : Cleanup
-        What is done with the labels; prompts are made of the uncleaned ones.
-    region : Region or None
-        What of each plane is segmented, with the intensity limits of the whole plane;
-        the rest is background.
-    """
-
-    iterations: int = 3
-    objects: bool = False
-    prompt: str | None = None
-    tile: Tiling = "auto"
-    object_size: float | None = None
-    scaling: Scaling | None = None
-    shared_limits: bool = True
-    follow_axis: int | None = None
-    link_axis: int | None = None
-    cleanup: Cleanup = field(default_factory=Cleanup)
-    region: Region | None = None
-
-
-@dataclass(frozen=True)
-class PlaneResult:
-    """One iteration of a plane.
-
-    Attributes
-    ----------
-    plane : PlaneIndex
-        Index of the plane.
-    iteration : Iteration or Written
-        `Written` of a large plane, whose labels are only in the sink.
-    labels : array_like
-        ``(Y, X)``; of a large plane the sink's target.
-    scaling : Scaling
-        How the plane's intensities were scaled.
-    found : Iteration or None
-        The iteration before it was cleaned up, of the whole plane; its logits are
-        minus infinity where nothing can be found. None of a large plane.
-    """
-
-    plane: PlaneIndex
-    iteration: Iteration | Written
-    labels: Any
-    scaling: Scaling
-    found: Iteration | None = None
-
-
-@dataclass(frozen=True)
-class PlaneSkipped:
-    """A plane of several that cannot be segmented, such as a constant one.
-
-    Attributes
-    ----------
-    plane : PlaneIndex
-        Index of the plane.
-    error : InputError
-        Why, in a sentence.
-    """
-
-    plane: PlaneIndex
-    error: InputError
 
 
 def segment_stack(

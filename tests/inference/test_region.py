@@ -11,9 +11,10 @@ from skimage.draw import polygon2mask
 import napari_samsp.data.image_source as image_source
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference.cleanup import Cleanup
+from napari_samsp.inference.planes import PlaneResult, SegmentOptions
 from napari_samsp.inference.region import Region, Window
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.stack import PlaneResult, SegmentOptions, segment_stack
+from napari_samsp.inference.stack import segment_stack
 from napari_samsp.utils.errors import InputError
 
 SHAPE = (96, 160)

@@ -9,8 +9,9 @@ import pytest
 
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference import stack as driver
+from napari_samsp.inference.planes import SegmentOptions
 from napari_samsp.inference.segmenter import Segmenter
-from napari_samsp.inference.stack import SegmentOptions, segment_stack
+from napari_samsp.inference.stack import segment_stack
 
 
 class Slices:

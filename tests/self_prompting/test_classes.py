@@ -11,7 +11,8 @@ from napari_samsp.self_prompting.model import SelfPrompting, only_best_class
 from napari_samsp.self_prompting.prompts import Prompt
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.examples.augment import View
-from napari_samsp.train.objective.objective import Objective, of_each_class
+from napari_samsp.train.objective.objective import Objective
+from napari_samsp.train.objective.truth import of_each_class
 
 PLAIN = Architecture(64, 8, 32, 2, 2, (1,), 4, prompt_dim=32, decoder_mlp_dim=64)
 HYBRID = Architecture(

@@ -5,21 +5,18 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_samsp.self_prompting.letterbox import valid_cells
 from napari_samsp.self_prompting.prompts import Prompt, boxes_of
 from napari_samsp.train.examples.augment import View
 from napari_samsp.train.objective.losses import (
     coverage,
     decoding_loss,
     distillation_loss,
-    match_objects,
-    seam_mask,
 )
-from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss, relief_of
+from napari_samsp.train.objective.relief import RELIEF_WEIGHT, relief_loss
+from napari_samsp.train.objective.truth import SCORE_WEIGHT, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +32,6 @@ UNLABELLED_WEIGHT = 0.5
 """Weight of distillation on images without labels."""
 TAUGHT_FROM = 0.5
 """The part of a run from which on the teacher knows enough to teach."""
-SCORE_WEIGHT = 0.1
-"""Weight of the predicted IoU's squared error, so that `score` stays meaningful."""
 
 
 Term = tuple[float, Tensor]
@@ -170,7 +165,7 @@ class Objective(nn.Module):
         embeddings = self.model.encode(views.image)
         first = next(iter(self.model.iterate(embeddings, views.valid, 1)))
         nothing = torch.zeros_like(views.labels)
-        batch = _Batch(self.model, nothing, views.valid)
+        batch = Truth(self.model, nothing, views.valid)
         losses = embeddings.new_zeros(0)
         if len(last.logits):
             losses = self._distillation(first, last, batch)
@@ -178,7 +173,7 @@ class Objective(nn.Module):
 
     def _terms(self, views: View) -> list[Term]:
         image, labels, valid, seeds, _ = views
-        batch = _Batch(self.model, labels, valid)
+        batch = Truth(self.model, labels, valid)
         embeddings = self.model.encode(image)
         decodings = list(
             self.model.iterate(
@@ -217,7 +212,7 @@ class Objective(nn.Module):
         terms.append((RELIEF_WEIGHT, losses))
         return terms
 
-    def _distillation(self, first: Decoding, last: Decoding, batch: _Batch) -> Tensor:
+    def _distillation(self, first: Decoding, last: Decoding, batch: Truth) -> Tensor:
         student, teacher, weight = first.logits, last.logits, batch.weight
         if self.model.objects:
             teacher, heard = teacher_of_objects(student, last)
@@ -226,63 +221,6 @@ class Objective(nn.Module):
             taught = heard.flatten(1).any(1)
             student, teacher, weight = student[taught], teacher[taught], weight[taught]
         return distillation_loss(student, teacher, weight, self.config.temperature)
-
-
-class _Batch:
-    """The truth about a batch, on the low-res grid: an entry an image and class."""
-
-    def __init__(self, model: SelfPrompting, labels: Tensor, valid: Tensor) -> None:
-        self.size, count = model.mask_size, model.class_count
-        weight = valid_cells(valid, self.size, model.stride).float()
-        if (labels < 0).any():
-            weight = weight * coverage(labels >= 0, self.size)
-        self.weight_of_images = weight
-        self.weight = weight.repeat_interleave(count, 0)
-        self.labels = labels = of_each_class(labels.clamp(min=0), count)
-        self.whole = coverage(labels > 0, self.size)
-        # With objects, iteration 0 leaves the seams between them open, unless it tells
-        # them apart by their relief.
-        self.apart = self.whole
-        if model.objects and not model.separates:
-            self.apart = coverage(seam_mask(labels), self.size)
-
-    def targets(self, decoding: Decoding, t: int, objects: bool) -> Tensor:
-        if not objects or t == 0:
-            return self.apart[decoding.image_index]
-        assert decoding.regions is not None
-        masks, _ = match_objects(decoding.regions, decoding.image_index, self.labels)
-        return coverage(masks, self.size)
-
-    def relief(self) -> Tensor:
-        found = [relief_of(image, self.size) for image in self.labels.cpu().numpy()]
-        return torch.from_numpy(np.stack(found)).to(self.labels.device)
-
-    def loss(self, decoding: Decoding, target: Tensor) -> Tensor:
-        weight = self.weight[decoding.image_index]
-        return decoding_loss(decoding, target, weight, SCORE_WEIGHT)[0]
-
-
-def of_each_class(labels: Tensor, count: int) -> Tensor:
-    """The labels of each class of each image.
-
-    Parameters
-    ----------
-    labels : Tensor
-        ``(B, S, S)`` int64, 0 = background; L is of the class ``(L - 1) % K``.
-    count : int
-        K.
-
-    Returns
-    -------
-    Tensor
-        ``(B * K, S, S)`` int64, 0 where it is not the entry's class.
-    """
-    if count == 1:
-        return labels
-    kinds = torch.arange(count, device=labels.device)[:, None, None]
-    every = labels[:, None]
-    mine = (every > 0) & ((every - 1) % count == kinds)
-    return (every * mine).flatten(0, 1)
 
 
 def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]:

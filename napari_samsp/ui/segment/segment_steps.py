@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.inference.planes import PlaneResult
     from napari_samsp.inference.region import Region
     from napari_samsp.inference.results import Iteration
     from napari_samsp.inference.segmenter import Segmenter
-    from napari_samsp.inference.stack import PlaneResult
     from napari_samsp.ui.planes import PlaneReader
     from napari_samsp.ui.segment.stack_result import StackResult
 
@@ -202,7 +202,8 @@ def _planes(
     stop_if_asked: Callable[[], None],
     progress: Callable[[int, float], None],
 ) -> Iterator[Step]:
-    from napari_samsp.inference.stack import PlaneSkipped, SegmentOptions, segment_stack
+    from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
+    from napari_samsp.inference.stack import segment_stack
 
     options = SegmentOptions(
         iterations=request.iterations,
