@@ -14,7 +14,6 @@ from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.inference.scale.field_of_view import field_of_view
 from napari_samsp.inference.scale.object_scale import (
     CLOSEST,
-    SMALL,
     ObjectScale,
     Seen,
     check_object_size,
@@ -112,23 +111,27 @@ def test_objects_of_any_part_of_the_image_are_measured(shape, diameter, objects)
     assert found.certain
     assert found.object_size == pytest.approx(diameter, rel=0.3)
     wanted = field_for(diameter, shape, SIZE, PATCH)
-    if not objects and max(shape) <= SMALL * SIZE and diameter == 40:
+    if not objects and shape == (300, 400) and diameter == 40:
         wanted = max(shape)  # of these discs the model is as sure seen whole
     assert found.field_of_view == pytest.approx(wanted, rel=0.3)
 
 
-@pytest.mark.parametrize(("sure", "tiled"), [(0.9, False), (0.86, False), (0.7, True)])
-def test_a_small_image_of_a_region_is_tiled_only_if_the_model_is_surer_then(
-    sure, tiled
+@pytest.mark.parametrize("shape", [(300, 400), (140, 800)])
+@pytest.mark.parametrize(
+    ("whole", "tiles", "tiled"),
+    [(0.9, 0.9, False), (0.86, 0.9, False), (0.7, 0.9, True), (0.05, 0.3, True)],
+)
+def test_an_image_of_a_region_is_tiled_only_if_the_model_is_surer_then(
+    shape, whole, tiles, tiled
 ):
-    labels = discs((300, 400), 24, 60) > 0
+    labels = discs(shape, 24, 60) > 0
 
-    def see(tiles):
-        score = 0.9 if max(tiles[0].shape) < 400 else sure
-        return [Seen(labels[tile.window], np.array([score])) for tile in tiles]
+    def see(seen):
+        score = whole if seen[0].shape == shape else tiles
+        return [Seen(labels[tile.window], np.array([score])) for tile in seen]
 
     found = estimate_field_of_view(see, picture_of(labels), SIZE, PATCH, False)
-    assert (found.field_of_view < 400) == tiled
+    assert (found.field_of_view < max(shape)) == tiled
 
 
 def test_a_few_small_objects_in_a_corner_of_a_large_image_are_measured():
