@@ -1,4 +1,4 @@
-"""``python -m napari_samsp.export``: an adapter merged into a plain SAM, or ONNX."""
+"""``python -m napari_samsp.export``: an adapter merged into a SAM that others run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.sam.adapters.adapter_card import read_card
+from napari_samsp.sam.adapters.adapter_card import adapter_name, read_card
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.cli import Parser, run
 from napari_samsp.utils.errors import InputError, some
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from napari_samsp.sam.adapters.adapter_card import AdapterCard
 
-SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx")
+PACKAGE = ".bioimageio.zip"
+SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx", PACKAGE)
 EXAMPLES = """
 python -m napari_samsp.export run/adapter --output my_sam_vit_b.pth
 python -m napari_samsp.export run/adapter --output my_sam.safetensors
 python -m napari_samsp.export run/adapter --output my_sam.onnx
+python -m napari_samsp.export run/adapter --output my_sam.bioimageio.zip
 """
 
 
@@ -31,8 +33,9 @@ def parser() -> Parser:
     made = Parser(
         prog="python -m napari_samsp.export",
         description=(
-            "Merge an adapter into a state dict in segment_anything's layout, or into "
-            "two ONNX files: FILE.encoder.onnx and FILE.decoder.onnx."
+            "Merge an adapter into a state dict in segment_anything's layout, into two "
+            "ONNX files, FILE.encoder.onnx and FILE.decoder.onnx, or into a "
+            "bioimage.io package that segments without a prompt."
         ),
         examples=EXAMPLES,
     )
@@ -41,7 +44,7 @@ def parser() -> Parser:
         "--output",
         type=Path,
         required=True,
-        help="a .pth, .safetensors or .onnx file",
+        help=f"a .pth, .safetensors, .onnx or {PACKAGE} file",
     )
     made.add_argument(
         "--any-input-size",
@@ -56,8 +59,9 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    suffix = args.output.suffix.lower()
-    if suffix not in SUFFIXES:
+    name = args.output.name.lower()
+    suffix = next((one for one in SUFFIXES if name.endswith(one)), None)
+    if suffix is None:
         raise InputError(f"--output must end in {', '.join(SUFFIXES)}.")
     card = read_card(args.adapter)
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,11 +75,15 @@ def main(argv: list[str] | None = None) -> None:
         from napari_samsp.sam.onnx_export import check_onnx
 
         check_onnx()
+    elif suffix == PACKAGE:
+        from napari_samsp.inference.bioimageio_package import check_bioimageio
+
+        check_bioimageio()
     base = card.base_to_load(args.model)
     loaded = load_sam(base)
     own_size = int(loaded.sam.image_encoder.img_size)
     if own_size != card.image_size:
-        if suffix == ".onnx":  # it says its input size
+        if suffix in (".onnx", PACKAGE):  # it says its input size
             loaded = load_sam(base, card.image_size)
         elif not args.any_input_size:
             raise InputError(
@@ -85,6 +93,9 @@ def main(argv: list[str] | None = None) -> None:
             )
     model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
     sam = merge(model)
+    if suffix == PACKAGE:
+        _write_package(sam, args.output, args.adapter, card)
+        return
     drop_class_tokens(sam)
     if suffix == ".onnx":
         files = _write_onnx(sam, args.output, card)
@@ -144,6 +155,19 @@ def _write_onnx(sam: Sam, output: Path, card: AdapterCard) -> list[Path]:
         "pixel_std": json.dumps(PIXEL_STD),
     }
     return write_onnx(sam, output, about)
+
+
+def _write_package(sam: Sam, output: Path, adapter: Path, card: AdapterCard) -> None:
+    from napari_samsp.inference.bioimageio_package import what_is_lost, write_package
+
+    name = adapter_name(adapter.resolve())
+    write_package(sam.eval(), output, card, name)
+    print(
+        f"{output}: a bioimage.io model of {name}, input size {card.image_size}. "
+        "Before you publish it, name its authors in the description inside."
+    )
+    for sentence in what_is_lost(card):
+        print(sentence)
 
 
 if __name__ == "__main__":

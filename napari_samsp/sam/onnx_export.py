@@ -175,7 +175,7 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
     any_n, any_p = torch.export.Dim("prompts"), torch.export.Dim("points")
     free: tuple[dict[int, Any], ...]
     free = ({}, {0: any_n, 1: any_p}, {0: any_n, 1: any_p}, {0: any_n}, {})
-    written = _write(
+    written = write_graph(
         sam.image_encoder,
         (torch.zeros(1, 3, size, size),),
         encoder,
@@ -183,7 +183,7 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
         input_names=["image"],
         output_names=["image_embeddings"],
     )
-    return written + _write(
+    return written + write_graph(
         PromptDecoder(sam).eval(),
         (embedding, *prompts),
         decoder,
@@ -194,13 +194,33 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
     )
 
 
-def _write(
+def write_graph(
     module: nn.Module,
     example: tuple[Tensor, ...],
     path: Path,
     about: Mapping[str, str],
     **options: Any,
 ) -> list[Path]:
+    """Write a module as an ONNX file that is complete or not there.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode, on the CPU.
+    example : tuple of Tensor
+        Arguments for it.
+    path : Path
+        The file; its folder must exist.
+    about : mapping of str to str
+        Goes into its metadata.
+    **options
+        For `torch.onnx.export`.
+
+    Returns
+    -------
+    list of Path
+        The file, and where the module is too large for one, its weights.
+    """
     # The fused attention's strides do not survive the way to ONNX; the plain one is
     # the same sum. The warnings are about names of our free sizes.
     with (
