@@ -124,7 +124,7 @@ def test_objects_of_any_part_of_the_image_are_measured(shape, diameter, objects)
 def test_an_image_of_a_region_is_tiled_only_if_the_model_is_surer_then(
     shape, whole, tiles, tiled
 ):
-    labels = discs(shape, 24, 60) > 0
+    labels = discs(shape, 40, 60) > 0
 
     def see(seen):
         score = whole if seen[0].shape == shape else tiles
