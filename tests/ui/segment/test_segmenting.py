@@ -143,7 +143,7 @@ def test_an_unusable_image_gets_a_sentence(viewer, widget, segment, image, sente
 def test_only_images_can_be_chosen(viewer, widget, nuclei):
     viewer.add_labels(nuclei[1])
     assert widget.segmenting.image.layer is None
-    assert not widget.segmenting.hint.isHidden()
+    assert not widget.segmenting.form.hint.isHidden()
     assert not widget.findChild(QPushButton, "samsp_segment").isEnabled()
     image = viewer.add_image(nuclei[0], name="a")
     assert widget.segmenting.image.layer is image
