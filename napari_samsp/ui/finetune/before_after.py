@@ -156,8 +156,9 @@ class BeforeAfter(QWidget):
         self._run = run
         self._drawn = []
         self.hide()
-        worker = create_worker(drawn_pictures, run)
-        worker.returned.connect(lambda drawn: self._on_drawn(run, drawn))
+        worker = create_worker(lambda: (run, drawn_pictures(run)))
+        # A method, which Qt disconnects when the dock was closed meanwhile.
+        worker.returned.connect(self._on_drawn)
         worker.start()
 
     def forget(self) -> None:
@@ -200,7 +201,8 @@ class BeforeAfter(QWidget):
     def _on_closed(self) -> None:
         self.large = None
 
-    def _on_drawn(self, run: Path, drawn: list[Drawn]) -> None:
+    def _on_drawn(self, result: tuple[Path, list[Drawn]]) -> None:
+        run, drawn = result
         if run == self._run and drawn:
             self._drawn, self._at = drawn, 0
             self.show()

@@ -153,9 +153,14 @@ class ExchangeRow(QWidget):
     def _start(
         self, work: Callable[[], object], then: Callable[[object], None]
     ) -> None:
-        worker = create_worker(work)
-        worker.returned.connect(then)
+        worker = create_worker(lambda: (then, work()))
+        # A method, which Qt disconnects when the dock was closed meanwhile.
+        worker.returned.connect(self._on_returned)
         worker.start()
+
+    def _on_returned(self, result: tuple[Callable[[object], None], object]) -> None:
+        then, found = result
+        then(found)
 
     def _on_exported(self, said: object) -> None:
         if isinstance(said, Path):
