@@ -21,6 +21,7 @@ WITHOUT_COMMAND = {
     "samsp_class_remove",
     "samsp_classes",
     "samsp_draw_object_size",
+    "samsp_draw_region",
     "samsp_go_back",
     "samsp_separate",
     "samsp_apply_all",
