@@ -148,6 +148,7 @@ class BeforeAfter(QWidget):
             button.setFixedWidth(32)
             button.clicked.connect(lambda _=False, step=step: self.go(step))
         self.legend = QLabel(LEGEND)
+        self.legend.setWordWrap(True)  # or else it widens the dock
         self._lay_out()
         self.hide()
 
