@@ -210,9 +210,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
     assert all(torch.equal(saved[name], expected[name]) for name in saved)
     left = sorted(p.name for place in (run, run / "last") for p in place.iterdir())
     assert left == [
-        ".lock", "adapter", "config.yaml", "last", "metrics.jsonl", "report.json",
-        "state.pt",
+        ".lock", "adapter", "config.yaml", "judged", "last", "metrics.jsonl",
+        "report.json", "state.pt",
     ]  # fmt: skip
+    pictures, wanted = (
+        {file.name: file.read_bytes() for file in (place / "judged").iterdir()}
+        for place in (run, whole)
+    )
+    assert pictures == wanted
     tally["kills of the trainer"] += TRAINER_KILLS
     tally["epochs lost or different after them"] += 0
 
