@@ -259,7 +259,9 @@ def _describe(folder: Path, card: AdapterCard, name: str) -> Any:
         inputs=[source],
         outputs=[target],
         weights=spec.WeightsDescr(onnx=weights),
-        config=spec.Config(samsp=json.loads(json.dumps(asdict(card)))),
+        config=spec.Config.model_validate(
+            {"samsp": json.loads(json.dumps(asdict(card)))}
+        ),
     )
 
 
