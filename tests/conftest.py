@@ -23,7 +23,7 @@ from napari_samsp.sam import registry as models
 from napari_samsp.utils.torch_import import import_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CONTENT = bytes(range(256)) * 20_000
 """Of the model files that the server below has."""
@@ -56,6 +56,26 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real images: set NAPARI_SAMSP_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ball_and_rod() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Makes a ``(Z, 96, 160)`` stack and its labels from a ball's radius in each slice.
+
+    The ball, 1, drifts; a rod beside it, 2, is in all slices.
+    """
+
+    def make(*radii: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.zeros((len(radii), 96, 160), np.int32)
+        for z, radius in enumerate(radii):
+            if radius:
+                labels[z][draw.disk((40, 50 + 2 * z), radius)] = 1
+            labels[z][draw.disk((60, 120), 16)] = 2
+        noise = np.random.default_rng(0).normal(0, 8, labels.shape)
+        stack = np.where(labels > 0, 170, 30) + noise
+        return stack.clip(0, 255).astype(np.uint8), labels
+
+    return make
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from skimage import draw
 
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.data.tiling import Tile
@@ -24,16 +23,9 @@ def segmenter() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def ball() -> tuple[np.ndarray, np.ndarray]:
-    """A ball that drifts, and a rod beside it through all slices: ``(8, 96, 160)``."""
-    labels = np.zeros((len(RADII), *SHAPE), np.int32)
-    for z, radius in enumerate(RADII):
-        if radius:
-            labels[z][draw.disk((40, 50 + 2 * z), radius)] = 1
-        labels[z][draw.disk((60, 120), 16)] = 2
-    noise = np.random.default_rng(0).normal(0, 8, labels.shape)
-    stack = np.where(labels > 0, 170, 30) + noise
-    return stack.clip(0, 255).astype(np.uint8), labels
+def ball(ball_and_rod) -> tuple[np.ndarray, np.ndarray]:
+    """A ball that ends, and a rod that does not: ``(8, 96, 160)``."""
+    return ball_and_rod(*RADII)
 
 
 def follow(segmenter, stack, labels, label, start, **settings) -> dict[int, np.ndarray]:

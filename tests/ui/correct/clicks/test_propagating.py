@@ -5,27 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
-from skimage import draw
 
 from napari_samsp.metrics import iou
 from napari_samsp.ui.commands import KEYS
 
 WORK_MS = 300_000
-SHAPE = (96, 160)
-RADII = (0, 12, 15, 17, 14, 0)
 
 
 @pytest.fixture
-def stack() -> tuple[np.ndarray, np.ndarray]:
+def stack(ball_and_rod) -> tuple[np.ndarray, np.ndarray]:
     """A ball in four of six slices, and a rod in all: ``(6, 96, 160)``."""
-    labels = np.zeros((len(RADII), *SHAPE), np.int32)
-    for z, radius in enumerate(RADII):
-        if radius:
-            labels[z][draw.disk((40, 50 + 2 * z), radius)] = 1
-        labels[z][draw.disk((60, 120), 16)] = 2
-    noise = np.random.default_rng(0).normal(0, 8, labels.shape)
-    pixels = np.where(labels > 0, 170, 30) + noise
-    return pixels.clip(0, 255).astype(np.uint8), labels
+    return ball_and_rod(0, 12, 15, 17, 14, 0)
 
 
 @pytest.fixture
