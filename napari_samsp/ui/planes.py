@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 
+from napari_samsp.ui.placement import placement_of
 from napari_samsp.ui.plane_sizes import checked
 
 if TYPE_CHECKING:
@@ -297,13 +298,9 @@ def labels_placement(
         count = first_scale(layer).shape[channels.axis]
         origin[channels.axis] = (count - 1) / 2
         scale[channels.axis] *= count
-    return {
+    return placement_of(layer) | {
         "scale": scale,
         "translate": np.asarray(layer.translate) + linear @ origin,
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine,
-        "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
 

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
+from napari_samsp.ui.placement import placement_of
 from napari_samsp.ui.planes import Channels, disagreement, first_scale
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
 from napari_samsp.utils.errors import InputError
@@ -307,13 +308,8 @@ def add_disagreement(
         blending="additive",
         contrast_limits=(0, len(sources) - 1),
         metadata={MAP_KEY: True},
-        scale=last.scale,
-        translate=last.translate,
-        rotate=last.rotate,
-        shear=last.shear,
-        affine=last.affine,
-        units=last.units,
         axis_labels=last.axis_labels,
+        **placement_of(last),
     )
     active = viewer.layers.selection.active
     viewer.add_layer(layer)

@@ -9,6 +9,8 @@ from napari.layers import Image, Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSpinBox, QWidget
 
+from napari_samsp.ui.placement import placement_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -80,14 +82,9 @@ class ObjectSizeControl(QWidget):
         layer = self._viewer.add_shapes(
             ndim=image.ndim,
             name=LAYER,
-            scale=image.scale,
-            translate=image.translate,
-            rotate=image.rotate,
-            shear=image.shear,
-            affine=image.affine,
-            units=image.units,
             edge_color="yellow",
             edge_width=2,
+            **placement_of(image),
         )
         layer.mode = "add_line"
         # Its data change already when a drag begins.

@@ -9,6 +9,7 @@ from napari.layers import Image, Shapes
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_samsp.inference.region import Region
+from napari_samsp.ui.placement import placement_of
 from napari_samsp.ui.planes import first_scale
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.utils.errors import InputError
@@ -103,15 +104,10 @@ class RegionControl(QWidget):
             chosen = self._viewer.add_shapes(
                 ndim=image.ndim,
                 name=LAYER,
-                scale=image.scale,
-                translate=image.translate,
-                rotate=image.rotate,
-                shear=image.shear,
-                affine=image.affine,
-                units=image.units,
                 edge_color="yellow",
                 edge_width=2,
                 face_color="transparent",
+                **placement_of(image),
             )
             self.layer.refresh()
             self.layer.choose(chosen)
