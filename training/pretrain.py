@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from click_steps import click_loss
 from held_out import held_out_figures
 from imagenet import imagenet_weights
 from mixture import Mixture, collate
@@ -48,8 +49,11 @@ OBJECTS = 0.45
 """So often the model's own prompts are objects."""
 
 
-def new_model(start: str | None) -> SelfPrompting:
-    """A model to train: from ImageNet's weights, or going on from a checkpoint."""
+def new_model(start: str | None, clicks: bool = False) -> SelfPrompting:
+    """A model to train: from ImageNet's weights, or going on from a checkpoint.
+
+    For clicks alone all that comes before the transformer stays as it is.
+    """
     if start:
         sam = load_sam(start).sam
     else:
@@ -64,6 +68,10 @@ def new_model(start: str | None) -> SelfPrompting:
     trunk.conv_stem.requires_grad_(False)
     for stage in trunk.blocks[:FROZEN_STAGES]:
         stage.requires_grad_(False)
+    if clicks:
+        encoder = sam.image_encoder
+        for part in (trunk, encoder.proj16, encoder.proj32, encoder.pos_embed):
+            part.requires_grad_(False)
     return SelfPrompting(sam, "box+mask")
 
 
@@ -89,6 +97,11 @@ def main() -> None:
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--measure-every", type=int, default=1_000)
     parser.add_argument("--start", help="weights to go on from with a new run")
+    parser.add_argument(
+        "--clicks",
+        action="store_true",
+        help="teach clicks alone; all else stays as in --start",
+    )
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     if args.threads:
@@ -98,7 +111,10 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     state_file = args.output / "state.pt"
 
-    model = new_model(args.start)
+    if args.clicks and not args.start:
+        parser.error("--clicks needs --start")
+    model = new_model(args.start, args.clicks)
+    before = new_model(args.start).eval() if args.clicks else None
     average = AveragedModel(
         model.sam, multi_avg_fn=get_ema_multi_avg_fn(args.average), use_buffers=True
     )
@@ -129,10 +145,13 @@ def main() -> None:
             group["lr"] = group["peak"] * part
         rng = np.random.default_rng((args.seed, step))
         torch.manual_seed(int(rng.integers(2**62)))
-        kind = str(rng.choice(list(PROMPTS), p=list(PROMPTS.values())))
-        clicks = int((rng.random() < np.array(CLICKS)).cumprod().sum())
         objects = bool(rng.random() < OBJECTS)
-        losses = step_loss(model, batch, kind, objects, clicks)
+        if before is not None:
+            losses = click_loss(model, before, batch, objects)
+        else:
+            kind = str(rng.choice(list(PROMPTS), p=list(PROMPTS.values())))
+            clicks = int((rng.random() < np.array(CLICKS)).cumprod().sum())
+            losses = step_loss(model, batch, kind, objects, clicks)
         total = sum(v for k, v in losses.items() if not k.endswith("_error"))
         optimizer.zero_grad()
         total.backward()
