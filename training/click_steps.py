@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from prompted_steps import OWN_OBJECTS, degraded, prompt_errors, true_prompts, with_click
+from prompted_steps import (
+    OWN_OBJECTS,
+    degraded,
+    prompt_errors,
+    true_prompts,
+    with_click,
+)
 from torch import Tensor
 
 from napari_samsp.inference.interactive.prompted import INSIDE_LOGIT
 from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.letterbox import valid_cells
 from napari_samsp.self_prompting.prompts import Prompt
-from napari_samsp.train.objective.losses import coverage, decoding_loss, distillation_loss
+from napari_samsp.train.objective.losses import (
+    coverage,
+    decoding_loss,
+    distillation_loss,
+)
 
 if TYPE_CHECKING:
     from mixture import Sample
@@ -70,18 +80,19 @@ def click_loss(
     size = model.mask_size
     weight = valid_cells(batch.valid, size, model.stride).float()
     kind = choice(FIRST)
-    prompt, masks, index = true_prompts(batch, "mask" if kind == "wrong" else kind, model)
+    asked = "mask" if kind == "wrong" else kind
+    prompt, masks, index = true_prompts(batch, asked, model)
     if not len(index):
         return losses
-    target, weight = coverage(masks, size), weight[index]
+    target, weight, stride = coverage(masks, size), weight[index], model.stride
     if kind == "wrong":
         logits = degraded(target) + prompt_errors(len(index), size)
         found = Decoding(logits, torch.ones(len(index)), index)
-        prompt = shown(with_click(Prompt(), found, target, weight, model.stride), model)
+        prompt = shown(with_click(Prompt(), found, target, weight, stride), stride)
     rounds = 2 + int(torch.randint(MOST_CLICKS - 1, ()))
     for n in range(rounds + 1):
         if n:
-            prompt = shown(with_click(prompt, found, target, weight, model.stride), model)
+            prompt = shown(with_click(prompt, found, target, weight, stride), stride)
         found = model.decode(new, index, prompt)
         loss, iou = decoding_loss(found, target, weight, 1.0)
         losses[f"click{n}"] = 3 / (rounds + 1) * loss.mean()
@@ -125,8 +136,8 @@ def differ(now: Decoding, was: Decoding, weight: Tensor) -> Tensor:
     return 10 * loss.mean() + (now.scores - was.scores).square().mean()
 
 
-def shown(prompt: Prompt, model: SelfPrompting) -> Prompt:
-    """The prompt, half of the time with a mask such as a user is shown."""
+def shown(prompt: Prompt, stride: int) -> Prompt:
+    """The prompt, most of the time with a mask such as a user is shown."""
     assert prompt.masks is not None and prompt.points is not None
     if torch.rand(()) >= AS_IN_USE:
         return prompt
@@ -136,7 +147,7 @@ def shown(prompt: Prompt, model: SelfPrompting) -> Prompt:
     radius = radius.clamp(min=2)[:, None, None]
     cells = torch.arange(mask.shape[-1]) + 0.5
     for n in range(prompt.points.shape[1]):
-        x, y = (prompt.points[:, n] / model.stride).unbind(-1)
+        x, y = (prompt.points[:, n] / stride).unbind(-1)
         inside = prompt.point_labels[:, n].bool()
         away = (cells[None, None] - x[:, None, None]).square()
         away = away + (cells[None, :, None] - y[:, None, None]).square()

@@ -96,10 +96,13 @@ class ClickedImage:
         Parameters
         ----------
         clicks : Clicks
-            What the user says of it.
+            What the user says of it. Where a mask is known, each click is in the result
+            if it is inside and not if it is outside, whatever the model says.
         iterations : int
-            How many. Each later one is prompted by what the one before says of the
-            object, and by the clicks and the box, which stay.
+            How many, where points alone are said; each later one is prompted by what
+            the one before says of the object, and by the points, which stay. A box, or
+            a click that mends a mask, is decoded once: prompted by its own output the
+            model goes back to what it would have said without.
 
         Returns
         -------

@@ -140,6 +140,48 @@ def test_colours_and_pixels_without_data(segmenter, nuclei, dtype):
     assert mask.any() and not mask[hole].any()
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_click_on_a_known_mask_is_always_heeded(segmenter, nuclei, seed):
+    """Also against what the model sees: a click without effect is the worst answer."""
+    image, labels = nuclei
+    rng = np.random.default_rng(seed)
+    label = int(rng.integers(1, labels.max() + 1))
+    known = Cut.of(labels == label)
+    points, inside = [], []
+    for _ in range(3):
+        belongs = bool(rng.random() < 0.5)
+        # Beside the object and within it, near its border and away from it.
+        near = ndimage.binary_dilation(labels == label, iterations=8)
+        wrong = near & (as_image(known, image.shape) != belongs)
+        if not wrong.any():
+            continue
+        row, column = rng.choice(np.argwhere(wrong))
+        points.append((float(row), float(column)))
+        inside.append(belongs)
+        clicks = Clicks(tuple(points), tuple(inside), mask=known)
+        found = as_image(segmenter.clicked(image).segment(clicks), image.shape)
+        for (y, x), said in zip(points, inside, strict=True):
+            assert found[int(y), int(x)] == said
+        assert (found != as_image(known, image.shape)).any()
+        known = Cut.of(found)
+        if not known:
+            break
+
+
+def test_clicks_come_closer_one_by_one(segmenter, nuclei):
+    """Half of an object grows to all of it, though the model trusts that half."""
+    image, labels = nuclei
+    truth = labels == 3
+    rows = np.flatnonzero(truth.any(1))
+    start = truth.copy()
+    start[: rows[len(rows) // 2]] = False
+    missing = ndimage.distance_transform_edt(truth & ~start)
+    place = np.unravel_index(missing.argmax(), missing.shape)
+    clicks = Clicks(((float(place[0]), float(place[1])),), (True,), mask=Cut.of(start))
+    found = as_image(segmenter.clicked(image).segment(clicks, 3), image.shape)
+    assert iou(found, truth) > iou(start, truth) + 0.1
+
+
 def test_touching_objects_are_split_at_clicks(segmenter):
     rows, columns = np.ogrid[:120, :200]
     left = (rows - 60) ** 2 + (columns - 78) ** 2 < 26**2
