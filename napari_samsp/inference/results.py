@@ -106,7 +106,7 @@ class Written(IterationResult):
         Parameters
         ----------
         iteration : Iteration
-            Of the part.
+            Result of the part.
         shape : tuple of int
             The plane's height and width.
         """

@@ -23,7 +23,7 @@ def learning_rate(
     peak : float
         The rate in between.
     step : int
-        From 1.
+        Number of the step, from 1.
     warm_up : int
         Steps until the peak.
     left : float
@@ -59,7 +59,7 @@ class Budget:
     Parameters
     ----------
     limits : Limits
-        What is allowed.
+        What ends the run.
     steps_an_epoch : int
         Optimiser steps of one pass.
     clock : callable
@@ -79,7 +79,7 @@ class Budget:
         self._clock, self._begun = clock, clock() - spent
 
     def elapsed(self) -> float:
-        """Seconds spent."""
+        """Seconds spent, with those of earlier calls."""
         return self._clock() - self._begun
 
     def exhausted(self, epoch: float) -> str:
@@ -88,7 +88,7 @@ class Budget:
         Parameters
         ----------
         epoch : float
-            Epochs done.
+            Epochs finished, with the part of the current one.
 
         Returns
         -------

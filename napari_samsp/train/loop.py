@@ -57,7 +57,7 @@ def train(
     output : Path
         The run's folder.
     config : TrainConfig
-        Settings.
+        Settings of the run.
     resume : bool
         Continue the run in ``output`` after its last finished epoch.
     report : callable

@@ -39,9 +39,9 @@ class Step:
     Attributes
     ----------
     objective : Objective
-        The loss.
+        The loss that is minimised.
     learning : list of Parameter
-        What learns.
+        The parameters that learn.
     optimizer : torch.optim.Optimizer
         Of these; each group has its peak rate as ``peak``.
     average : EMA

@@ -48,7 +48,7 @@ class Trainer:
     processes : Processes
         Those that share the work.
     report : callable
-        Hears of steps.
+        Called with the event of every step.
     bfloat16 : bool
         Whether the forward pass runs in it.
     """
@@ -110,7 +110,7 @@ class Trainer:
         Parameters
         ----------
         number : int
-            From 1.
+            Number of the epoch, from 1.
         budget : Budget
             The learning rate falls with it.
         stop_requested : callable

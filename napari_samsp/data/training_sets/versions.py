@@ -24,7 +24,7 @@ class Version:
     Attributes
     ----------
     name : str
-        The sample's.
+        Name of the sample.
     files : dict of str to bytes
         By place in the set, such as ``masks/NAME.tif``.
     unchanged : tuple of str
@@ -62,9 +62,9 @@ def version_of(
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The set to read and write.
     name : str
-        The sample's.
+        Name of the sample.
     image_stays : bool
         Its image is about to be replaced by the same pixels, and need not be read.
 
@@ -96,14 +96,14 @@ def bring_back(training_set: TrainingSet, version: Version) -> Sample:
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The set to read and write.
     version : Version
         From `version_of`. Files that it did not have move to ``removed/``.
 
     Returns
     -------
     Sample
-        As it was.
+        The sample as it was.
 
     Raises
     ------

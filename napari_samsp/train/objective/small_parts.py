@@ -32,7 +32,7 @@ class SmallParts:
     Parameters
     ----------
     objective : Objective
-        Whose loss.
+        The loss whose gradients are wanted.
     model : ModelInTraining
         The objective's; keeps less for the backward pass where that helps.
     tell : callable
@@ -65,7 +65,7 @@ class SmallParts:
         views : View
             A batch, possibly empty.
         totals : Totals
-            Of this batch.
+            Counts over the whole batch.
 
         Returns
         -------
