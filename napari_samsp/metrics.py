@@ -37,7 +37,7 @@ def summary(values: Iterable[float]) -> Summary:
     Parameters
     ----------
     values : iterable of float
-        At least one.
+        One or more.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     Returns
     -------
     float
-        0 to 1.
+        Score from 0 to 1.
     """
     a, b = _foregrounds(prediction, truth)
     total = np.count_nonzero(a) + np.count_nonzero(b)
@@ -154,7 +154,7 @@ def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
     Returns
     -------
     float
-        0 to 1.
+        Score from 0 to 1.
     """
     a, b = _foregrounds(prediction, truth)
     union = np.count_nonzero(a | b)
@@ -180,7 +180,7 @@ def boundary_f1(
     Returns
     -------
     float
-        0 to 1.
+        Score from 0 to 1.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def aggregated_jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
     Returns
     -------
     float
-        0 to 1.
+        Score from 0 to 1.
     """
     overlaps = _overlaps(prediction, truth)
     if not len(overlaps.predicted) and not len(overlaps.true):

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code.
+        Exit code; 0 on success.
 
     Raises
     ------

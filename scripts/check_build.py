@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import tarfile
 import zipfile
@@ -20,11 +22,13 @@ IN_SDIST = (
     "mkdocs.yml",
     "napari.yaml",
     "pyproject.toml",
+    "scripts/pypi_metadata.py",
     "scripts/test.sh",
     "tests/conftest.py",
     "tox.ini",
     "training/pretrain.py",
 )
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 QT_BINDINGS = ("pyqt5", "pyqt6", "pyside2", "pyside6")
 
 
@@ -64,6 +68,11 @@ def check_wheel(path: Path) -> list[str]:
     for requirement in metadata.get_all("Requires-Dist", []):
         if requirement.lower().startswith(QT_BINDINGS):
             faults.append(f"{path.name} requires {requirement}, but Qt is a choice")
+    for link in LINK.findall(str(metadata.get_payload())):
+        if not link.startswith(("https:", "#")):
+            faults.append(f"{path.name} has a README whose link {link} leads nowhere")
+    if os.environ.get("GITHUB_REPOSITORY") and not metadata.get_all("Project-URL"):
+        faults.append(f"{path.name} does not tell where the project lives")
     if path.stat().st_size > MOST_BYTES:
         faults.append(f"{path.name} is larger than {MOST_BYTES / 1e6:.0f} MB")
     return faults

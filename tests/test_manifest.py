@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from npe2 import PluginManifest
+from qtpy.QtGui import QImage
 
 import napari_samsp
 from napari_samsp import sample_data
@@ -68,3 +70,11 @@ def test_samples_are_images(name, shape, dtype):
     assert (data.shape, data.dtype, kind) == (shape, dtype, "image")
     assert options["name"] == name
     assert data.min() < data.max()
+
+
+def test_the_icon_is_a_picture_in_the_package(manifest, qapp):
+    package, _, name = manifest.icon.partition(":")
+    picture = QImage.fromData(files(package).joinpath(name).read_bytes())
+    assert picture.width() == picture.height() > 0
+    colours = {picture.pixel(x, y) for x in range(0, 64, 2) for y in range(0, 64, 2)}
+    assert len(colours) > 3

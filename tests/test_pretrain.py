@@ -15,12 +15,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_samsp.data.rgb import to_rgb8
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.scale.object_scale import field_for, mean_object_width
 from napari_samsp.sam.architecture import ARCHITECTURES
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.train.examples.augment import Augmentation
 
 FOLDER = Path(__file__).parents[1] / "training"
 SMALL = ARCHITECTURES["samsp_small"]
@@ -129,6 +131,58 @@ def test_half_of_the_prompts_err_in_blobs(training):
     # Blobs, not noise of single cells: neighbours are alike.
     steps = errors[~spared].diff(dim=-1).square().mean()
     assert steps < 0.2 * errors[~spared].var()
+
+
+@pytest.fixture
+def click_batch(training, nuclei):
+    """Two views of nuclei, and the bundled model twice."""
+    model, before = (training("pretrain").new_model("samsp_small", True) for _ in "ab")
+    view = Augmentation(SMALL.image_size, enabled=False)(to_rgb8(nuclei[0]), nuclei[1])
+    none = torch.zeros(2, model.mask_size, model.mask_size)
+    yes = torch.tensor(True)
+    sample = training("mixture").Sample(
+        view.image, view.labels, view.valid, none, yes, yes
+    )
+    return model, before.eval(), training("mixture").collate([sample, sample])
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_teaching_clicks_begins_at_the_model_as_it_was(training, click_batch, objects):
+    model, before, batch = click_batch
+    torch.manual_seed(0)
+    losses = training("click_steps").click_loss(model, before, batch, objects)
+    for name in ("none", "relief", "own"):
+        assert losses[name].item() < 1e-3, name
+    assert {"click0", "click1", "click2"} <= set(losses)
+    sum(v for k, v in losses.items() if not k.endswith("_error")).backward()
+    encoder = model.sam.image_encoder
+    assert all(p.grad is None for p in encoder.trunk.parameters())
+    assert encoder.blocks[0].attn.proj.weight.grad.abs().sum() > 0
+    assert model.sam.prompt_encoder.point_embeddings[1].weight.grad.abs().sum() > 0
+
+
+def test_what_the_model_said_without_clicks_is_missed(training, click_batch):
+    model, before, batch = click_batch
+    with torch.no_grad():
+        model.sam.prompt_encoder.no_mask_embed.weight.neg_()
+        model.sam.image_encoder.neck[2].weight.neg_()
+    torch.manual_seed(0)
+    losses = training("click_steps").click_loss(model, before, batch, False)
+    assert losses["none"].item() > 0.05
+
+
+def test_a_mask_that_a_user_is_shown_heeds_the_clicks(training, monkeypatch):
+    steps = training("click_steps")
+    monkeypatch.setattr(steps, "AS_IN_USE", 1.0)
+    logits = torch.full((2, 1, 32, 32), -3.0)
+    logits[:, :, 8:20, 4:24] = 0.5
+    points = torch.tensor([[[9.0, 21.0]], [[57.0, 51.0]]])  # x, y; one inside, one not
+    prompt = Prompt(None, points, logits, torch.tensor([[0.0], [1.0]]))
+    torch.manual_seed(0)
+    mask = steps.shown(prompt, 2).masks[:, 0]
+    assert set(mask.unique().tolist()) == {-8.0, 8.0}
+    assert mask[0, 10, 4] == -8 and mask[1, 25, 28] == 8
+    assert mask[0, 14, 14] == 8 and mask[1, 2, 2] == -8  # far from the clicks
 
 
 def test_crops_of_sparse_images_often_hold_an_object(training):

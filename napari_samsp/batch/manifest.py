@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.object_sizes import as_columns
+from napari_samsp.data.formats.scenes import file_of
 from napari_samsp.data.image_files import is_ome_zarr
 from napari_samsp.utils.atomic_files import sync_folder, write_atomically
 from napari_samsp.utils.errors import InputError
@@ -42,14 +43,14 @@ class State:
 
     @classmethod
     def of(cls, path: Path) -> State:
-        """The state of a file or of an OME-Zarr folder.
+        """The state of a file, of that which a scene is in, or of an OME-Zarr folder.
 
         Raises
         ------
         OSError
             If it is gone.
         """
-        found = [path.stat()]
+        found = [file_of(path).stat()]
         if path.is_dir():
             found = [
                 (Path(place) / name).stat()

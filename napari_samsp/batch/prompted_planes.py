@@ -37,7 +37,7 @@ def label_prompted(
     segmenter : Segmenter
         The model that segments the prompted objects.
     source : PlaneSource
-        The image's planes.
+        The planes of the image.
     file : Path
         The image, which the prompts name.
     settings : Settings

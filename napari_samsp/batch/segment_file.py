@@ -30,7 +30,6 @@ from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
-from napari_samsp.inference.results import Written
 from napari_samsp.inference.stack import segment_stack
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import (
@@ -286,11 +285,7 @@ def _label(
         said.scales.append(iteration.scale)
         if iteration.object_classes is not None:
             said.classes.append((found.plane, iteration.object_classes))
-        said.count += (
-            iteration.objects
-            if isinstance(iteration, Written)
-            else count_labels(iteration.labels)
-        )
+        said.count += iteration.objects
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -153,6 +154,8 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
             f"No scheduler answers at {address}; is it running, and is the address "
             f"right? ({error})"
         ) from error
+    # Of a lost connection it logs a traceback, and we say it in a sentence.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         futures = [
             client.submit(_on_worker, job, settings, pure=False, retries=2)

@@ -71,8 +71,8 @@ def read_image(
     try:
         if is_tiff(path):
             array = _read_tiff(path, palette == "indices", series)
-        elif (volume := read_volume(path)) is not None:
-            array = volume[0]
+        elif (volume := read_volume(path, series)) is not None:
+            array = np.asarray(volume[0])
         elif kind := other_kind(path):
             raise InputError(f"{path} cannot be read as an image: it is {kind}.")
         else:

@@ -164,7 +164,8 @@ def open_image(
     Parameters
     ----------
     path : Path
-        OME-Zarr, a folder of a DICOM series, or what `read_image` reads.
+        OME-Zarr, a folder of a DICOM series, a scene such as ``mouse.czi/P1``, or what
+        `read_image` reads.
     axes : str, optional
         Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
         than 1.
@@ -201,7 +202,10 @@ def open_image(
         except Exception as error:  # as above
             raise unreadable(path, error) from error
         if volume is not None:
-            yield _image(path, *volume, axes)
+            array, found, voxels = volume
+            if not is_large(array.shape):
+                array = np.asarray(array)
+            yield _image(path, array, found, voxels, axes)
             return
         array = read_image(path, "indices" if mask else "colours")
         alpha = array.ndim == 3 and array.shape[-1] == MOST_COLOURS

@@ -37,7 +37,7 @@ class JudgedPicture:
     Attributes
     ----------
     name : str
-        The sample's.
+        Name of the sample.
     image : numpy.ndarray
         ``(Y, X, 3)`` uint8.
     mask, before, after : numpy.ndarray
@@ -97,7 +97,7 @@ def write_image(run: Path, name: str, image: np.ndarray, mask: np.ndarray) -> No
     run : Path
         The run's folder.
     name : str
-        The sample's.
+        Name of the sample.
     image : numpy.ndarray
         ``(Y, X, 3)`` uint8, of any size.
     mask : numpy.ndarray

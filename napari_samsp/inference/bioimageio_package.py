@@ -67,7 +67,7 @@ def what_is_lost(card: AdapterCard) -> list[str]:
     Parameters
     ----------
     card : AdapterCard
-        The adapter's.
+        Card of the adapter.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def write_package(sam: Sam, output: Path, card: AdapterCard, name: str) -> None:
     output : Path
         ``NAME.bioimageio.zip``; its folder must exist.
     card : AdapterCard
-        The adapter's.
+        Card of the adapter.
     name : str
         What the adapter is called.
 

@@ -119,9 +119,9 @@ def clean(
         As it was found; where its logits are minus infinity, nothing becomes
         foreground.
     cleanup : Cleanup
-        How.
+        Threshold, least size and hole filling.
     meaning : Meaning
-        Of its labels.
+        What the iteration's labels mean.
     previous : numpy.ndarray, optional
         ``(Y, X)`` cleaned labels of the iteration before, to compare with.
 

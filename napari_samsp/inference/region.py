@@ -80,9 +80,9 @@ class Region:
         Parameters
         ----------
         iteration : Iteration
-            Of the window.
+            Result of the window.
         shape : tuple of int
-            The plane's.
+            Height and width of the plane.
 
         Returns
         -------
@@ -120,9 +120,9 @@ class Window:
     Attributes
     ----------
     shape : tuple of int
-        Of the part.
+        Height and width of the part.
     dtype : numpy.dtype
-        The plane's.
+        dtype of the plane.
     """
 
     def __init__(self, plane: Any, window: tuple[slice, slice]) -> None:
@@ -159,7 +159,7 @@ def read_part(
     pixels : array_like
         ``(Y, X)`` or ``(Y, X, C)``, of which windows are read.
     region : Region or None
-        The part.
+        The part to read; None reads all.
     scaling : Scaling
         Its percentiles are those of the whole plane.
     tick : callable, optional

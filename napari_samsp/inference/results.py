@@ -12,8 +12,38 @@ from napari_samsp.inference.plausibility import count_labels
 from napari_samsp.inference.scale.object_scale import SEEN_WHOLE, ObjectScale
 
 
-@dataclass(frozen=True)
-class Iteration:
+@dataclass(frozen=True, kw_only=True)
+class IterationResult:
+    """What is told of an iteration, wherever its labels are.
+
+    Attributes
+    ----------
+    iteration : int
+        Its number, from 0.
+    score : float
+        SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
+    iou_to_previous : float or None
+        IoU of the foregrounds of this iteration and the one before, if that is known.
+    seconds : float
+        Wall time; iteration 0 includes the image encoder.
+    scale : ObjectScale
+        How large the objects are, as was told or estimated, and how much of the image
+        the model saw at once.
+    object_classes : numpy.ndarray or None
+        With objects of several classes, ``(objects + 1,)`` int32: the class's label of
+        each object; that of 0 is 0.
+    """
+
+    iteration: int
+    score: float
+    iou_to_previous: float | None
+    seconds: float
+    scale: ObjectScale = SEEN_WHOLE
+    object_classes: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iteration(IterationResult):
     """Result of one self-prompting iteration.
 
     Attributes
@@ -26,32 +56,19 @@ class Iteration:
         their maps.
     prompt : str or None
         What it was prompted with; None for iteration 0, unless it follows a slice.
-    score : float
-        SAM's predicted IoU; with objects or tiles the mean, 0 if there are none.
-    iou_to_previous : float or None
-        IoU of the foregrounds of this iteration and the one before.
-    seconds : float
-        Wall time; iteration 0 includes the image encoder.
-    iteration, iterations : int
-        Its number, from 0, of how many.
-    scale : ObjectScale
-        How large the objects are, as was told or estimated, and how much of the image
-        the model saw at once.
-    object_classes : numpy.ndarray or None
-        With objects of several classes, ``(objects + 1,)`` int32: the class's label of
-        each object; that of 0 is 0.
+    iterations : int
+        How many there are.
     """
 
     labels: np.ndarray
     logits: np.ndarray
     prompt: str | None
-    score: float
-    iou_to_previous: float | None
-    seconds: float
-    iteration: int
     iterations: int
-    scale: ObjectScale = SEEN_WHOLE
-    object_classes: np.ndarray | None = None
+
+    @property
+    def objects(self) -> int:
+        """How many labels there are."""
+        return count_labels(self.labels)
 
     @property
     def area_fraction(self) -> float:
@@ -59,44 +76,28 @@ class Iteration:
         return float(np.count_nonzero(self.labels) / self.labels.size)
 
 
-@dataclass(frozen=True)
-class Written:
+@dataclass(frozen=True, kw_only=True)
+class Written(IterationResult):
     """Result of one iteration whose labels were written to an array.
+
+    Its ``seconds`` are those of all iterations together.
 
     Attributes
     ----------
-    iteration : int
-        Its number, from 0.
     objects : int
         How many labels there are.
     area_fraction : float
         Part of the image that is foreground.
-    score : float
-        SAM's predicted IoU, the mean over tiles or objects.
-    iou_to_previous : float or None
-        IoU of its foreground with that of the iteration before, if that was written.
     tiles : int
         Number of tiles.
     tile : int
         Side of a tile in pixels: how much the model saw at once.
-    seconds : float
-        Wall time of all iterations together.
-    scale : ObjectScale
-        As for `Iteration`.
-    object_classes : numpy.ndarray or None
-        As for `Iteration`.
     """
 
-    iteration: int
     objects: int
     area_fraction: float
-    score: float
-    iou_to_previous: float | None
     tiles: int
     tile: int
-    seconds: float
-    scale: ObjectScale
-    object_classes: np.ndarray | None = None
 
     @classmethod
     def of_part(cls, iteration: Iteration, shape: tuple[int, ...]) -> Written:
@@ -105,14 +106,14 @@ class Written:
         Parameters
         ----------
         iteration : Iteration
-            Of the part.
+            Result of the part.
         shape : tuple of int
             The plane's height and width.
         """
         seen, side = iteration.labels.shape, iteration.scale.field_of_view
         return cls(
             iteration=iteration.iteration,
-            objects=count_labels(iteration.labels),
+            objects=iteration.objects,
             area_fraction=np.count_nonzero(iteration.labels) / prod(shape),
             score=iteration.score,
             iou_to_previous=iteration.iou_to_previous,

@@ -157,7 +157,7 @@ class SliceLinker:
         Parameters
         ----------
         index : tuple
-            Of the slice.
+            Index of the slice in its stack.
         iteration : Iteration
             One of it, with labels that are objects.
 

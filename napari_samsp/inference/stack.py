@@ -60,7 +60,7 @@ def segment_stack(
     segmenter : Segmenter
         Model and adapter.
     source : PlaneSource
-        The image.
+        The image, plane by plane.
     options : SegmentOptions
         Iterations, objects, limits and the rest.
     sink : LabelSink, optional

@@ -208,13 +208,13 @@ def write_graph(
     module : nn.Module
         In evaluation mode, on the CPU.
     example : tuple of Tensor
-        Arguments for it.
+        Arguments to trace it with.
     path : Path
         The file; its folder must exist.
     about : mapping of str to str
         Goes into its metadata.
     **options
-        For `torch.onnx.export`.
+        Passed on to `torch.onnx.export`.
 
     Returns
     -------

@@ -91,7 +91,7 @@ class SelfPrompting(PromptableSam):
         Parameters
         ----------
         decoding : Decoding
-            Of any iteration.
+            Decoding of any iteration.
         valid : Tensor
             As for `next_prompt`.
 
@@ -149,14 +149,14 @@ class SelfPrompting(PromptableSam):
         Parameters
         ----------
         decoding : Decoding
-            N maps.
+            N maps of logits with their scores.
         valid : Tensor
             As for `next_prompt`.
 
         Returns
         -------
         Prompt
-            N prompts.
+            N prompts, one of each mask.
         """
         sides = valid[decoding.image_index]
         inside = valid_cells(sides, self.mask_size, self.stride)

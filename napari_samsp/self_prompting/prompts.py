@@ -157,7 +157,7 @@ def prompt_from_masks(
     Returns
     -------
     Prompt
-        N prompts.
+        N prompts, one of each mask.
     """
     names = parse_kind(kind) if isinstance(kind, str) else frozenset(kind)
     logits = logits.detach()

@@ -35,7 +35,7 @@ class PromptFree(nn.Module):
     Parameters
     ----------
     sam : Sam
-        Adapters merged.
+        SAM with its adapters merged.
     kind : str
         The prompt that an iteration hands to the next.
     iterations : int

@@ -1,4 +1,4 @@
-"""How much of what it may take a run has spent."""
+"""How much of what it may take a run has spent, and how fast it learns for that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+RATE_FALLS_FROM = 0.5
+"""The part of a run after which the learning rate falls."""
+
+
+def learning_rate(
+    peak: float, step: int, warm_up: int, left: float, least: float = 0.0
+) -> float:
+    """The rate of a step: it rises from nothing, stays, and falls in a line.
+
+    Parameters
+    ----------
+    peak : float
+        The rate in between.
+    step : int
+        Number of the step, from 1.
+    warm_up : int
+        Steps until the peak.
+    left : float
+        How much of the fall is still to come; above 1 before it begins.
+    least : float
+        Of the peak: the fall ends there.
+    """
+    return peak * min(1.0, step / warm_up) * max(least, min(1.0, left))
 
 
 @dataclass(frozen=True)
@@ -34,7 +59,7 @@ class Budget:
     Parameters
     ----------
     limits : Limits
-        What is allowed.
+        What ends the run.
     steps_an_epoch : int
         Optimiser steps of one pass.
     clock : callable
@@ -54,7 +79,7 @@ class Budget:
         self._clock, self._begun = clock, clock() - spent
 
     def elapsed(self) -> float:
-        """Seconds spent."""
+        """Seconds spent, with those of earlier calls."""
         return self._clock() - self._begun
 
     def exhausted(self, epoch: float) -> str:
@@ -63,7 +88,7 @@ class Budget:
         Parameters
         ----------
         epoch : float
-            Epochs done.
+            Epochs finished, with the part of the current one.
 
         Returns
         -------

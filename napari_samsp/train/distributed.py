@@ -30,7 +30,7 @@ class Processes:
     Parameters
     ----------
     accelerator : accelerate.Accelerator
-        Of this process.
+        Accelerate's view of this process.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
@@ -103,7 +103,7 @@ class Processes:
         Returns
         -------
         object
-            What it returned.
+            The result, in all processes.
         """
         done = [work() if self.main else None]
         if self.count > 1:

@@ -21,16 +21,27 @@ DECAY = 0.98
 
 
 class EMA:
-    """An exponential mean of a model's trainable parameters.
+    """An exponential mean of what a model learns.
 
     Parameters
     ----------
     model : torch.nn.Module
         On its device; parameters that do not require a gradient are left alone.
+    decay : float
+        How much of the mean stays at each step, once there were enough of them.
+    buffers : bool
+        Whether floating buffers, such as a batch norm's statistics, are averaged too.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+    def __init__(
+        self, model: nn.Module, decay: float = DECAY, buffers: bool = False
+    ) -> None:
+        self._decay = decay
+        self._parameters: list[Tensor] = [
+            p for p in model.parameters() if p.requires_grad
+        ]
+        if buffers:
+            self._parameters += [b for b in model.buffers() if b.is_floating_point()]
         self._means = [p.detach().clone() for p in self._parameters]
         self.steps = 0
 
@@ -38,7 +49,7 @@ class EMA:
     def update(self) -> None:
         """Take in the parameters after a step; the first ones soon count no more."""
         self.steps += 1
-        decay = min(DECAY, self.steps / (self.steps + 10))
+        decay = min(self._decay, self.steps / (self.steps + 10))
         for mean, parameter in zip(self._means, self._parameters, strict=True):
             mean.lerp_(parameter, 1 - decay)
 

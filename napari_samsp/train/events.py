@@ -22,7 +22,7 @@ class Figures:
     dice, iou : list of float
         The mean over the images, one number an iteration.
     n : int
-        Images judged.
+        Number of images judged.
     ap50 : list of float or None
         With objects, the average precision at IoU 0.5.
     class_dice : dict or None
@@ -52,7 +52,7 @@ class Started:
     epochs : int
         At most so many.
     parameters : int
-        Trainable ones.
+        Number of trainable parameters.
     device : str
         Such as ``cpu`` or ``cuda``.
     before : Figures
@@ -80,7 +80,7 @@ class Stepped:
     epoch, step, steps : int
         Epoch from 1; step from 1 within the epoch, of ``steps``.
     loss : float
-        Of this step.
+        Loss of this step.
     seconds_left : float
         Until the run ends by itself, at most.
     """
@@ -172,7 +172,7 @@ class Finished:
     reason : str
         ``"epochs"``, ``"minutes"``, ``"steps"``, ``"early stop"`` or ``"stopped"``.
     adapter : str
-        Its folder.
+        The adapter's folder.
     before, after : Figures
         The same images before training and with the adapter.
     judged_by : str

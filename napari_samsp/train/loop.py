@@ -11,7 +11,7 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from napari_samsp.data.judged_pictures import AFTER, BEFORE
 from napari_samsp.sam.adapters.adapter import save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
-from napari_samsp.train.budget import Budget, Limits
+from napari_samsp.train.budget import RATE_FALLS_FROM, Budget, Limits
 from napari_samsp.train.events import (
     EpochEnded,
     Event,
@@ -22,7 +22,6 @@ from napari_samsp.train.events import (
 )
 from napari_samsp.train.run_folder import Progress
 from napari_samsp.train.setup import Parts, set_up
-from napari_samsp.train.trainer import RATE_FALLS_FROM
 from napari_samsp.train.validation.cross_validation import cross_validate
 from napari_samsp.train.validation.pictures import Pictures
 from napari_samsp.train.validation.validate import (
@@ -58,7 +57,7 @@ def train(
     output : Path
         The run's folder.
     config : TrainConfig
-        Settings.
+        Settings of the run.
     resume : bool
         Continue the run in ``output`` after its last finished epoch.
     report : callable
@@ -103,18 +102,34 @@ class _Run:
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
-        config = self.config
         progress = self.progress
         if progress is None:
             progress = Progress(0, 0.0, 0, self._judge())
             self.pictures.keep(BEFORE)
+        self._tell_start(progress)
+        if self.parts.folds and not progress.epoch:
+            self._cross_validate(progress)
+        budget = self._budget(progress)
+        reason = self._why_end(progress, budget)
+        while not reason or progress.kept is None:
+            stopped = self._epoch(progress, budget)
+            reason = "stopped" if stopped else self._why_end(progress, budget)
+        finished = self._finished(progress, reason)
+        if self.main:
+            self.folder.check_adapter()
+            self.folder.write_report(finished)
+            self.report(finished)
+        self.parts.accelerator.end_training()
+        return finished
+
+    def _tell_start(self, progress: Progress) -> None:
         self.report(
             Started(
                 run=str(self.folder.folder),
                 images=len(self.parts.pictures),
                 held_out=self.parts.held_out,
                 folds=len(self.parts.folds),
-                epochs=config.most_epochs,
+                epochs=self.config.most_epochs,
                 parameters=sum(p.numel() for p in self.trainer.learning),
                 device=str(self.parts.accelerator.device),
                 before=progress.before.figures,
@@ -122,38 +137,41 @@ class _Run:
         )
         for note in self.parts.notes:
             self.report(Noted(note))
-        if self.parts.folds and not progress.epoch:
-            self._cross_validate(progress)
-        seconds = 60 * config.minutes
+
+    def _budget(self, progress: Progress) -> Budget:
+        """What is left of the run's, after what was spent and judged before."""
+        seconds = 60 * self.config.minutes
         if seconds:
             seconds = max(seconds - progress.seconds_judging, 1.0)
-        budget = Budget(
-            Limits(config.most_epochs, config.steps, seconds),
+        return Budget(
+            Limits(self.config.most_epochs, self.config.steps, seconds),
             len(self.trainer.loader),
             self.seconds,
             progress.seconds,
         )
-        reason = self._why_end(progress, budget)
-        while not reason or progress.kept is None:
-            begun = budget.elapsed()
-            loss, stopped = self.trainer.epoch(
-                progress.epoch + 1, budget, self.stop_requested
-            )
-            now = self._judge()
-            progress.epoch += 1
-            kept = should_checkpoint(now, progress.best, progress.before)
-            progress.since_kept = 0 if kept else progress.since_kept + 1
-            progress.seconds = budget.elapsed()
-            if kept:
-                progress.kept = now
-            if progress.best is None or now.score > progress.best.score:
-                progress.best = now
-            if self.main:
-                self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
-            reason = "stopped" if stopped else self._why_end(progress, budget)
-        assert progress.kept is not None
+
+    def _epoch(self, progress: Progress, budget: Budget) -> bool:
+        """Learn for an epoch, judge and keep; True if it was cut short on request."""
+        begun = budget.elapsed()
+        loss, stopped = self.trainer.epoch(
+            progress.epoch + 1, budget, self.stop_requested
+        )
+        now = self._judge()
+        progress.epoch += 1
+        kept = should_checkpoint(now, progress.best, progress.before)
+        progress.since_kept = 0 if kept else progress.since_kept + 1
+        progress.seconds = budget.elapsed()
+        if kept:
+            progress.kept = now
+        if progress.best is None or now.score > progress.best.score:
+            progress.best = now
+        if self.main:
+            self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
+        return stopped
+
+    def _finished(self, progress: Progress, reason: str) -> Finished:
         after, judged_by = self._after(progress)
-        finished = Finished(
+        return Finished(
             reason=reason,
             adapter=str(self.folder.adapter),
             before=progress.before.figures,
@@ -163,12 +181,6 @@ class _Run:
                 after, progress.before, held_out=judged_by != "training images"
             ),
         )
-        if self.main:
-            self.folder.check_adapter()
-            self.folder.write_report(finished)
-            self.report(finished)
-        self.parts.accelerator.end_training()
-        return finished
 
     def _cross_validate(self, progress: Progress) -> None:
         begun = self.seconds() - progress.seconds_judging

@@ -28,7 +28,7 @@ class ModelInTraining(SelfPrompting):
     Parameters
     ----------
     sam : Sam
-        Wrapped by PEFT.
+        SAM as PEFT has wrapped it.
     kind, objects, class_labels
         As for `SelfPrompting`.
     frozen_blocks : int or None

@@ -65,7 +65,7 @@ class Network:
 
     @property
     def encoder(self) -> ImageEncoder:
-        """The image encoder."""
+        """The image encoder, inside what PEFT has wrapped."""
         return self.peft.get_base_model().image_encoder
 
 
@@ -81,7 +81,7 @@ def load_network(
     Parameters
     ----------
     config : TrainConfig
-        Of the run.
+        Settings of the run.
     classes : Classes or None
         What the adapter learns to tell apart, if not foreground alone.
     images : int
@@ -94,7 +94,7 @@ def load_network(
     Returns
     -------
     Network
-        On the CPU.
+        Ready to learn, on the CPU.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def check_continued(earlier: AdapterCard, classes: Classes | None) -> None:
     Parameters
     ----------
     earlier : AdapterCard
-        Of the adapter.
+        Card of the adapter that goes on learning.
     classes : Classes or None
         What it is to learn.
 

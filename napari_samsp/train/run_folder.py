@@ -41,9 +41,9 @@ class Progress:
     Attributes
     ----------
     epoch : int
-        Epochs finished.
+        Number of epochs finished.
     seconds : float
-        Spent in them.
+        Time spent in these epochs.
     since_kept : int
         Epochs since the adapter was saved.
     before : ValidationResult
@@ -51,9 +51,9 @@ class Progress:
     best, kept : ValidationResult or None
         Of the best epoch by its score, and of the saved adapter.
     folds : list of ValidationResult
-        Of a cross-validation.
+        One of each fold that a cross-validation has judged.
     seconds_judging : float
-        Spent in it.
+        Time spent in the cross-validation.
     """
 
     epoch: int
@@ -96,9 +96,9 @@ class RunFolder:
         Parameters
         ----------
         config : TrainConfig
-            Of this call.
+            Settings of this call.
         training_set : Path
-            Its folder.
+            Folder of the training set.
         fingerprint : str
             Of the training set.
         resume : bool
@@ -189,7 +189,7 @@ class RunFolder:
         Parameters
         ----------
         progress : Progress
-            After an epoch.
+            The run's state after an epoch.
         tensors : dict
             State dicts of tensors and plain values.
         """

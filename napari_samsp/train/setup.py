@@ -22,9 +22,7 @@ from napari_samsp.train.examples.splits import folds, split
 from napari_samsp.train.model import ModelInTraining
 from napari_samsp.train.network import load_network
 from napari_samsp.train.run_folder import RunFolder
-from napari_samsp.train.trainable import (
-    kept_views,
-)
+from napari_samsp.train.trainable import kept_views
 from napari_samsp.train.trainer import Trainer
 from napari_samsp.train.validation.validate import ValidationResult, judge
 from napari_samsp.utils.device import choose_device, free_cores
@@ -35,10 +33,13 @@ if TYPE_CHECKING:
 
     from peft import PeftModel
 
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.inference.results import Iteration
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
     from napari_samsp.train.examples.example import Example
+    from napari_samsp.train.examples.material import Material
+    from napari_samsp.train.network import Network
 
 LONGEST_SILENCE = timedelta(hours=6)
 """While the main process judges, the others wait; then they take it for dead."""
@@ -149,42 +150,26 @@ def set_up(
     processes = _processes(accelerator, config)
     folder = RunFolder(output)
     network = load_network(config, classes, len(fitting), folder, processes)
-    config, peft = network.config, network.peft
+    config = network.config
     material = read_material(fitting, held_out, config, network.scaling, classes)
-    pictures = material.pictures
     # Only now is all input known to be good: nothing was written before.
     fingerprint = source.fingerprint(config.classes)
     if processes.main:
         folder.start(config, training_set, fingerprint, resume)
     accelerator.wait_for_everyone()
+    pictures = material.pictures
     fields = best_fields(pictures, network.size, network.patch)
     if config.field_of_view:
         fields = [config.field_of_view] * len(pictures)
-    field = min(fields), max(fields)
     heard = report if processes.main else _unheard
     model = ModelInTraining(
-        peft.get_base_model(),
+        network.peft.get_base_model(),
         config.prompt,
         config.objects,
         network.frozen,
         config.checkpointing,
     )
-
-    def new_trainer(
-        numbers: Sequence[int], report: Callable[[Event], None] = heard
-    ) -> Trainer:
-        views = Views(
-            [pictures[n] for n in numbers],
-            network.size,
-            config.views,
-            config.augment,
-            [fields[n] for n in numbers],
-            kept_views(network.encoder) if network.frozen != 0 else None,
-            config.seed,
-            material.unlabelled,
-        )
-        return Trainer(peft, model, views, config, processes, report, network.bfloat16)
-
+    card = _card(network, classes, fingerprint, fields, bool(held_out))
     return Parts(
         config=config,
         accelerator=accelerator,
@@ -194,31 +179,74 @@ def set_up(
         pictures=pictures,
         judged_by=material.held_out or pictures,
         held_out=len(held_out),
-        field=field,
-        peft=peft,
+        field=(min(fields), max(fields)),
+        peft=network.peft,
         model=model,
         # An adapter to continue from may have learnt from these very images.
         folds=folds(fitting)
         if config.validation is None and not held_out and not config.adapter
         else [],
-        new_trainer=new_trainer,
-        card=AdapterCard(
-            base=network.base,
-            base_sha256=network.base_sha256,
-            image_size=network.size,
-            field_of_view=field,
-            scaling=network.scaling,
-            prompt=config.prompt,
-            iterations=config.iterations,
-            objects=config.objects,
-            speed=config.speed,
-            fingerprint=fingerprint,
-            images=len(pictures),
-            held_out=bool(held_out),
-            versions={name: version(name) for name in LIBRARIES},
-            classes=classes.classes if classes else (),
-        ),
+        new_trainer=_trainers(network, model, material, fields, processes, heard),
+        card=card,
         notes=material.notes,
+    )
+
+
+def _trainers(
+    network: Network,
+    model: ModelInTraining,
+    material: Material,
+    fields: list[int],
+    processes: Processes,
+    heard: Callable[[Event], None],
+) -> Callable[..., Trainer]:
+    """What makes a `Trainer` that learns from some of the images."""
+    config = network.config
+
+    def new_trainer(
+        numbers: Sequence[int], report: Callable[[Event], None] = heard
+    ) -> Trainer:
+        views = Views(
+            [material.pictures[n] for n in numbers],
+            network.size,
+            config.views,
+            config.augment,
+            [fields[n] for n in numbers],
+            kept_views(network.encoder) if network.frozen != 0 else None,
+            config.seed,
+            material.unlabelled,
+        )
+        return Trainer(
+            network.peft, model, views, config, processes, report, network.bfloat16
+        )
+
+    return new_trainer
+
+
+def _card(
+    network: Network,
+    classes: Classes | None,
+    fingerprint: str,
+    fields: list[int],
+    held_out: bool,
+) -> AdapterCard:
+    """The adapter's card, without its figures."""
+    config = network.config
+    return AdapterCard(
+        base=network.base,
+        base_sha256=network.base_sha256,
+        image_size=network.size,
+        field_of_view=(min(fields), max(fields)),
+        scaling=network.scaling,
+        prompt=config.prompt,
+        iterations=config.iterations,
+        objects=config.objects,
+        speed=config.speed,
+        fingerprint=fingerprint,
+        images=len(fields),
+        held_out=held_out,
+        versions={name: version(name) for name in LIBRARIES},
+        classes=classes.classes if classes else (),
     )
 
 

@@ -1,149 +1,122 @@
-"""The gradients of a step, in smaller parts where memory does not suffice."""
+"""One training step: rate, loss, gradients, weights and their running mean."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
+from torch.nn.utils import clip_grad_norm_
 
-from napari_samsp.train.examples.augment import View
+from napari_samsp.train.budget import RATE_FALLS_FROM, learning_rate
 from napari_samsp.train.objective.objective import counts, mean_loss
-from napari_samsp.utils.errors import InputError, is_out_of_memory
+from napari_samsp.train.objective.small_parts import SmallParts, Totals
+from napari_samsp.utils.errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from torch import Tensor
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
-    from napari_samsp.train.model import ModelInTraining
+    from napari_samsp.train.distributed import Processes
+    from napari_samsp.train.ema import EMA
+    from napari_samsp.train.examples.augment import View
     from napari_samsp.train.objective.objective import Objective
 
+WARM_UP_STEPS = 10
+LEAST_RATE = 0.02
+"""Of the peak: a run that has no end in sight goes on learning."""
+LARGEST_GRADIENT = 1.0
+"""Norm to which gradients are clipped."""
 
+
+@dataclass
 class Step:
-    """Computes the gradients of batches; after a lack of memory, part by part.
+    """What one step needs, and takes part in.
 
-    The loss is a mean over all images and objects of a batch. Its parts therefore run
-    twice: once to count, and once to learn. The gradients are those of the whole batch
-    unless an iteration has more than `OBJECTS_PER_STEP` objects: then the parts draw
-    others.
-
-    Parameters
+    Attributes
     ----------
     objective : Objective
-        Whose loss.
-    model : ModelInTraining
-        The objective's; keeps less for the backward pass where that helps.
-    tell : callable
-        Hears in a sentence what changes.
-    autocast : callable, optional
+        The loss that is minimised.
+    learning : list of Parameter
+        The parameters that learn.
+    optimizer : torch.optim.Optimizer
+        Of these; each group has its peak rate as ``peak``.
+    average : EMA
+        The running mean of the weights.
+    processes : Processes
+        Those that share a batch.
+    small_parts : SmallParts
+        The way round a lack of memory.
+    autocast : callable
         Gives the context of a forward pass.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        model: ModelInTraining,
-        tell: Callable[[str], None],
-        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> None:
-        self._objective, self._model = objective, model
-        self._tell, self._autocast = tell, autocast
-        self._at_once: int | None = None
+    objective: Objective
+    learning: list[nn.Parameter]
+    optimizer: Optimizer
+    average: EMA
+    processes: Processes
+    small_parts: SmallParts
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
-    def backward(self, views: View) -> Tensor:
-        """Set the gradients of this process's share of a batch.
+    def __call__(self, views: View, number: int, spent: float) -> float:
+        """Learn from a batch.
 
         Parameters
         ----------
         views : View
-            A batch, which may be of none.
+            This process's share of it, possibly empty.
+        number : int
+            Of the step, from 1.
+        spent : float
+            The part of the run that is over, 0 to 1.
+
+        Returns
+        -------
+        float
+            The loss of the whole batch.
+
+        Raises
+        ------
+        InputError
+            If memory does not suffice for one image.
+        """
+        left = (1 - spent) / (1 - RATE_FALLS_FROM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                group["peak"], number, WARM_UP_STEPS, left, LEAST_RATE
+            )
+        loss = self.backward(views)
+        self.processes.sum_gradients(self.learning)
+        clip_grad_norm_(self.learning, LARGEST_GRADIENT)
+        self.optimizer.step()
+        self.average.update()
+        return float(self.processes.all_reduce(loss))
+
+    def backward(self, views: View) -> Tensor:
+        """Set the gradients; in parts once memory was short.
 
         Returns
         -------
         Tensor
             Scalar loss of the share, without a gradient.
-
-        Raises
-        ------
-        InputError
-            If one image alone is too much.
         """
-        totals = _Totals(self._objective)
-        while True:
-            size = min(self._at_once or len(views.image), len(views.image))
+        totals = Totals(self.objective)
+        if not self.small_parts.needed:
             try:
-                return self._backward(views, size, totals)
+                self.optimizer.zero_grad()
+                with self.autocast():
+                    terms = self.objective.terms(views)
+                loss = mean_loss(terms, totals.with_mine(counts(terms)))
+                if loss.requires_grad:  # not of an empty share
+                    loss.backward()
+                return loss.detach()
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if size == 1 and not self._can_keep_less:
-                    raise InputError(
-                        "Memory does not suffice to train on one image at a time: "
-                        "close other programs, or choose a smaller model, a smaller "
-                        "--input-size, or --speed decoder."
-                    ) from error
             # Only here the failure's own tensors are gone.
-            self._need_less(size)
-
-    def _backward(self, views: View, size: int, totals: _Totals) -> Tensor:
-        self._objective.zero_grad()
-        count = len(views.image)
-        parts = [views]
-        if 0 < size < count:
-            parts = [
-                View(*(tensor[first : first + size] for tensor in views))
-                for first in range(0, count, size)
-            ]
-        if len(parts) > 1:
-            device = views.image.device
-            devices = [device] if device.type == "cuda" else []
-            # What is drawn at random here is drawn again when they learn.
-            with torch.random.fork_rng(devices):
-                found = [counts(self._terms(part)) for part in parts]
-            total = totals.with_mine(torch.stack(found).sum(0))
-        loss = views.image.new_zeros(())
-        for part in parts:
-            terms = self._terms(part)
-            if len(parts) == 1:
-                total = totals.with_mine(counts(terms))
-            share = mean_loss(terms, total)
-            if share.requires_grad:
-                share.backward()
-            loss += share.detach()
-        return loss
-
-    def _terms(self, views: View) -> list[tuple[float, Tensor]]:
-        with self._autocast():
-            return self._objective.terms(views)
-
-    @property
-    def _can_keep_less(self) -> bool:
-        return not self._model.checkpointing and self._model.frozen_blocks is not None
-
-    def _need_less(self, size: int) -> None:
-        self._objective.zero_grad()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if size > 1:
-            self._at_once = size // 2
-            how = f"{self._at_once} image{'s' * (self._at_once > 1)} at a time"
-        else:
-            self._model.checkpointing = True
-            how = "one image at a time, and keeps less of it"
-        self._tell(f"Memory was short: each step now takes {how}. That is slower.")
-
-
-class _Totals:
-    """What a batch holds in all processes together, which they tell each other once."""
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        self._others: Tensor | None = None
-
-    def with_mine(self, mine: Tensor) -> Tensor:
-        """The counts of all, of which this process's are these."""
-        if self._others is None:
-            self._others = self._objective.total(mine) - mine
-        return self._others + mine
+            self.small_parts.need_less(len(views.image))
+        return self.small_parts.backward(views, totals)

@@ -66,7 +66,7 @@ def frozen_blocks(speed: str, encoder: ImageEncoder) -> int | None:
     speed : str
         A key of `SPEEDS`.
     encoder : ImageEncoder
-        Of the model.
+        The model's image encoder.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def cost(speed: str, encoder: ImageEncoder) -> Cost:
     speed : str
         A key of `SPEEDS`.
     encoder : ImageEncoder
-        Of the model.
+        The model's image encoder.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def kept_views(encoder: ImageEncoder) -> int:
     Parameters
     ----------
     encoder : ImageEncoder
-        Of the model.
+        The model's image encoder.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def choose_speed(
     Parameters
     ----------
     encoder : ImageEncoder
-        Of the model.
+        The model's image encoder.
     images : int
         In the training set.
     minutes : float

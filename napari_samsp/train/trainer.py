@@ -15,6 +15,7 @@ from napari_samsp.train.events import Noted, Stepped
 from napari_samsp.train.examples.augment import View
 from napari_samsp.train.examples.dataset import Batches, Views
 from napari_samsp.train.objective.objective import Objective
+from napari_samsp.train.objective.small_parts import SmallParts
 from napari_samsp.train.step import Step
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.memory import freed_memory_given_back
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from napari_samsp.train.distributed import Processes
     from napari_samsp.train.events import Event
     from napari_samsp.train.model import ModelInTraining
-
-WARM_UP_STEPS = 10
-RATE_FALLS_FROM = 0.5
-"""The part of a run after which the learning rate falls."""
 
 
 class Trainer:
@@ -51,7 +48,7 @@ class Trainer:
     processes : Processes
         Those that share the work.
     report : callable
-        Hears of steps.
+        Called with the event of every step.
     bfloat16 : bool
         Whether the forward pass runs in it.
     """
@@ -88,16 +85,22 @@ class Trainer:
             lambda: self.average.in_place(),
         )
         self.objective.to(device)
-        self.step = Step(
-            self.objective,
-            model,
-            lambda text: report(Noted(text)),
-            partial(torch.autocast, device.type, torch.bfloat16, bfloat16),
-        )
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(peft, config), weight_decay=0.01
         )
         self.average = EMA(peft)
+        autocast = partial(torch.autocast, device.type, torch.bfloat16, bfloat16)
+        self.step = Step(
+            self.objective,
+            self.learning,
+            self.optimizer,
+            self.average,
+            processes,
+            SmallParts(
+                self.objective, model, lambda text: report(Noted(text)), autocast
+            ),
+            autocast,
+        )
 
     def epoch(
         self, number: int, budget: Budget, stop_requested: Callable[[], bool]
@@ -107,7 +110,7 @@ class Trainer:
         Parameters
         ----------
         number : int
-            From 1.
+            Number of the epoch, from 1.
         budget : Budget
             The learning rate falls with it.
         stop_requested : callable
@@ -137,15 +140,8 @@ class Trainer:
             begun, ended = number - 1 + (n - 1) / steps, number - 1 + n / steps
             (spent,) = self.processes.broadcast(budget.fraction(begun))
             self.objective.part_done = spent
-            warm = min(1.0, ((number - 1) * steps + n) / WARM_UP_STEPS)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * warm * _fall(spent)
-            loss = self.step.backward(View(*(t.to(device) for t in batch)))
-            self.processes.sum_gradients(self.learning)
-            torch.nn.utils.clip_grad_norm_(self.learning, 1.0)
-            self.optimizer.step()
-            self.average.update()
-            losses.append(float(self.processes.all_reduce(loss)))
+            views = View(*(t.to(device) for t in batch))
+            losses.append(self.step(views, (number - 1) * steps + n, spent))
             if not math.isfinite(losses[-1]):
                 raise InputError(
                     f"Training diverged in epoch {number} (the loss is {losses[-1]}): "
@@ -164,11 +160,6 @@ class Trainer:
     def _frugal(self) -> bool:
         """Whether memory counts more than time: wanted, or found out meanwhile."""
         return self.model.checkpointing and self.processes.device.type == "cpu"
-
-
-def _fall(part: float) -> float:
-    """Constant, then linear to a fiftieth."""
-    return max(0.02, min(1.0, (1 - part) / (1 - RATE_FALLS_FROM)))
 
 
 def _parameter_groups(peft: PeftModel, config: TrainConfig) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def open_widget(viewer: napari.viewer.Viewer) -> None:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Given by napari.
+        Viewer, which napari injects.
     """
     opened_widget(viewer)
 

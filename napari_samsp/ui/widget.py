@@ -55,7 +55,7 @@ class SamSpWidget(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Given by napari.
+        Viewer, which napari injects.
     """
 
     # Not quoted: with the annotations' import above, napari would not find it.

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -23,6 +24,7 @@ from napari_samsp.batch.job import Job, Outcome, Settings
 from napari_samsp.batch.segment_file import segment_file
 from napari_samsp.data import image_source as stored_image
 from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.predict import main as predict
 from napari_samsp.utils.errors import InputError
 
 QUICK = Settings("samsp_small", iterations=2, objects=True, tile="off", input_size=128)
@@ -169,6 +171,41 @@ def test_a_cluster(images, nuclei, segmenter, jobs):
         bad = Settings("samsp_small", device="tpu9")
         with pytest.raises(InputError, match="no device"):
             list(workers.on_cluster(jobs[:1], bad, address))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_cluster_that_goes_away_in_the_middle(tmp_path, nuclei, capfd):
+    """A sentence, and what is done stays done."""
+    distributed = pytest.importorskip("distributed")
+    (tmp_path / "in").mkdir()
+    for n in range(12):
+        tifffile.imwrite(tmp_path / "in" / f"{n:02}.tif", nuclei[0])
+    out = tmp_path / "out"
+    command = [
+        str(tmp_path / "in"), "--output", str(out), "--iterations", "1",
+        "--input-size", "128",
+    ]  # fmt: skip
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None
+    )
+
+    def close_in_the_middle():
+        while not (out / "manifest.jsonl").exists():
+            time.sleep(0.01)
+        cluster.close()
+
+    soon = {"distributed.comm.timeouts.connect": "3s"}
+    with dask.config.set(soon), cluster, ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(close_in_the_middle)
+        with pytest.raises(InputError, match=r"cluster at tcp://.* went away.*stays"):
+            predict([*command, "--scheduler", cluster.scheduler_address])
+        closing.result()
+    assert "Traceback" not in capfd.readouterr().err
+    lines = (out / "manifest.jsonl").read_text().splitlines()
+    assert 1 <= len(lines) < 12
+    predict(command)
+    assert len(list(out.glob("*.tif"))) == 12
 
 
 def test_no_cluster(jobs, monkeypatch):

@@ -26,7 +26,7 @@ def test_a_line_across_an_object_is_its_size_in_pixels_of_the_image(
     qtbot.wait(200)
 
     def at(row: float, column: float) -> QPoint:
-        camera = viewer.scene.camera
+        camera = getattr(viewer, "scene", viewer).camera  # before 0.9
         world = np.array(image.data_to_world((row, column)))
         y, x = (world - camera.center[-2:]) * camera.zoom
         size = canvas.size()

@@ -26,8 +26,9 @@ def result(labels: np.ndarray, logits: np.ndarray | None = None) -> Iteration:
     if logits is None:
         logits = np.where(labels > 0, 4.0, -4.0)
     return Iteration(
-        np.asarray(labels, np.int32), logits.astype(np.float32), None, 0.9, None, 0.1,
-        0, 1,
+        labels=np.asarray(labels, np.int32), logits=logits.astype(np.float32),
+        prompt=None, score=0.9, iou_to_previous=None, seconds=0.1, iteration=0,
+        iterations=1,
     )  # fmt: skip
 
 

@@ -230,8 +230,10 @@ def linked(slices, axis=0):
     linker, found = SliceLinker(axis), {}
     for index, labels in slices.items():
         one = Iteration(
-            labels.astype(np.int32), labels.astype(np.float32), None, 1, None, 0, 0, 1
-        )
+            labels=labels.astype(np.int32), logits=labels.astype(np.float32),
+            prompt=None, score=1, iou_to_previous=None, seconds=0, iteration=0,
+            iterations=1,
+        )  # fmt: skip
         found[index] = linker.take(index, one).labels
     return found
 

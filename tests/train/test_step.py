@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.architecture import Architecture, build_sam
 from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.distributed import Processes
+from napari_samsp.train.ema import EMA
 from napari_samsp.train.events import EpochEnded, Noted, from_json, to_json
 from napari_samsp.train.examples.augment import View
 from napari_samsp.train.loop import train
 from napari_samsp.train.model import ModelInTraining
 from napari_samsp.train.objective.objective import Objective
+from napari_samsp.train.objective.small_parts import SmallParts
 from napari_samsp.train.step import Step
 from napari_samsp.utils.errors import InputError
 
@@ -39,6 +43,16 @@ def objective(objects: bool, **settings) -> Objective:
     model = ModelInTraining(build_sam(SMALL), "box+mask", objects)
     config = TrainConfig(objects=objects, iterations=3, **settings)
     return Objective(model, config).train()
+
+
+def step_of(objective: Objective, tell=lambda _: None) -> Step:
+    learning = list(objective.parameters())
+    optimizer = torch.optim.SGD([{"params": learning, "peak": 0.1}])
+    return Step(
+        objective, learning, optimizer, EMA(objective.model),
+        Processes(Accelerator(cpu=True)),
+        SmallParts(objective, objective.model, tell),
+    )  # fmt: skip
 
 
 def gradients(objective: Objective) -> dict[str, torch.Tensor]:
@@ -78,7 +92,7 @@ def test_images_without_labels_go_in_parts_too(views):
         ours.part_done = 1.0
         if limits:
             Limited(ours.model, **limits)
-        loss = Step(ours, ours.model, lambda _: None).backward(views)
+        loss = step_of(ours).backward(views)
         return float(loss), gradients(ours)
 
     (whole, expected), (parts, found) = taught(), taught(most=2, backward=False)
@@ -100,7 +114,7 @@ def test_parts_have_the_gradients_of_the_whole(views, objects, backward):
     parts.objects_per_step = 10_000
     parts.total = lambda counts: asked.append(counts) or counts
     limited = Limited(parts.model, 2, backward)
-    step = Step(parts, parts.model, said.append)
+    step = step_of(parts, said.append)
     loss = step.backward(views)
     torch.testing.assert_close(loss, expected_loss.detach(), atol=1e-5, rtol=1e-5)
     got = gradients(parts)
@@ -118,13 +132,33 @@ def test_parts_have_the_gradients_of_the_whole(views, objects, backward):
     assert len(said) == 1
 
 
+def test_a_step_warms_up_clips_moves_the_weights_and_their_mean(views):
+    ours = objective(False)
+    step = step_of(ours)
+    before = [p.detach().clone() for p in step.learning]
+    loss = step(views, number=2, spent=0.0)
+    assert loss == pytest.approx(float(objective(False)(views).detach()), rel=1e-5)
+    (group,) = step.optimizer.param_groups
+    assert group["lr"] == pytest.approx(0.1 * 2 / 10)  # the second of ten
+    moved = [
+        (old - new).detach() for old, new in zip(before, step.learning, strict=True)
+    ]
+    norm = torch.stack([m.norm() for m in moved]).norm()
+    assert 0 < norm <= 0.1 * 2 / 10 * 1.0001
+    assert step.average.steps == 1
+    step(views, number=90, spent=0.75)
+    assert group["lr"] == pytest.approx(0.05)  # half of the fall is over
+    step(views, number=99, spent=1.0)
+    assert group["lr"] == pytest.approx(0.1 * 0.02)
+
+
 @pytest.mark.parametrize("backward", [False, True])
 def test_parts_that_draw_more_objects_stay_a_mean(views, backward):
     ours = objective(True)
     ours.objects_per_step = 8
     expected = float(ours(views).detach())
     Limited(ours.model, 1, backward)
-    loss = Step(ours, ours.model, lambda _: None).backward(views)
+    loss = step_of(ours).backward(views)
     assert float(loss) == pytest.approx(expected, rel=0.3)
 
 
@@ -142,7 +176,7 @@ def test_what_is_drawn_at_random_is_drawn_alike_in_both_passes(views):
         return found
 
     ours.terms = note
-    Step(ours, ours.model, lambda _: None).backward(views)
+    step_of(ours).backward(views)
     first, second = drawn[-10:-5], drawn[-5:]
     for one, other in zip(first, second, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -155,7 +189,7 @@ def test_what_is_drawn_at_random_is_drawn_alike_in_both_passes(views):
 )
 def test_one_image_alone_is_kept_less_of_and_then_given_up(views, words):
     ours, said = objective(False), []
-    step = Step(ours, ours.model, said.append)
+    step = step_of(ours, said.append)
 
     def short(_module, _args):
         raise RuntimeError(words)
@@ -185,7 +219,7 @@ def test_other_errors_are_not_hidden(views):
 
     ours.model.sam.mask_decoder.register_forward_pre_hook(wrong)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        Step(ours, ours.model, print).backward(views)
+        step_of(ours, print).backward(views)
 
 
 def test_a_run_goes_on_and_tells(nuclei, tmp_path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.formats.ome_files import without_parts
 from napari_samsp.data.formats.plates import field_name, fields_of
+from napari_samsp.data.formats.scenes import is_scene, scene_name, scenes_of
 from napari_samsp.data.image_files import IMAGE_SUFFIXES, is_image_folder, is_ome_zarr
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.file_names import suffix_of
@@ -41,7 +42,8 @@ def find_images(
     -------
     dict
         Output name, with the folders of a recursive search, to file, in order. Of an
-        OME-TIFF in several files the first one; of a plate its fields.
+        OME-TIFF in several files the first one; of a plate its fields; of a CZI its
+        scenes.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def find_images(
 
 
 def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
-    """The images of a folder, a pattern or a file; opens none of them.
+    """The images of a folder, a pattern or a file; reads no pixels.
 
     Parameters
     ----------
@@ -109,7 +111,7 @@ def _images_at(
             return is_image_folder(path)
         return not labels or path.parent.resolve() / path.name not in labels
 
-    if place.is_file() or is_image_folder(place):
+    if place.is_file() or is_image_folder(place) or is_scene(place):
         return _images(place, place.name)
     if place.is_dir():
         real, top = place.resolve(), (output or place).resolve()
@@ -177,7 +179,7 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 
 def _images(path: Path, name: str) -> list[tuple[Path, str]]:
-    """An image and its name, or the fields of a plate and theirs."""
+    """An image and its name, or those of a plate's fields or a file's scenes."""
     folder = name[: -len(path.name)]
     if is_ome_zarr(path):
         if fields := fields_of(path):
@@ -186,5 +188,7 @@ def _images(path: Path, name: str) -> list[tuple[Path, str]]:
             return [(path, folder + field)]
     if path.is_dir() and not is_ome_zarr(path):
         return [(path, name)]
+    if scenes := scenes_of(path) or [path] * is_scene(path):
+        return [(scene, folder + scene_name(scene)) for scene in scenes]
     ending = path.name[len(path.name) - len(suffix_of(path)) :]
     return [(path, name.removesuffix(ending).removesuffix(".ome"))]

@@ -14,12 +14,11 @@ _OTHERS = {
     b"PK\x03\x04": "a ZIP archive or an Office document",
     b"\x1f\x8b": "a gzip archive",
     b"\x89HDF": "an HDF5 file",
-    b"ZISRAWFILE": "a CZI file",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself",
     b"%!PS": "a PostScript file",
-    b"\xda\xce\xbe\x0a": "an ND2 file",
     b"8BPS": "a Photoshop file",
 }
+_MICROSCOPES = {b"ZISRAWFILE": ".czi", b"\xda\xce\xbe\x0a": ".nd2"}
 _PAGES = (b"<!doctype html", b"<html")
 
 
@@ -39,6 +38,29 @@ def is_tiff(path: Path) -> bool:
     head = _head(path)
     # What begins as a TIFF may be DICOM too, whose first 128 bytes are free.
     return head.startswith(_TIFF) and head[128:132] != b"DICM"
+
+
+def microscope_kind(path: Path) -> str:
+    """The usual ending of a microscope's file, whatever its name is.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any kind, or of none.
+
+    Returns
+    -------
+    str
+        ``.czi``, ``.nd2`` or ``.lif``; nothing for other files.
+    """
+    try:
+        head = _head(path)
+    except OSError:
+        return ""
+    if head.startswith(b"p\0\0\0") and head[8:9] == b"*":
+        return ".lif"
+    ends = (end for start, end in _MICROSCOPES.items() if head.startswith(start))
+    return next(ends, "")
 
 
 def other_kind(path: Path) -> str:

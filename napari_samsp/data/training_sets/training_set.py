@@ -26,6 +26,8 @@ from napari_samsp.utils.errors import InputError, some
 from napari_samsp.utils.file_names import by_stem, composed, safe_name, suffix_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_samsp.data.training_sets.transactions import Change
 
 FOLDERS = ("images", "masks", "predictions")
@@ -219,17 +221,14 @@ class TrainingSet:
         """
         with changing(self.folder) as change:
             sample = self.sample(name)
-            target = self._removed._free_name(name)
-            moved = {
-                kind: self._move(path, f"{REMOVED}/{path.parent.name}", target, change)
-                for kind, path in sample.files.items()
-            }
+            paths = self.set_aside(name, sample.files.values(), change)
+            moved = dict(zip(sample.files, paths, strict=True))
+            target = moved["mask"].stem
             info = read_list(self._list).get(name, {})
             change.write(LIST, changed_list(self._list, {name: None}))
             if info:
-                kept = changed_list(
-                    self._removed._list, {target: info | {"name": target}}
-                )
+                line = {target: info | {"name": target}}
+                kept = changed_list(self._removed._list, line)
                 change.write(f"{REMOVED}/{LIST}", kept)
         return Sample(name, **moved, info=info)
 
@@ -265,6 +264,14 @@ class TrainingSet:
                 line = removed.info | {"name": name}
                 change.write(LIST, changed_list(self._list, {name: line}))
         return self.sample(name)
+
+    def set_aside(self, name: str, paths: Iterable[Path], change: Change) -> list[Path]:
+        """Move files of a sample to ``removed/``, under one stem that is free there."""
+        target = self._removed._free_name(name)
+        return [
+            self._move(path, f"{REMOVED}/{path.parent.name}", target, change)
+            for path in paths
+        ]
 
     def fingerprint(self, classes: bool = False) -> str:
         """SHA-256 over the samples' names and the content of their files.
@@ -321,14 +328,15 @@ class TrainingSet:
         self, name: str, image: np.ndarray, files: dict[str, bytes], change: Change
     ) -> None:
         """Move to ``removed/`` what a new version of a sample does not overwrite."""
-        target = self._removed._free_name(name)
+        aside: list[Path] = []
         for folder in FOLDERS:
             old = self._files(folder, IMAGE_SUFFIXES).get(name)
             if old is None or (folder in files and old.suffix == ".tif"):
                 continue
             if folder == "predictions" and self._shows(name, image):
                 continue  # of the same pixels, it is still what the model had said
-            self._move(old, f"{REMOVED}/{folder}", target, change)
+            aside.append(old)
+        self.set_aside(name, aside, change)
 
     def _shows(self, name: str, image: np.ndarray) -> bool:
         """Whether a sample's image is this one; a note of its hash saves reading it."""

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.data.training_sets.sample_list import changed_list
-from napari_samsp.data.training_sets.training_set import LIST, REMOVED
+from napari_samsp.data.training_sets.training_set import LIST
 from napari_samsp.data.training_sets.transactions import changing, unchanging
 from napari_samsp.utils.errors import InputError
-from napari_samsp.utils.file_names import suffix_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +24,7 @@ class Version:
     Attributes
     ----------
     name : str
-        The sample's.
+        Name of the sample.
     files : dict of str to bytes
         By place in the set, such as ``masks/NAME.tif``.
     unchanged : tuple of str
@@ -63,9 +62,9 @@ def version_of(
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The set to read and write.
     name : str
-        The sample's.
+        Name of the sample.
     image_stays : bool
         Its image is about to be replaced by the same pixels, and need not be read.
 
@@ -97,14 +96,14 @@ def bring_back(training_set: TrainingSet, version: Version) -> Sample:
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The set to read and write.
     version : Version
         From `version_of`. Files that it did not have move to ``removed/``.
 
     Returns
     -------
     Sample
-        As it was.
+        The sample as it was.
 
     Raises
     ------
@@ -119,9 +118,9 @@ def bring_back(training_set: TrainingSet, version: Version) -> Sample:
         places = {_place(path): path for path in now.files.values()}
         if not set(version.unchanged) <= places.keys():
             raise InputError(f"The image of {name} was replaced: nothing is undone.")
-        for place, path in places.items():
-            if place not in version.files and place not in version.unchanged:
-                change.move(place, _free(folder, path))
+        kept = {*version.files, *version.unchanged}
+        others = [path for place, path in places.items() if place not in kept]
+        training_set.set_aside(name, others, change)
         for place, content in version.files.items():
             change.write(place, content)
         line = version.info | {"name": name} if version.info else None
@@ -131,14 +130,3 @@ def bring_back(training_set: TrainingSet, version: Version) -> Sample:
 
 def _place(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
-
-
-def _free(folder: Path, path: Path) -> str:
-    """A place in ``removed/`` for a file of the set."""
-    kind, suffix = path.parent.name, path.name[-len(suffix_of(path)) :]
-    stem, number = path.name.removesuffix(suffix), 1
-    name = path.name
-    while (folder / REMOVED / kind / name).exists():
-        number += 1
-        name = f"{stem}-{number}{suffix}"
-    return f"{REMOVED}/{kind}/{name}"

@@ -251,7 +251,7 @@ def to_input(
     prompt : Prompt
         From `read_prompts`.
     model : SelfPrompting
-        On its device.
+        The model, on its device.
     shape : tuple of int
         Height and width of what the model sees.
     valid : Tensor

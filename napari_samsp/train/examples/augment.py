@@ -117,7 +117,7 @@ class Augmentation:
         Returns
         -------
         View
-            A single one.
+            A single view, without a batch axis.
         """
         picture = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))
         mask = tv_tensors.Mask(torch.from_numpy(labels.astype("int64")))

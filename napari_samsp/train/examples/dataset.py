@@ -71,7 +71,7 @@ class Views(Dataset[View]):
         Draw from so many views of each image, always the same, of which a frozen part
         of the model has to see each once. None: every view is a new one.
     seed : int
-        Of those.
+        Seed of the augmentation.
     unlabelled : list of Example
         Images that nobody labelled, to learn from without labels.
     """
@@ -148,11 +148,11 @@ class Batches(Sampler[list[tuple[int, int]]]):
     Parameters
     ----------
     count : int
-        Views an epoch.
+        Number of views in an epoch.
     batch : int
         Views a step, over all processes.
     seed : int
-        Of the run.
+        Seed of the run.
     process, processes : int
         Which share is ours, from 0, of how many. A share of a short last step may be
         empty.

@@ -28,7 +28,7 @@ class Example:
     Attributes
     ----------
     name : str
-        The sample's.
+        Name of the sample.
     image : numpy.ndarray
         ``(Y, X, 3)`` uint8.
     labels : numpy.ndarray
@@ -79,7 +79,7 @@ def read_pictures(
     Returns
     -------
     list of Example
-        In order.
+        One of each sample, in order.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def sample_scaling(sample: Sample, scaling: Scaling) -> Scaling:
     sample : Sample
         Its info may hold ``scaling`` and ``limits``.
     scaling : Scaling
-        Of the run.
+        How the run scales intensities.
 
     Returns
     -------

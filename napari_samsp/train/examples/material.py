@@ -50,7 +50,7 @@ def read_material(
     fitting, held_out : list of Sample
         What trains, and what only judges.
     config : TrainConfig
-        Of the run.
+        Settings of the run.
     scaling : Scaling
         Stored with the adapter.
     classes : Classes or None

@@ -31,7 +31,7 @@ def split(
         A training set's folder, a fraction such as ``"0.2"``, or None for the default:
         none, or a fifth of `LEAST_TO_HOLD_OUT` images or more.
     seed : int
-        Chooses the images.
+        Seed of the draw of held-out images.
 
     Returns
     -------

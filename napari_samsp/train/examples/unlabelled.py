@@ -33,7 +33,7 @@ def read_unlabelled(
     folder : Path
         Or a file, or a pattern, as ``predict`` takes them.
     scaling : Scaling
-        Of the run.
+        How the run scales intensities.
     labelled : collection of Example
         The images with masks, which are left out here.
 

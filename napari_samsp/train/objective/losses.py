@@ -92,7 +92,7 @@ def decoding_loss(
     Parameters
     ----------
     decoding : Decoding
-        N maps.
+        N maps of logits with their scores.
     target, weight : Tensor
         ``(N, m, m)`` in 0 to 1.
     score_weight : float

@@ -50,14 +50,14 @@ def mean_loss(terms: list[Term], totals: Tensor) -> Tensor:
     Parameters
     ----------
     terms : list of Term
-        Of the part.
+        Terms of the part.
     totals : Tensor
         `counts` of the whole batch.
 
     Returns
     -------
     Tensor
-        Scalar.
+        Scalar loss.
     """
     loss = terms[0][1].new_zeros(())
     for (weight, values), count in zip(terms, totals.tolist(), strict=True):
@@ -76,7 +76,7 @@ class Objective(nn.Module):
     Parameters
     ----------
     model : SelfPrompting
-        Being trained.
+        The model that is trained.
     config : TrainConfig
         Weights and number of iterations.
     total : callable, optional

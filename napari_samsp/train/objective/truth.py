@@ -89,7 +89,7 @@ def of_each_class(labels: Tensor, count: int) -> Tensor:
     labels : Tensor
         ``(B, S, S)`` int64, 0 = background; L is of the class ``(L - 1) % K``.
     count : int
-        K.
+        Number of classes, K.
 
     Returns
     -------

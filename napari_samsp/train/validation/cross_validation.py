@@ -42,9 +42,9 @@ def fold_limits(config: TrainConfig, count: int) -> Limits:
     Parameters
     ----------
     config : TrainConfig
-        Of the run.
+        Settings of the run.
     count : int
-        Folds.
+        Number of folds.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def cross_validate(
     parts : Parts
         With folds. At every yield the model is as it was before.
     clock : callable
-        Gives seconds.
+        Returns seconds, such as `time.monotonic`.
     stop_requested : callable
         Asked at every step.
     done : int

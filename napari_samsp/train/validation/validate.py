@@ -167,7 +167,7 @@ def judge(
     Returns
     -------
     ValidationResult
-        By these images.
+        Scores on these images.
     """
     scores: list[list[dict[str, float]]] = []
     class_dice: list[dict[str, list[float]]] = []

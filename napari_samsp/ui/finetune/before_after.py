@@ -49,7 +49,7 @@ def draw(picture: JudgedPicture) -> Drawn:
     Parameters
     ----------
     picture : JudgedPicture
-        Read.
+        The picture as it was read.
 
     Returns
     -------
@@ -96,11 +96,11 @@ class Picture(QLabel):
         self._fit()
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Qt's."""
+        """Tell that the picture was pressed, with whichever button."""
         self.pressed.emit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Qt's."""
+        """Fit the picture into the new size."""
         super().resizeEvent(event)
         self._fit()
 
@@ -123,7 +123,7 @@ class BeforeAfter(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -38,7 +38,7 @@ class Curves(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -53,11 +53,11 @@ class Curves(QWidget):
         return QSize(300, 280)
 
     def minimumSizeHint(self) -> QSize:
-        """Still legible."""
+        """Both charts can still be read."""
         return QSize(220, 280)
 
     def clear(self) -> None:
-        """Forget the run."""
+        """Remove the curves of the run that was shown."""
         self.loss = _Chart("Loss", [[], []])
         self.dice = _Chart("Dice")
         self._last = 1.0

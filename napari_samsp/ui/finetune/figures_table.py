@@ -21,7 +21,7 @@ class FiguresTable(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -84,7 +84,7 @@ class Outcome(QWidget):
             part.hide()
 
     def tell(self, text: str) -> None:
-        """Show a message."""
+        """Show a message below the figures."""
         self.message.setText(text)
         self.message.show()
         self.told.emit()

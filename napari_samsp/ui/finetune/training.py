@@ -29,7 +29,7 @@ class Training(QObject):
     Attributes
     ----------
     process : TrainerProcess
-        The trainer.
+        The process of the trainer.
     run : Path or None
         Folder of the last run.
     epoch : int

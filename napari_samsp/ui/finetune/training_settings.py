@@ -38,7 +38,7 @@ class TrainingSettings(QWidget):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -102,11 +102,11 @@ class TrainingSettings(QWidget):
         training_set, run : Path
             Input and output. A set that names classes teaches them.
         model : str
-            Base model.
+            Name or file of the base model.
         adapter : Path or None
             The selected one; used only if the user wants to continue from it.
         scaling : Scaling
-            Of the intensities.
+            How intensities become 8 bits.
 
         Returns
         -------

@@ -21,7 +21,7 @@ class IterationTable(CompactTable):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     chosen = Signal(int)
@@ -79,7 +79,7 @@ class IterationTable(CompactTable):
         Parameters
         ----------
         row : int
-            From 0.
+            Index of the row, from 0.
         """
         blocked = self.blockSignals(True)
         self.selectRow(row)

@@ -31,18 +31,18 @@ class LazyPlane:
     Parameters
     ----------
     read : PlaneReader
-        Of the layer.
+        Reads planes of the layer.
     plane : PlaneIndex
-        Which plane.
+        Index of the plane.
 
     Attributes
     ----------
     plane : PlaneIndex
-        Which.
+        Index of the plane.
     shape : tuple of int
         ``(Y, X)``, or ``(Y, X, C)`` as ``read(plane)`` gives it.
     dtype : numpy.dtype
-        The data's.
+        dtype of the layer's data.
     """
 
     def __init__(self, read: PlaneReader, plane: PlaneIndex) -> None:

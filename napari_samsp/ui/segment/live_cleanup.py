@@ -45,7 +45,7 @@ class LiveCleanup(QObject):
     Parameters
     ----------
     parent : QObject
-        Qt's.
+        Object that owns this one.
     wanted : callable
         Gives what is set now.
     """

@@ -210,7 +210,7 @@ class ResultPanel(QWidget):
         Parameters
         ----------
         number : int
-            From 0.
+            Number of the iteration, from 0.
         """
         if self.results is None or not self.results.show_only(number):
             show_info("That round's layer was deleted.")

@@ -16,7 +16,7 @@ class RunReport:
     Parameters
     ----------
     results : RunResults
-        Of the run.
+        Results of the run.
     """
 
     def __init__(self, results: RunResults) -> None:
@@ -56,7 +56,7 @@ class RunReport:
         Parameters
         ----------
         stopped : bool
-            Before its end.
+            Whether it was stopped before its end.
 
         Returns
         -------

@@ -42,11 +42,11 @@ class RunResults:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        Viewer that shows the layers.
     image : Image
         What is segmented.
     request : SegmentRequest
-        How.
+        Image, settings and planes of the run.
     along : tuple of int
         The axes of the image along which several planes lie.
     """
@@ -195,7 +195,7 @@ class RunResults:
         Parameters
         ----------
         number : int
-            From 0.
+            Number of the iteration, from 0.
 
         Returns
         -------

@@ -122,7 +122,7 @@ class SegmentRun(QObject):
         Parameters
         ----------
         request : SegmentRequest
-            The job.
+            What to segment, and how.
         title : str
             For napari's activity dock.
         after : threading.Thread, optional

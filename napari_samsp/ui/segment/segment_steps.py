@@ -52,15 +52,15 @@ class SegmentRequest:
     planes : tuple of PlaneIndex
         Which, in this order.
     model : str
-        Base model.
+        Name or file of the base model.
     adapter : Path or None
-        Adapter's folder.
+        Folder of the adapter, if there is one.
     iterations : int
-        How many.
+        Number of iterations.
     objects : bool
         One prompt per object.
     scaling : Scaling
-        Of the intensities.
+        How intensities become 8 bits.
     same_limits : bool
         Percentiles are of all planes together, not of each by itself.
     stack : StackResult or None
@@ -110,7 +110,7 @@ class Segmented:
     Attributes
     ----------
     plane : PlaneIndex
-        Which.
+        Index of the plane.
     summary : Summary
         What is told about the iteration.
     labels : numpy.ndarray
@@ -154,7 +154,7 @@ def segment_steps(
     Parameters
     ----------
     request : SegmentRequest
-        The job.
+        What to segment, and how.
     workplace : Workplace
         Its model is used again if it is the same.
     stop : threading.Event

@@ -45,7 +45,7 @@ class StackResult:
     axes : tuple of int
         The two of a plane.
     iterations : int
-        How many.
+        Number of iterations.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class StackResult:
         Parameters
         ----------
         iteration : int
-            From 0.
+            Number of the iteration, from 0.
         plane : PlaneIndex
-            Which plane.
+            Index of the plane.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class StackResult:
         Parameters
         ----------
         plane : PlaneIndex
-            Which plane.
+            Index of the plane.
         iteration : Iteration, Written or Summary
             Its figures.
         tick : callable
@@ -136,9 +136,9 @@ class StackResult:
         Parameters
         ----------
         iteration : int
-            From 0.
+            Number of the iteration, from 0.
         plane : PlaneIndex
-            Which plane.
+            Index of the plane.
 
         Returns
         -------
@@ -208,7 +208,7 @@ def on_disk(shape: tuple[int, ...]) -> np.ndarray:
     Parameters
     ----------
     shape : tuple of int
-        Of the array.
+        Shape of the array.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class Summary:
         Parameters
         ----------
         iteration : Iteration
-            As segmented.
+            Result of the segmentation.
         objects : bool
             Whether its labels are separate objects; the parts of one region are
             counted in its last iteration.
@@ -103,9 +103,9 @@ class Summary:
         objects
             As for `of`.
         iteration, iterations, prompt, score, iou_to_previous
-            The summary's own.
+            As for `Summary`.
         object_size, size_is_certain
-            Likewise.
+            As for `Summary`.
 
         Returns
         -------

@@ -35,7 +35,7 @@ def replace_earlier(
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        Viewer that shows the layers.
     image : Image
         What was segmented.
     new : sequence of Labels

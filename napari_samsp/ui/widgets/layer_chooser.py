@@ -26,7 +26,7 @@ class LayerChooser(ComboBox):
     nothing : str, optional
         Text of a first choice that is no layer.
     **options
-        Of `magicgui.widgets.ComboBox`.
+        Passed on to `magicgui.widgets.ComboBox`.
     """
 
     def __init__(

@@ -16,6 +16,7 @@ from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.formats.nifti_files import write_nifti
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.image_source import open_image
+from napari_samsp.predict import main as predict
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import FileNote
 
@@ -101,6 +102,29 @@ def test_a_folder_of_slices_is_a_stack(tmp_path):
     assert np.allclose(opened(folder, series=1)[0], STACK[:2] - 993.0)
     with pytest.raises(InputError, match="images 0 to 1, not 2"):
         opened(folder, series=2)
+
+
+def test_a_series_goes_through_predict(tmp_path, nuclei):
+    """As one stack, whose labels know the voxels' size."""
+    (tmp_path / "in").mkdir()
+    stack = np.stack([np.roll(nuclei[0], 9 * z, 1) for z in range(3)]).astype(np.int16)
+    write_series(tmp_path / "in" / "scan", stack)
+    out = tmp_path / "out"
+    predict([
+        str(tmp_path / "in"), "--output", str(out), "--iterations", "1", "--objects",
+    ])  # fmt: skip
+    assert [path.name for path in out.glob("*.tif")] == ["scan.tif"]
+    labels, axes, voxels = opened(out / "scan.tif")
+    assert axes == "ZYX"
+    assert labels.shape == stack.shape
+    assert voxels.scale == pytest.approx({"Z": 2.5, "Y": 0.7, "X": 0.5})
+    assert voxels.units == dict.fromkeys("ZYX", "millimeter")
+    for z, plane in enumerate(labels):  # in the order of their positions
+        bright, dark = plane > 0, stack[z] < np.median(stack[z])
+        assert bright.any()
+        assert (bright & dark).sum() < bright.sum() / 2
+        back = np.roll(plane, -9 * z, 1) > 0
+        assert np.mean(back == (labels[0] > 0)) > 0.85
 
 
 def test_single_dicom_files_of_a_folder_are_images_of_their_own(tmp_path):

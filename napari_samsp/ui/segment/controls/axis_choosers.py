@@ -29,11 +29,11 @@ def axis_name(layer: Image, dims: Dims, axis: int) -> str:
     Parameters
     ----------
     layer : Image
-        Whose axis.
+        Layer whose axis is named.
     dims : Dims
-        The viewer's.
+        The viewer's dims model.
     axis : int
-        From 0.
+        Index of the axis, from 0.
 
     Returns
     -------
@@ -52,14 +52,14 @@ def compact_combo(name: str, tooltip: str = "") -> QComboBox:
     Parameters
     ----------
     name : str
-        Object name.
+        Qt object name.
     tooltip : str, optional
         What it is for.
 
     Returns
     -------
     QComboBox
-        Empty.
+        A combo box without items.
     """
     combo = QComboBox()
     combo.setObjectName(name)
@@ -109,7 +109,7 @@ class ChannelChooser(QWidget):
         layer : Image or None
             The chosen image.
         dims : Dims
-            The viewer's.
+            The viewer's dims model.
         """
         self._layer, self._dims = layer, dims
         blocked = self.axis.blockSignals(True)
@@ -259,9 +259,9 @@ class SliceChooser(QWidget):
         layer : Image or None
             The chosen image.
         dims : Dims
-            The viewer's.
+            The viewer's dims model.
         channel_axis : int or None
-            Of the layer.
+            The layer's channel axis, if it has one.
         """
         chosen = self.combo.currentText()
         self.combo.clear()

@@ -19,12 +19,12 @@ class CleanupControl(QObject):
     Parameters
     ----------
     parent : QObject
-        Qt's.
+        Object that owns this one.
 
     Attributes
     ----------
     threshold, size_row : QWidget
-        The rows.
+        Threshold slider, and the row of least size and hole filling.
     """
 
     changed = Signal()
@@ -67,7 +67,7 @@ class CleanupControl(QObject):
 
     @property
     def cleanup(self) -> Cleanup:
-        """What is set."""
+        """The threshold, least size and hole filling that are set."""
         return Cleanup(
             round(self.threshold.value(), 2),
             self.min_size.value(),
@@ -80,7 +80,7 @@ class CleanupControl(QObject):
         Parameters
         ----------
         cleanup : Cleanup
-            From a project.
+            As a project remembers it.
         """
         if cleanup != self.cleanup:
             self._show(cleanup)

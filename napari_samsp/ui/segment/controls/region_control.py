@@ -32,7 +32,7 @@ class RegionControl(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers.
+        Viewer whose layers are meant.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -76,7 +76,7 @@ class RegionControl(QWidget):
         Parameters
         ----------
         image : Image
-            Whose plane.
+            Image layer whose plane is meant.
         plane : PlaneIndex
             The one, or one of several.
 
@@ -124,7 +124,7 @@ def drawn_region(shapes: Shapes, image: Image, plane: PlaneIndex) -> Region:
         Rectangles, polygons and ellipses, anyhow placed; the selected ones, or all.
         Lines count for nothing.
     image : Image
-        Anyhow placed, too.
+        Image layer, however it is placed in the world.
     plane : PlaneIndex
         Of the image; on which slice a shape was drawn does not matter.
 

@@ -40,7 +40,7 @@ class ScalingControl(QCollapsible):
     Parameters
     ----------
     parent : QWidget, optional
-        Qt's.
+        Widget that owns this one.
     """
 
     edited = Signal()
@@ -139,7 +139,7 @@ class ScalingControl(QCollapsible):
         Parameters
         ----------
         scaling : Scaling
-            Any.
+            How intensities become 8 bits.
         """
         blocked = self.blockSignals(True)
         self.kind.setCurrentIndex(self.kind.findData(scaling.kind))
@@ -181,7 +181,7 @@ class ScalingControl(QCollapsible):
         Parameters
         ----------
         layer : Image or None
-            Whose contrast limits.
+            Layer whose contrast limits can be taken over.
         is_stack : bool
             Whether several slices are to be segmented.
         """

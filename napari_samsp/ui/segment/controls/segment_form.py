@@ -57,7 +57,7 @@ class SegmentForm(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose images.
+        Viewer whose images can be chosen.
     """
 
     axes_changed = Signal()
