@@ -14,6 +14,7 @@ from napari_samsp.sam.prompt_kind import check_iterations, parse_kind
 from napari_samsp.self_prompting.model import SelfPrompting
 from napari_samsp.utils.device import choose_device
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.numbers import is_integer
 
 if TYPE_CHECKING:
     from napari_samsp.data.training_sets.classes import LabelClass
@@ -44,6 +45,7 @@ class AdaptedModel:
         cache: EmbeddingCache | None = None,
     ) -> None:
         self.device = choose_device(device)
+        _check_types(adapter, scaling, input_size)
         if adapter is not None and input_size is None:
             input_size = read_card(adapter).image_size
         loaded = load_sam(str(model), input_size)
@@ -125,3 +127,15 @@ class AdaptedModel:
             model = SelfPrompting(self.sam, prompt, objects, labels)
             self._models[prompt, objects] = model
         return model, tile
+
+
+def _check_types(adapter: object, scaling: object, input_size: object) -> None:
+    """A wrong type gets a sentence here, and not an error of a library later."""
+    if not isinstance(adapter, str | Path | None):
+        raise InputError(f"The adapter must be a folder, not {adapter!r}.")
+    if not isinstance(scaling, Scaling | None):
+        raise InputError(f"The scaling must be a Scaling, not {scaling!r}.")
+    if input_size is not None and not is_integer(input_size):
+        raise InputError(
+            f"The input size must be a whole number of pixels, not {input_size!r}."
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import log
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,14 +62,15 @@ class Cleanup:
     fill_holes: bool = False
 
     def __post_init__(self) -> None:
-        if not LOWEST <= self.threshold <= HIGHEST:
+        is_number = isinstance(self.threshold, Real)
+        if not is_number or not LOWEST <= self.threshold <= HIGHEST:
             raise InputError(
                 f"The threshold is a probability from {LOWEST} to {HIGHEST}, not "
-                f"{self.threshold}."
+                f"{self.threshold!r}."
             )
         if not is_integer(self.min_size) or not 0 <= self.min_size <= MOST_PIXELS:
             raise InputError(
-                f"The least size is a number of pixels from 0, not {self.min_size}."
+                f"The least size is a number of pixels from 0, not {self.min_size!r}."
             )
 
     @property

@@ -107,6 +107,8 @@ class Segmenter(PromptSegmenter):
         InputError
             If the image cannot be segmented or a setting makes no sense.
         """
+        if not isinstance(cleanup, Cleanup | None):
+            raise InputError(f"cleanup must be a Cleanup, not {cleanup!r}.")
         picture = self._picture(image, channel_axis)
         steps = self.iterate(
             picture, iterations, objects, prompt=prompt, tile=tile,

@@ -208,6 +208,8 @@ def _foreground_iou(one: Any, other: Any, tick: Callable[[], None]) -> float:
 
 def _check_target(out: Any, shape: tuple[int, int]) -> None:
     """Raise `InputError` unless ``out`` can take labels of a picture of a shape."""
+    if not hasattr(out, "shape") or not hasattr(out, "dtype"):
+        raise InputError(f"Labels are written to an array, not to {out!r}.")
     if tuple(out.shape) != shape:
         raise InputError(
             f"The labels have shape {shape}, but the array to write them to has "

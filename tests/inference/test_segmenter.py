@@ -146,12 +146,32 @@ def test_settings_that_make_no_sense(segmenter, nuclei):
         *({"iterations": count} for count in ("3", 2.5, None, True, [1])),
         *({"prompt": prompt} for prompt in (7, ["box"], "")),
         *({"channel_axis": axis} for axis in ("0", 1.0, True, (0,))),
+        *({"cleanup": cleanup} for cleanup in ("x", 3, (0.5, 9, True))),
     ],
 )
 def test_settings_of_another_type_get_a_sentence(segmenter, nuclei, kwargs):
     image = np.stack([nuclei[0]] * 3, axis=-1)
     with pytest.raises(InputError):
         segmenter.segment(image, **{"iterations": 1} | kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"adapter": 3}, "adapter must be a folder, not 3"),
+        ({"scaling": (1, 2)}, "scaling must be a Scaling"),
+        ({"input_size": "64"}, "whole number of pixels, not '64'"),
+        ({"input_size": 64.0}, "whole number of pixels, not 64.0"),
+    ],
+)
+def test_a_segmenter_of_other_types_gets_a_sentence(kwargs, words):
+    with pytest.raises(InputError, match=words):
+        Segmenter(**kwargs)
+
+
+def test_what_labels_are_written_to_is_checked(segmenter, nuclei):
+    with pytest.raises(InputError, match=r"to an array, not to 'out\.tif'"):
+        segmenter.segment_into(nuclei[0], "out.tif", 1)
 
 
 def test_whole_numbers_of_numpy_are_numbers(segmenter, nuclei):
