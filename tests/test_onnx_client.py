@@ -17,11 +17,16 @@ import torch
 from PIL import Image
 
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.classes import LabelClass
 from napari_samsp.export import main
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
+from napari_samsp.sam.adapters.class_tokens import add_class_tokens
 from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.self_prompting.letterbox import to_model_input
+from napari_samsp.self_prompting.model import SelfPrompting
+from napari_samsp.self_prompting.prompts import Prompt
 
 
 class Client:
@@ -72,8 +77,12 @@ class Client:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The client's files, and the segmenter that they are of."""
-    folder = tmp_path_factory.mktemp("client")
+    return make(tmp_path_factory.mktemp("client"))
+
+
+def make(folder, classes=()):
     loaded = load_sam("samsp_small")
+    add_class_tokens(loaded.sam, len(classes))
     model = add_lora(loaded.sam, 2, loaded.name)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -81,7 +90,8 @@ def made(tmp_path_factory):
             if parameter.requires_grad:
                 parameter.add_(0.01 * torch.randn_like(parameter))
     size = loaded.sam.image_encoder.img_size
-    save_adapter(model, folder / "a", AdapterCard(loaded.name, loaded.sha256, size))
+    card = AdapterCard(loaded.name, loaded.sha256, size, classes=classes)
+    save_adapter(model, folder / "a", card)
     main([str(folder / "a"), "--output", str(folder / "cells.onnx")])
     client = Client(folder / "cells.encoder.onnx", folder / "cells.decoder.onnx")
     segmenter = Segmenter(adapter=folder / "a", device="cpu")
@@ -125,6 +135,36 @@ def test_its_mask_prompts_the_next_call(made, nuclei):
     again, _, _ = client.ask([(30, 70)], [1], low)
     assert again.shape == (1, 1, 96, 160)
     assert again[0, 0, 70, 30] > 0
+
+
+def test_a_point_with_a_label_of_its_own_asks_for_a_class(tmp_path, nuclei, capsys):
+    classes = LabelClass(2, "leaf", "#ff0000"), LabelClass(7, "spot", "#00ff00")
+    client, segmenter = make(tmp_path, classes)
+    assert "asks for a class: 4 leaf, 5 spot." in capsys.readouterr().out
+    image = np.stack([nuclei[0]] * 3, -1)
+    client.open(image)
+    model = SelfPrompting(segmenter.sam)
+    with torch.inference_mode():
+        embedding = model.encode(to_model_input(image, client.size)[0][None])
+        for k in range(2):
+            entry, token = torch.tensor([k]), torch.tensor([k])
+            alone = model.decode_entries(embedding, entry, Prompt(classes=token))
+            box = torch.tensor([[20.0, 88, 74, 138]])
+            boxed = model.decode_entries(embedding, entry, Prompt(boxes=box))
+            inputs = {"image_embeddings": client.embedding, "orig_im_size": [96, 160]}
+            for asked, places, labels in (
+                (alone, [[1, 2]], [4 + k]),
+                (boxed, [[20, 88], [74, 138], [0, 0]], [2, 3, 4 + k]),
+            ):
+                inputs |= {
+                    "point_coords": [places], "point_labels": [labels],
+                    "mask_input": np.zeros((1, 1, *client.mask_shape)),
+                    "has_mask_input": [0],
+                }  # fmt: skip
+                fed = {key: np.asarray(v, np.float32) for key, v in inputs.items()}
+                _, scores, low = client.decoder.run(None, fed)
+                assert np.abs(low[:, 0] - asked.logits.numpy()).max() < 1e-3
+                assert np.abs(scores[:, 0] - asked.scores.numpy()).max() < 1e-4
 
 
 def test_its_inputs_and_outputs_are_those_of_segment_anything(made):

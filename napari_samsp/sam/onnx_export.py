@@ -2,7 +2,8 @@
 
 The decoder's inputs and outputs have the names, the order and the meaning of those of
 segment_anything's own exporter, so that its clients can use it; there is one mask a
-prompt, the one that self-prompting uses.
+prompt, the one that self-prompting uses. Of an adapter with classes, a point whose
+label is `CLASS_LABEL` or more asks for a class; where it lies does not count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from segment_anything.utils.onnx import SamOnnxModel
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from napari_samsp.sam.adapters.class_tokens import TOKENS
 from napari_samsp.sam.architecture import embedding_channels, is_hybrid
 from napari_samsp.utils.errors import InputError
 
@@ -39,6 +41,8 @@ DECODER_INPUTS = (
     "has_mask_input",
     "orig_im_size",
 )
+CLASS_LABEL = 4
+"""Label of the point that asks for the first class; the next ones follow."""
 DECODER_OUTPUTS = ("masks", "iou_predictions", "low_res_masks")
 
 
@@ -75,7 +79,8 @@ class PromptDecoder(SamOnnxModel):
         point_labels : Tensor
             ``(N, P)`` float: 1 and 0 for points inside and outside, 2 and 3 for a
             box's first and second corner, -1 for padding: stock SAM adds one such
-            point where there are points and no box.
+            point where there are points and no box. With classes ``CLASS_LABEL + k``
+            for the k-th, one such point a prompt.
         mask_input : Tensor
             ``(N, 1, m, m)`` low-res logits.
         has_mask_input : Tensor
@@ -121,11 +126,21 @@ class PromptDecoder(SamOnnxModel):
         near = 1 - (places[:, None] - torch.arange(size)).abs()
         return near.clamp(min=0) @ to_input
 
+    def _embed_points(self, place: Tensor, labels: Tensor) -> Tensor:
+        """``(N, P, C)``; a class is its token, wherever its point is."""
+        embedded = super()._embed_points(place, labels)
+        tokens = getattr(self.model.prompt_encoder, TOKENS, None)
+        for k, token in enumerate(() if tokens is None else tokens.weight):
+            asked = (labels == CLASS_LABEL + k)[..., None]
+            embedded = torch.where(asked, token, embedded)
+        return embedded
+
     def _embed_drawing(self, place: Tensor, labels: Tensor) -> Tensor:
         """What points and a box add to the dense prompt; of neither, nothing."""
         encoder = self.model.prompt_encoder
         drawing = encoder.draw_corners(place, labels)
-        given = (labels >= 0).sum(1) > 0  # any() of none is true in ONNX
+        drawn = (labels >= 0) & (labels < CLASS_LABEL)
+        given = drawn.sum(1) > 0  # any() of none is true in ONNX
         embedded = encoder.drawing_downscaling(drawing)
         return embedded * given.to(embedded.dtype)[:, None, None, None]
 
