@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SIZES = 4.0
 """Area by the clicked object's, and the other way round, at most: twice as wide. Of 2,
-3, 4, 6 and any, on 22 training images of four sets, 4 was best on blood_smear and emps,
+3, 4, 6 and any, on 21 training images of four sets, 4 was best on blood_smear and emps,
 any on dsb2018."""
 LIKE, SCORE = 0.2, 0.3
 """Similarity of a part, by that of the clicked object with itself, and the IoU that the
