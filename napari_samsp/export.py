@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     from napari_samsp.sam.checkpoints import load_sam
 
     if suffix == ".onnx":
-        from napari_samsp.sam.onnx_export import check_onnx
+        from napari_samsp.sam.onnx_export import CLASS_LABEL, check_onnx
 
         check_onnx()
     elif suffix == PACKAGE:
@@ -96,10 +96,10 @@ def main(argv: list[str] | None = None) -> None:
     if suffix == PACKAGE:
         _write_package(sam, args.output, args.adapter, card)
         return
-    drop_class_tokens(sam)
     if suffix == ".onnx":
         files = _write_onnx(sam, args.output, card)
     else:
+        drop_class_tokens(sam)
         files = _write_state(sam, args.output)
     names = ", ".join(map(str, files))
     size = int(loaded.sam.image_encoder.img_size)
@@ -108,7 +108,12 @@ def main(argv: list[str] | None = None) -> None:
         f"{names}: {loaded.architecture} with {args.adapter} merged, input size {size}"
         f"{trained}"
     )
-    if len(card.classes) > 1:
+    if len(card.classes) > 1 and suffix == ".onnx":
+        labels = ", ".join(
+            f"{n} {one.name}" for n, one in enumerate(card.classes, CLASS_LABEL)
+        )
+        print(f"A point with one of these labels asks for a class: {labels}.")
+    elif len(card.classes) > 1:
         print(
             "A plain SAM has no place for classes, so the file does not know "
             f"{some([one.name for one in card.classes])}: it segments from clicks and "

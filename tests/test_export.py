@@ -147,9 +147,11 @@ def test_a_vit_t_as_onnx_gives_torchs_masks(tmp_path, tiny):
         "point_labels": np.zeros((1, 0), np.float32),
         "mask_input": np.zeros((1, 1, 28, 28), np.float32),
         "has_mask_input": np.float32([0]),
+        "orig_im_size": np.float32([80, 112]),
     }
-    logits, _ = decoder.run(None, inputs)
+    masks, _, logits = decoder.run(None, inputs)
     assert np.abs(logits[:, 0] - first.logits.numpy()).max() < 1e-4
+    assert masks.shape == (1, 1, 80, 112)
 
 
 def test_an_adapter_of_another_input_size_is_exported_only_if_asked(tmp_path, capsys):
@@ -216,7 +218,7 @@ def test_the_onnx_decoder_gives_torchs_masks(exported, kind):
         )
     corners = boxes.reshape(-1, 2, 2).numpy()[:, : 2 * boxed]
     shape = (len(boxes), 1, 128, 128)
-    logits, scores = decoder.run(
+    full, scores, logits = decoder.run(
         None,
         {
             "image_embeddings": embedding.numpy(),
@@ -226,8 +228,10 @@ def test_the_onnx_decoder_gives_torchs_masks(exported, kind):
             ],
             "mask_input": masks.expand(shape).numpy(),
             "has_mask_input": np.float32([masked]),
+            "orig_im_size": np.float32([300, 400]),
         },
     )
+    assert full.shape == (len(boxes), 1, 300, 400)
     assert logits.shape == shape
     assert np.abs(logits[:, 0] - expected.logits.numpy()).max() < 1e-4
     assert np.abs(scores[:, 0] - expected.scores.numpy()).max() < 1e-4

@@ -163,10 +163,10 @@ class Segmenter(PromptSegmenter):
             As `segment`.
         """
         model, tile = self._prepared(iterations, objects, prompt, tile, object_size)
-        if before is not None and model.class_count > 1:
+        if before is not None and model.class_count > 1 and objects:
             raise InputError(
-                "An adapter with classes cannot follow slices yet: segment them one by "
-                "one."
+                "Objects of several classes cannot follow slices yet: segment the "
+                "slices one by one, or regions instead of separate objects."
             )
         picture = self._picture(image, channel_axis)
         if before is not None and before.labels.shape != picture.shape[:2]:

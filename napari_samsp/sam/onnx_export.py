@@ -1,8 +1,9 @@
 """SAM as two ONNX files: the image encoder, and prompt encoder with mask decoder.
 
-The decoder's inputs have the names and the meaning of those of segment_anything's own
-exporter; it differs in what it gives: the low-res logits of the one mask that
-self-prompting uses, not yet resized to the image.
+The decoder's inputs and outputs have the names, the order and the meaning of those of
+segment_anything's own exporter, so that its clients can use it; there is one mask a
+prompt, the one that self-prompting uses. Of an adapter with classes, a point whose
+label is `CLASS_LABEL` or more asks for a class; where it lies does not count.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from segment_anything.utils.onnx import SamOnnxModel
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from napari_samsp.sam.adapters.class_tokens import TOKENS
 from napari_samsp.sam.architecture import embedding_channels, is_hybrid
 from napari_samsp.utils.errors import InputError
 
@@ -36,7 +39,11 @@ DECODER_INPUTS = (
     "point_labels",
     "mask_input",
     "has_mask_input",
+    "orig_im_size",
 )
+CLASS_LABEL = 4
+"""Label of the point that asks for the first class; the next ones follow."""
+DECODER_OUTPUTS = ("masks", "iou_predictions", "low_res_masks")
 
 
 class PromptDecoder(SamOnnxModel):
@@ -58,7 +65,8 @@ class PromptDecoder(SamOnnxModel):
         point_labels: Tensor,
         mask_input: Tensor,
         has_mask_input: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        orig_im_size: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Decode N prompts on one image.
 
         Parameters
@@ -71,17 +79,20 @@ class PromptDecoder(SamOnnxModel):
         point_labels : Tensor
             ``(N, P)`` float: 1 and 0 for points inside and outside, 2 and 3 for a
             box's first and second corner, -1 for padding: stock SAM adds one such
-            point where there are points and no box.
+            point where there are points and no box. With classes ``CLASS_LABEL + k``
+            for the k-th, one such point a prompt.
         mask_input : Tensor
             ``(N, 1, m, m)`` low-res logits.
         has_mask_input : Tensor
             ``(1,)`` float: 1, or 0 to leave ``mask_input`` out.
+        orig_im_size : Tensor
+            ``(2,)`` float: height Y and width X of the image.
 
         Returns
         -------
         tuple of Tensor
-            ``(N, 1, m, m)`` low-res logits, foreground above 0, and ``(N, 1)``
-            predicted IoU.
+            ``(N, 1, Y, X)`` logits in the image's pixels, foreground above 0, ``(N,
+            1)`` predicted IoU, and ``(N, 1, m, m)`` low-res logits.
         """
         dense = self._embed_masks(mask_input, has_mask_input)
         if is_hybrid(self.model):
@@ -92,13 +103,44 @@ class PromptDecoder(SamOnnxModel):
             sparse_prompt_embeddings=self._embed_points(point_coords, point_labels),
             dense_prompt_embeddings=dense,
         )
-        return logits[:, :1], scores[:, :1]
+        masks = self._in_image(logits[:, :1], orig_im_size)
+        return masks, scores[:, :1], logits[:, :1]
+
+    def _in_image(self, logits: Tensor, shape: Tensor) -> Tensor:
+        """The same as `logits_to_image`, for a size that only the graph will know."""
+        rows, columns = (
+            self._stretch(logits.shape[-1], side, shape.max()) for side in shape
+        )
+        return rows @ logits @ columns.mT
+
+    def _stretch(self, cells: int, side: Tensor, longest: Tensor) -> Tensor:
+        """``(side, cells)``, as `napari_samsp.self_prompting.letterbox.stretch`."""
+        size = int(self.img_size)
+        to_input = F.interpolate(torch.eye(cells)[None], size, mode="linear")[0].mT
+        valid = (side * (size / longest) + 0.5).floor().clamp(min=1)
+        length = int(side.to(torch.int64).item())
+        torch._check(length >= 1)
+        # Between the two nearest of those input pixels that are no padding.
+        places = (torch.arange(length) + 0.5) * (valid / side) - 0.5
+        places = torch.minimum(places.clamp(min=0), valid - 1)
+        near = 1 - (places[:, None] - torch.arange(size)).abs()
+        return near.clamp(min=0) @ to_input
+
+    def _embed_points(self, place: Tensor, labels: Tensor) -> Tensor:
+        """``(N, P, C)``; a class is its token, wherever its point is."""
+        embedded = super()._embed_points(place, labels)
+        tokens = getattr(self.model.prompt_encoder, TOKENS, None)
+        for k, token in enumerate(() if tokens is None else tokens.weight):
+            asked = (labels == CLASS_LABEL + k)[..., None]
+            embedded = torch.where(asked, token, embedded)
+        return embedded
 
     def _embed_drawing(self, place: Tensor, labels: Tensor) -> Tensor:
         """What points and a box add to the dense prompt; of neither, nothing."""
         encoder = self.model.prompt_encoder
         drawing = encoder.draw_corners(place, labels)
-        given = (labels >= 0).sum(1) > 0  # any() of none is true in ONNX
+        drawn = (labels >= 0) & (labels < CLASS_LABEL)
+        given = drawn.sum(1) > 0  # any() of none is true in ONNX
         embedded = encoder.drawing_downscaling(drawing)
         return embedded * given.to(embedded.dtype)[:, None, None, None]
 
@@ -171,10 +213,11 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
         torch.ones(n, p),
         torch.zeros(n, 1, *mask_size),
         torch.ones(1),
+        torch.tensor([2.0 * size / 3, size]),
     )
     any_n, any_p = torch.export.Dim("prompts"), torch.export.Dim("points")
     free: tuple[dict[int, Any], ...]
-    free = ({}, {0: any_n, 1: any_p}, {0: any_n, 1: any_p}, {0: any_n}, {})
+    free = ({}, {0: any_n, 1: any_p}, {0: any_n, 1: any_p}, {0: any_n}, {}, {})
     written = write_graph(
         sam.image_encoder,
         (torch.zeros(1, 3, size, size),),
@@ -189,7 +232,7 @@ def write_onnx(sam: Sam, output: Path, about: Mapping[str, str]) -> list[Path]:
         decoder,
         about,
         input_names=list(DECODER_INPUTS),
-        output_names=["low_res_masks", "iou_predictions"],
+        output_names=list(DECODER_OUTPUTS),
         dynamic_shapes=free,
     )
 

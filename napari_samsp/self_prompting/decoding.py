@@ -53,8 +53,10 @@ class Decoding:
         """
         images = self.image_index // classes
         keep = distinct(self.logits.detach(), self.scores.detach(), images)
-        if bool(keep.all()):
-            return self
+        return self if bool(keep.all()) else self.select(keep)
+
+    def select(self, keep: Tensor) -> Decoding:
+        """The maps where ``(N,)`` bool is True; what iteration 0 adds is left out."""
         return Decoding(
             self.logits[keep],
             self.scores[keep],

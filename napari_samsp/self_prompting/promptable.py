@@ -99,6 +99,10 @@ class PromptableSam(nn.Module):
                 return gpu_encoder.encode(encoder, images)
         return encoder(images)
 
+    def neck(self, embeddings: Tensor) -> Tensor:
+        """The channels of ``(B, C, h, w)`` embeddings that every SAM has."""
+        return self._parts(embeddings)[0]
+
     def decode(
         self,
         embeddings: Tensor,

@@ -79,7 +79,8 @@ def follow(
     """Iteration 0, prompted by what was seen before.
 
     Of an image in which no prompt counts, as `followed` says, and with objects where
-    none is, iteration 0 is the one without a prompt.
+    none is, iteration 0 is the one without a prompt. With several classes, which are
+    regions, each class follows itself.
 
     Parameters
     ----------
@@ -95,9 +96,11 @@ def follow(
     Returns
     -------
     Decoding
-        One map an image, or with objects one an object.
+        One map an image, or with objects one an object; with K classes K an image.
     """
-    free = model.decode_unprompted(embeddings)
+    free = model.decode_unprompted(embeddings, relief=model.objects)
+    valid = valid.repeat_interleave(model.class_count, 0)
+    labels, logits = _of_each_class(model, labels, logits)
     inside = valid_cells(valid, model.mask_size, model.stride)
     known = followed(model, embeddings, valid, labels, logits)
     maps, scores, index = known.logits, known.scores, known.image_index
@@ -125,7 +128,7 @@ def followed(
     Parameters
     ----------
     model, embeddings, valid, labels, logits
-        As for `follow`.
+        As for `follow`; or K entries an image, each of one class.
 
     Returns
     -------
@@ -138,12 +141,26 @@ def followed(
     prompt, index, regions = prompt.select(known), index[known], regions[known]
     if not len(index):
         return Decoding(logits[:0], logits.new_zeros(0), index)
-    found = model.decode(embeddings, index, prompt, regions)
+    of_classes = len(labels) > len(embeddings)
+    decode = model.decode_entries if of_classes else model.decode
+    found = decode(embeddings, index, prompt, regions)
     answers = (found.logits > 0) & inside[index]
     sizes = [one.flatten(1).sum(1).float() for one in (answers, regions)]
     change = sizes[0] / sizes[1]
     counts = (change >= 1 / LARGEST_JUMP) & (change <= LARGEST_JUMP)
     return Decoding(found.logits[counts], found.scores[counts], index[counts])
+
+
+def _of_each_class(
+    model: SelfPrompting, labels: Tensor, logits: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``(B * K, m, m)``: the labels of one class an entry, and the logits of all."""
+    count = model.class_count
+    if count == 1:
+        return labels, logits
+    wanted = torch.tensor(model.class_labels, device=labels.device).repeat(len(labels))
+    labels, logits = (each.repeat_interleave(count, 0) for each in (labels, logits))
+    return labels * (labels == wanted[:, None, None]), logits
 
 
 def _with_new_objects(

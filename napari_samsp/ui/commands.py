@@ -29,6 +29,7 @@ KEYS = {
     "samsp_tool_split": "K",
     "samsp_tool_merge": "J",
     "samsp_tool_erase": "W",
+    "samsp_tool_find": "Q",
     "samsp_propagate": "G",
 }
 """Key of each button, by its object name, while the widget is open."""
@@ -105,6 +106,7 @@ tool_fix = _pressing("samsp_tool_fix")
 tool_split = _pressing("samsp_tool_split")
 tool_merge = _pressing("samsp_tool_merge")
 tool_erase = _pressing("samsp_tool_erase")
+tool_find = _pressing("samsp_tool_find")
 propagate = _pressing("samsp_propagate")
 measure = _pressing("samsp_measure")
 save_table = _pressing("samsp_save_table")

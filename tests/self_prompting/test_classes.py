@@ -7,8 +7,10 @@ import torch
 
 from napari_samsp.sam.adapters.class_tokens import add_class_tokens, drop_class_tokens
 from napari_samsp.sam.architecture import Architecture, build_sam
+from napari_samsp.self_prompting.letterbox import valid_cells
 from napari_samsp.self_prompting.model import SelfPrompting, only_best_class
 from napari_samsp.self_prompting.prompts import Prompt
+from napari_samsp.self_prompting.propagation import follow
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.examples.augment import View
 from napari_samsp.train.objective.objective import Objective
@@ -60,6 +62,36 @@ def test_a_class_is_its_token_and_its_own_last_mask_and_box(architecture):
                 )
     # Classes differ by nothing but their tokens.
     assert not torch.allclose(first.logits[0], first.logits[1])
+
+
+@pytest.mark.parametrize("architecture", [PLAIN, HYBRID])
+def test_a_slice_is_prompted_by_what_each_class_was_in_the_one_before(architecture):
+    ours = model(architecture, class_labels=(2, 5, 9))
+    side = ours.mask_size
+    labels = torch.zeros(2, side, side, dtype=torch.int64)
+    labels[0, 2:9, 2:10], labels[0, 2:9, 10:15], labels[1, 3:8, 4:14] = 2, 5, 9
+    logits = torch.where(labels > 0, 4.0, -4.0)
+    with torch.no_grad():
+        embeddings = ours.encode(torch.randn(2, 3, 64, 64))
+        followed = follow(ours, embeddings, VALID, labels, logits)
+        free = ours.decode_unprompted(embeddings, relief=False)
+        assert followed.image_index.tolist() == [*range(6)]
+        for entry, (b, k) in enumerate((b, k) for b in range(2) for k in range(3)):
+            mine = labels[b] == ours.class_labels[k]
+            expected = free.logits[entry]
+            if mine.any():
+                prompt, *_ = ours.prompts_of(
+                    mine[None].long(), logits[b][None], VALID[b][None]
+                )
+                kind = torch.tensor([k])
+                asked = Prompt(prompt.boxes, masks=prompt.masks, classes=kind)
+                found = ours.decode(embeddings[b][None], kind * 0, asked).logits[0]
+                inside = valid_cells(VALID[b][None], side, ours.stride)[0]
+                change = ((found > 0) & inside).sum() / mine.sum()
+                expected = found if 0.5 <= change <= 2 else expected
+            torch.testing.assert_close(
+                followed.logits[entry], expected, rtol=1e-4, atol=1e-4
+            )
 
 
 def test_one_class_is_sam_as_it_was():

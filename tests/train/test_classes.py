@@ -95,8 +95,24 @@ def test_labels_are_those_of_the_classes_whole_and_in_tiles(run):
         written = np.zeros(image.shape, np.int32)
         segmenter.segment_into(image, written, iterations=2, tile=tile)
         assert (written == last.labels).mean() > 0.999
-    with pytest.raises(InputError, match="cannot follow slices"):
-        list(segmenter.iterate(image, before=last))
+    with pytest.raises(InputError, match="Objects of several classes cannot follow"):
+        list(segmenter.iterate(image, objects=True, before=last))
+
+
+def test_in_a_stack_each_class_follows_itself(run):
+    folder, *_ = run
+    segmenter = Segmenter(adapter=folder / "run" / "adapter", device="cpu")
+    image, truth = picture(9)
+    *_, first = segmenter.segment(image, iterations=2)
+    # What is bright in the next slice was dark in this one, and hardly is there.
+    dim = np.where(truth == 2, 118, image).astype(np.uint8)
+    free, followed = (
+        next(segmenter.iterate(dim, 1, before=before)) for before in (None, first)
+    )
+    there = dice(followed.labels == 2, truth == 2)
+    assert there > 0.5
+    assert there > dice(free.labels == 2, truth == 2) + 0.2
+    assert dice(followed.labels == 7, truth == 7) > 0.75
 
 
 def test_stock_peft_opens_the_adapter(run):

@@ -117,10 +117,11 @@ class User:
         self._told: click_edits.Told | None = None
         self._plane = click_edits.Plane(
             self.labels,
-            lambda: image,
-            lambda: int(self.labels.max()) + 1,
-            objects,
-            ITERATIONS,
+            opened=lambda: image,
+            open_beside=lambda _: image,  # there is no other slice
+            unused=lambda: int(self.labels.max()) + 1,
+            objects=objects,
+            iterations=ITERATIONS,
         )
 
     def mend(self) -> int:

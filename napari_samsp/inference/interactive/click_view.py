@@ -15,6 +15,7 @@ from skimage.segmentation import watershed
 
 from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.interactive.alike import AlikeSearch
 from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
 from napari_samsp.inference.interactive.prompted import (
     INSIDE_LOGIT,
@@ -30,6 +31,7 @@ from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.interactive.alike import Candidate, Query
     from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.self_prompting.decoding import Decoding
     from napari_samsp.self_prompting.model import SelfPrompting
@@ -92,6 +94,7 @@ class ClickView:
         side = scale.field_of_view
         self._side = side or max(self._shape)
         self._grid = Grid(self._shape, side)
+        self._search = AlikeSearch(model, self._encoder, self._grid)
 
     def prepare(self, clicks: Clicks) -> None:
         """Encode what clicks are seen in."""
@@ -142,6 +145,14 @@ class ClickView:
         # Pieces of the object that hold no click go to the first one.
         parts[object_ & (parts == 0)] = 1
         return [Cut.of(parts == n, view.top, view.left) for n in range(1, count + 1)]
+
+    def ask(self, known: Cut) -> Query:
+        """Describe an object, for `find_alike`."""
+        return self._search.ask(self._first(Clicks(mask=known)), known)
+
+    def find_alike(self, query: Query, free: np.ndarray) -> list[Candidate]:
+        """What may be like an object; see `AlikeSearch.find`."""
+        return self._search.find(query, free)
 
     def _see(self, view: Tile, clicks: Clicks, iterations: int) -> Cut:
         said = clicks.shifted(-view.top, -view.left)

@@ -12,12 +12,15 @@ import numpy as np
 
 from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.data.tiling import Grid, Tile
+from napari_samsp.inference.interactive.alike import choose
 from napari_samsp.inference.interactive.click_view import ClickView
 from napari_samsp.inference.interactive.cut import Clicks, Cut
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.inference.embedding_cache import ModelCache
+    from napari_samsp.inference.interactive.alike import Candidate
     from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.self_prompting.model import SelfPrompting
 
@@ -168,9 +171,57 @@ class ClickedImage:
         view, said, corner = self._near(said)
         return [part.shifted(*corner) for part in view.split(said)]
 
+    def find_alike(self, known: Cut, free: np.ndarray) -> list[Cut]:
+        """Find all objects of the image that are like one of them.
+
+        They are told by the embedding of the image, and are at most twice as wide, and
+        at least half as wide, as the one.
+
+        Parameters
+        ----------
+        known : Cut
+            The object.
+        free : numpy.ndarray
+            ``(Y, X)`` bool: the pixels that are nobody's yet.
+
+        Returns
+        -------
+        list of Cut
+            Pixels of ``free`` that are none of ``known``, each in one object at most.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented, or was not opened for separate objects.
+        """
+        if not self._model.objects:
+            raise InputError("One region has no objects: open the image with objects.")
+        free = free & ~known.within(Tile(0, self.shape[0], 0, self.shape[1]))
+        view, said, _ = self._near(Clicks(mask=known))
+        assert said.mask is not None
+        query = view.ask(said.mask)
+        found: list[Candidate] = []
+        for place in self._grid.tiles:
+            view = self._view_of(place)
+            for one in view.find_alike(query, free[place.window]):
+                if not self._is_cut(one.cut, place):
+                    cut = one.cut.shifted(place.top, place.left)
+                    found.append(one._replace(cut=cut))
+        return choose(found, free)
+
+    def _is_cut(self, cut: Cut, place: Tile) -> bool:
+        """Whether a part of a large image ends at an object, and the image does not."""
+        mask = cut.within(Tile(0, place.shape[0], 0, place.shape[1]))
+        return any(mask[line].any() for line in self._grid.inner_borders(place))
+
     def _near(self, clicks: Clicks) -> tuple[ClickView, Clicks, tuple[int, int]]:
         """The part of the image that holds clicks, these in it, and its corner."""
         place = self._grid.at(*clicks.middle)
+        view = self._view_of(place)
+        corner = (place.top, place.left)
+        return view, clicks.shifted(-place.top, -place.left), corner
+
+    def _view_of(self, place: Tile) -> ClickView:
         if self._view is None or self._place != place:
             self._view = None  # before another part is read
             self._view = ClickView(
@@ -182,8 +233,7 @@ class ClickedImage:
                 self._object_size,
             )
             self._place = place
-        corner = (place.top, place.left)
-        return self._view, clicks.shifted(-place.top, -place.left), corner
+        return self._view
 
     def _read(self, window: tuple[slice, slice]) -> np.ndarray:
         return np.asarray(self._image[window])

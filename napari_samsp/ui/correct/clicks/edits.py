@@ -219,6 +219,39 @@ def merge(plane: Plane, first: Place, second: Place) -> Edit:
     return _edit(plane, *known.indices, label, label, f"Merged {other} into {label}.")
 
 
+def find(plane: Plane, at: Place) -> Edit:
+    """Make objects of all that is like the one at a pixel, and not labelled yet.
+
+    What is not labelled there becomes an object as well.
+    """
+    if not plane.objects:
+        raise InputError(
+            "These labels are one region, which has no objects to look for: segment "
+            "with Separate objects, then press Find."
+        )
+    parts: list[tuple[int, Cut]] = []
+    if int(plane.labels[at]):
+        label, known = plane.object_at(at)
+    else:
+        new = add(plane, Clicks(((float(at[0]), float(at[1])),), (True,)))
+        assert new.told is not None
+        label, known = new.label, new.told.cut
+        parts.append((label, known))
+    found = plane.opened().find_alike(known, plane.labels == 0)
+    if not found:
+        raise InputError(
+            "Nothing else here is like that: click a more typical object, or use Add."
+        )
+    said = f"Found {len(found)} object{'s' if len(found) > 1 else ''} like {label}"
+    said += ", which is new too." if parts else "."
+    parts += [(plane.unused(), cut) for cut in found]
+    places = [np.stack(cut.indices) for _, cut in parts]
+    rows, columns = np.concatenate(places, axis=1)
+    sizes = [place.shape[1] for place in places]
+    after = np.repeat([number for number, _ in parts], sizes)
+    return _edit(plane, rows, columns, after, label, f"{said} Escape takes them back.")
+
+
 def erase(plane: Plane, at: Place) -> Edit:
     """Remove the object at a pixel."""
     label, known = plane.object_at(at)

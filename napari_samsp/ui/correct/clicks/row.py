@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_samsp.ui.correct.clicks.slices import Slices
-from napari_samsp.ui.correct.clicks.toolbox import ADD, ERASE, FIX, MERGE, SPLIT
+from napari_samsp.ui.correct.clicks.toolbox import ADD, ERASE, FIND, FIX, MERGE, SPLIT
 from napari_samsp.ui.correct.clicks.tools import ClickTools
 from napari_samsp.utils.errors import InputError
 
@@ -26,6 +26,8 @@ TIPS = {
     SPLIT: "Drag a line through an object that is really two, or click both of them.",
     MERGE: "Click two objects that are one.",
     ERASE: "Click an object to remove it.",
+    FIND: "Click an object, labelled or not: all that are like it, and not labelled\n"
+    "yet, are added. Escape stops it, and once more takes them back.",
 }
 
 

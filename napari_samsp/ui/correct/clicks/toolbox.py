@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from napari_samsp.ui.models.workplace import Workplace
     from napari_samsp.ui.segment.segment_steps import SegmentRequest
 
-ADD, FIX, SPLIT, MERGE, ERASE = TOOLS = ("add", "fix", "split", "merge", "erase")
-WITH_MODEL = (ADD, FIX, SPLIT)
+ADD, FIX, SPLIT, MERGE, ERASE, FIND = TOOLS = (
+    "add", "fix", "split", "merge", "erase", "find",
+)  # fmt: skip
+FINDING = "finding objects like it"
+"""What such a job says that it does."""
+WITH_MODEL = (ADD, FIX, SPLIT, FIND)
 DRAWS = {ADD: BOX, SPLIT: LINE}
 """What a drag draws; with other tools it moves the view."""
 
@@ -26,6 +30,7 @@ HELP = {
     SPLIT: "Drag a line between the objects that are merged, or click one of them.",
     MERGE: "Click the first object.",
     ERASE: "Click an object to remove it.",
+    FIND: "Click an object, labelled or not: all that are like it are added.",
 }
 SECOND = {
     SPLIT: "Click the other one, within the same labels.",

@@ -15,13 +15,15 @@ from napari_samsp.ui.correct.clicks import edits as click_edits
 from napari_samsp.ui.correct.clicks.mouse import ClickMouse
 from napari_samsp.ui.correct.clicks.mouse_grip import PAN, MouseGrip
 from napari_samsp.ui.correct.clicks.outlines import Outlines
-from napari_samsp.ui.correct.clicks.propagating import Propagation
+from napari_samsp.ui.correct.clicks.propagating import FOLLOWING, Propagation
 from napari_samsp.ui.correct.clicks.slices import Slices
 from napari_samsp.ui.correct.clicks.steps import Pending, write
 from napari_samsp.ui.correct.clicks.toolbox import (
     ADD,
     DRAWS,
     ERASE,
+    FIND,
+    FINDING,
     FIX,
     HELP,
     SECOND,
@@ -182,6 +184,9 @@ class ClickTools(QObject):
             self._submit(pair, partial(click_edits.add, clicks=said))
         elif self.tool == FIX:
             self._submit(pair, partial(self._fix, at, belongs))
+        elif self.tool == FIND:
+            self.accept()
+            self._submit(pair, partial(click_edits.find, at=at), long=FINDING)
         elif self.tool == ERASE:
             self._submit(pair, partial(click_edits.erase, at=at))
         elif self._first is None or self._first[0] is not pair.labels:
@@ -240,12 +245,13 @@ class ClickTools(QObject):
         pair: LabelledPlane,
         make: Callable[[click_edits.Plane], Edit] | None = None,
         with_model: bool = True,
+        long: str = "",
     ) -> None:
         needed = with_model and self.tool in WITH_MODEL
         if needed and (reason := self._around.busy()):
             self.said.emit(reason)
             return
-        self.work.submit(ClickJob(pair, self._around.request(pair), make))
+        self.work.submit(ClickJob(pair, self._around.request(pair), make, long))
 
     def _prepare(self) -> None:
         """Load the model and encode the image while the user aims."""
@@ -282,7 +288,7 @@ class ClickTools(QObject):
         self._pending = Pending(labels, [step], None)
 
     def _on_refused(self, job: ClickJob, reason: str) -> None:
-        if not job.long:
+        if job.long != FOLLOWING:
             self.said.emit(reason)
 
     @contextmanager

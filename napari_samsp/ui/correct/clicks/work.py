@@ -24,7 +24,7 @@ from napari_samsp.utils.cancellation import StoppedError, interruptible
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from napari.layers import Labels
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from napari_samsp.ui.correct.labelled_plane import LabelledPlane
     from napari_samsp.ui.models.workplace import Workplace
     from napari_samsp.ui.segment.segment_steps import SegmentRequest
+
+MANY = 2**16
+"""More objects than one click finds."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ class ClickWork(QObject):
 
     def _on_returned(self, result: tuple[ClickJob, Edit | str | None]) -> None:
         job, found = result
-        if job.long and not isinstance(found, str):
+        dropped = self._desk.dropped and isinstance(found, Edit)
+        if job.long and (found is None or dropped):
             found = "Stopped."
         if found is None or (self._desk.dropped and not job.long):
             return
@@ -198,7 +202,7 @@ class _Desk:
                 job.pair.numbers[:, :],
                 lambda: self._open(job),
                 lambda pair: self._open_beside(job, pair),
-                lambda: self._unused(job.pair),
+                partial(next, self._unused(job.pair)),
                 job.objects,
                 job.request.iterations,
             )
@@ -252,27 +256,27 @@ class _Desk:
             self._limits = (job, found)
         return self._limits[1]
 
-    def _unused(self, pair: LabelledPlane) -> int:
-        """A label that no object of the layer has."""
+    def _unused(self, pair: LabelledPlane) -> Iterator[int]:
+        """Labels that no object of the layer has, one after the other."""
         labels = pair.labels
         data = first_scale(labels)
         # All slices are looked at once: a stack may be large.
-        highest = self.highest.get(labels)
-        if highest is None:
-            highest = int(np.max(data, initial=0))
-        highest = max(highest, int(np.max(pair.numbers[:, :], initial=0)))
+        known = self.highest.get(labels)
+        if known is None:
+            known = int(np.max(data, initial=0))
+        known = max(known, int(np.max(pair.numbers[:, :], initial=0)))
         most = int(np.iinfo(data.dtype).max)
-        if highest < most:
-            self.highest[labels] = highest + 1
-            return highest + 1
+        for label in range(known + 1, most + 1):
+            self.highest[labels] = label
+            yield label
         used = np.unique(data)
-        free = np.setdiff1d(np.arange(1, min(most, len(used) + 1) + 1), used)
-        if not len(free):
-            raise InputError(
-                f"{labels.name} holds labels up to {most}, and all are in use: convert "
-                "it to int32 (right-click the layer, Convert data type)."
-            )
-        return int(free[0])
+        low = np.arange(1, min(most, len(used) + MANY) + 1)
+        free = np.setdiff1d(low, used)
+        yield from free[free <= known].tolist()
+        raise InputError(
+            f"{labels.name} holds labels up to {most}, and all are in use: convert "
+            "it to int32 (right-click the layer, Convert data type)."
+        )
 
     def _check(self) -> None:
         if self.stop.is_set():
