@@ -94,11 +94,11 @@ class ClickView:
     def prepare(self, clicks: Clicks) -> None:
         """Encode what clicks are seen in."""
         with inference(self._model.device):
-            self._encoder([self._first(clicks)])
+            self._encoder([self.first(clicks)])
 
     def segment(self, clicks: Clicks, iterations: int) -> Cut:
         """Segment one object; see `ClickedImage.segment`."""
-        view: Tile | None = self._first(clicks)
+        view: Tile | None = self.first(clicks)
         while view is not None:
             found = self._see(view, clicks, iterations)
             view = self._better(view, found, clicks)
@@ -107,7 +107,7 @@ class ClickView:
     def follow(self, known: Cut, iterations: int) -> Cut:
         """Find an object again; see `ClickedImage.follow`."""
         clicks = Clicks(mask=known)
-        view: Tile | None = self._first(clicks)
+        view: Tile | None = self.first(clicks)
         while view is not None:
             found = self._find_again(view, known, iterations)
             view = self._better(view, found, clicks)
@@ -120,7 +120,7 @@ class ClickView:
         object, and what is clearly of one click in the maps that the model makes of
         each with the others outside.
         """
-        view, count = self._first(clicks), len(clicks.points)
+        view, count = self.first(clicks), len(clicks.points)
         assert clicks.mask is not None
         object_ = clicks.mask.within(view)
         places = np.array(clicks.points) - (view.top, view.left)
@@ -190,7 +190,8 @@ class ClickView:
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         return found, maps.cpu().numpy()
 
-    def _first(self, clicks: Clicks) -> Tile:
+    def first(self, clicks: Clicks) -> Tile:
+        """The part of the image that is seen before any other."""
         tile = self._grid.at(*clicks.middle)
         extent = clicks.extent
         return tile if _holds(tile, extent) else self._centred(extent, self._side)
