@@ -118,6 +118,7 @@ class User:
         self._plane = click_edits.Plane(
             self.labels,
             lambda: image,
+            lambda _pair: image,
             lambda: int(self.labels.max()) + 1,
             objects,
             ITERATIONS,

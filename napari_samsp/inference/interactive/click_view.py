@@ -27,6 +27,7 @@ from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.self_prompting.propagation import followed, seen_before
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.threads import few_threads
 
 if TYPE_CHECKING:
     from napari_samsp.inference.embedding_cache import ModelCache
@@ -166,11 +167,12 @@ class ClickView:
         with inference(model.device):
             embeddings, valid = self._encoder([view])
             whole = [_whole(shape)]
-            seen = seen_before(model, mask.astype(np.int32), before, whole, valid)
-            found = followed(model, embeddings, valid, *seen)
-            for _ in range(iterations - 1 if len(found.logits) else 0):
-                prompt = model.prompts_of_each(found, valid)
-                found = model.decode(embeddings, found.image_index, prompt)
+            with few_threads(embeddings[0, 0].numel()):
+                seen = seen_before(model, mask.astype(np.int32), before, whole, valid)
+                found = followed(model, embeddings, valid, *seen)
+                for _ in range(iterations - 1 if len(found.logits) else 0):
+                    prompt = model.prompts_of_each(found, valid)
+                    found = model.decode(embeddings, found.image_index, prompt)
             sides = (int(valid[0, 0]), int(valid[0, 1]))
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         mask = (maps > 0).any(0).cpu().numpy()
@@ -185,7 +187,8 @@ class ClickView:
         with inference(model.device):
             embeddings, valid = self._encoder([view])
             asked = to_input(prompt, model, shape, valid[0])
-            *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
+            with few_threads(embeddings[0, 0].numel()):
+                *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
             sides = (int(valid[0, 0]), int(valid[0, 1]))
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         return found, maps.cpu().numpy()
