@@ -28,6 +28,7 @@ from napari_samsp.data.label_files import (
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.inference.interactive.correct_next import look_as_text
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
 from napari_samsp.inference.results import Written
@@ -45,6 +46,8 @@ from napari_samsp.utils.notes import about
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    import numpy as np
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
@@ -69,6 +72,7 @@ class _Said:
     scales: list[ObjectScale] = field(default_factory=list)
     count: int = 0
     classes: list[PlaneClasses] = field(default_factory=list)
+    looks: list[np.ndarray] = field(default_factory=list)
 
 
 def segment_file(
@@ -135,6 +139,7 @@ def segment_file(
         tuple(said.scores.values()),
         said.count,
         tuple(said.scales),
+        look_as_text(said.looks),
     )
 
 
@@ -284,6 +289,8 @@ def _label(
         if iteration.iteration != last:
             continue
         said.scales.append(iteration.scale)
+        if iteration.look is not None:
+            said.looks.append(iteration.look)
         if iteration.object_classes is not None:
             said.classes.append((found.plane, iteration.object_classes))
         said.count += (

@@ -40,6 +40,9 @@ class Iteration:
     object_classes : numpy.ndarray or None
         With objects of several classes, ``(objects + 1,)`` int32: the class's label of
         each object; that of 0 is 0.
+    look : numpy.ndarray or None
+        ``(C,)`` float32, the mean embedding of what the model saw: images that look
+        alike have like ones.
     """
 
     labels: np.ndarray
@@ -52,6 +55,7 @@ class Iteration:
     iterations: int
     scale: ObjectScale = SEEN_WHOLE
     object_classes: np.ndarray | None = None
+    look: np.ndarray | None = None
 
     @property
     def area_fraction(self) -> float:
@@ -83,7 +87,7 @@ class Written:
         Wall time of all iterations together.
     scale : ObjectScale
         As for `Iteration`.
-    object_classes : numpy.ndarray or None
+    object_classes, look : numpy.ndarray or None
         As for `Iteration`.
     """
 
@@ -97,6 +101,7 @@ class Written:
     seconds: float
     scale: ObjectScale
     object_classes: np.ndarray | None = None
+    look: np.ndarray | None = None
 
     @classmethod
     def of_part(cls, iteration: Iteration, shape: tuple[int, ...]) -> Written:
@@ -121,4 +126,5 @@ class Written:
             seconds=iteration.seconds,
             scale=iteration.scale,
             object_classes=iteration.object_classes,
+            look=iteration.look,
         )

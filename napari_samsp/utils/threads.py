@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOKENS_A_THREAD = 1024
-"""Of so many image tokens a thread is worth its start. With the 1,024 of `samsp_small` a
+"""Of so many image tokens a thread is worth its start. With `samsp_small`'s 1,024 a
 click's three decodings took 25 ms in one thread, and in two 30 ms and more of the
 processor; with the 4,096 of `vit_t` 172 ms and 150."""
 

@@ -99,8 +99,9 @@ class ImagesPanel(QWidget):
         self.ranked = QCheckBox("Most to correct first")
         self.ranked.setObjectName("samsp_ranked")
         self.ranked.setToolTip(
-            "Sort by how unsure the model is of its outlines; Next then goes to the\n"
-            "image that needs correction most. Segment all first."
+            "Sort by how unsure the model is of its outlines, images that look alike\n"
+            "apart; Next then goes to the image of which a correction teaches most.\n"
+            "Segment all first."
         )
         self._lay_out()
         self._connect()
