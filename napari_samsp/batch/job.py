@@ -121,6 +121,9 @@ class Outcome:
         How many labels the last iteration has, of several planes the sum.
     scales : tuple of ObjectScale
         Of each plane that was segmented: how large its objects were taken to be.
+    look : str or None
+        How the image looks to the model, see
+        `napari_samsp.inference.interactive.correct_next.look_as_text`.
     """
 
     job: Job
@@ -131,3 +134,4 @@ class Outcome:
     scores: tuple[tuple[float, ...], ...] = ()
     count: int = 0
     scales: tuple[ObjectScale, ...] = ()
+    look: str | None = None

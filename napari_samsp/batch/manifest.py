@@ -200,6 +200,7 @@ class Manifest:
             "settings": self._settings,
             "scores": [[round(score, 4) for score in one] for one in outcome.scores],
             "objects": outcome.count,
+            **({} if outcome.look is None else {"look": outcome.look}),
         }
         text = _as_text(line)
         fresh = not self._path.exists()

@@ -28,6 +28,7 @@ from napari_samsp.data.label_files import (
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.inference.interactive.correct_next import look_as_text
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
 from napari_samsp.inference.stack import segment_stack
@@ -44,6 +45,8 @@ from napari_samsp.utils.notes import about
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+    import numpy as np
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
@@ -68,6 +71,7 @@ class _Said:
     scales: list[ObjectScale] = field(default_factory=list)
     count: int = 0
     classes: list[PlaneClasses] = field(default_factory=list)
+    looks: list[np.ndarray] = field(default_factory=list)
 
 
 def segment_file(
@@ -134,6 +138,7 @@ def segment_file(
         tuple(said.scores.values()),
         said.count,
         tuple(said.scales),
+        look_as_text(said.looks),
     )
 
 
@@ -283,6 +288,8 @@ def _label(
         if iteration.iteration != last:
             continue
         said.scales.append(iteration.scale)
+        if iteration.look is not None:
+            said.looks.append(iteration.look)
         if iteration.object_classes is not None:
             said.classes.append((found.plane, iteration.object_classes))
         said.count += iteration.objects

@@ -29,6 +29,15 @@ class Tile:
         """Index of the tile in the image."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def shifted(self, rows: int, columns: int) -> Tile:
+        """As large, so many rows and columns further."""
+        return Tile(
+            self.top + rows,
+            self.bottom + rows,
+            self.left + columns,
+            self.right + columns,
+        )
+
 
 class Grid:
     """Tiles that cover an image, and what each is worth where.

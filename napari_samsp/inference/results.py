@@ -32,6 +32,9 @@ class IterationResult:
     object_classes : numpy.ndarray or None
         With objects of several classes, ``(objects + 1,)`` int32: the class's label of
         each object; that of 0 is 0.
+    look : numpy.ndarray or None
+        ``(C,)`` float32, the mean embedding of what the model saw: images that look
+        alike have like ones.
     """
 
     iteration: int
@@ -40,6 +43,7 @@ class IterationResult:
     seconds: float
     scale: ObjectScale = SEEN_WHOLE
     object_classes: np.ndarray | None = None
+    look: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,4 +126,5 @@ class Written(IterationResult):
             seconds=iteration.seconds,
             scale=iteration.scale,
             object_classes=iteration.object_classes,
+            look=iteration.look,
         )

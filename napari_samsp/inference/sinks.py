@@ -48,6 +48,8 @@ class Stitched:
         How many, once it is complete.
     seconds, since_start : float
         Wall time of this iteration alone, and of all until it was complete.
+    look : numpy.ndarray or None
+        As for `napari_samsp.inference.results.Iteration`.
     """
 
     iteration: int
@@ -61,6 +63,7 @@ class Stitched:
     objects: int = 0
     seconds: float = 0.0
     since_start: float = 0.0
+    look: np.ndarray | None = None
 
     def add(self, maps: TileMaps) -> None:
         """Take what the next tile says."""
@@ -140,6 +143,7 @@ class InMemory:
             iterations=self.iterations,
             object_classes=done.stitcher.object_classes,
             scale=done.scale,
+            look=done.look,
         )
 
 
@@ -191,6 +195,7 @@ class IntoArrays:
             seconds=done.since_start,
             object_classes=done.stitcher.object_classes,
             scale=done.scale,
+            look=done.look,
         )
 
 

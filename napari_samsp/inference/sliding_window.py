@@ -107,6 +107,7 @@ def iterate_picture(
     shape = (picture.shape[0], picture.shape[1])
     with report.within(model.sam):
         scale = field_of_view(model, embed, tile, object_size)
+    embed.forget_looks()
     if sink.in_strips:
         scale = _limited(scale, shape)
     grid = Grid(shape, scale.field_of_view)
@@ -138,6 +139,7 @@ def iterate_picture(
         steps[t].add(maps)
         complete = maps.tile is tiles[-1]
         if complete:
+            steps[t].look = embed.look
             steps[t].finish(report.beat)
         now = time.perf_counter()
         steps[t].seconds += now - begun

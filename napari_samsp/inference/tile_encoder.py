@@ -87,6 +87,7 @@ class TileEncoder:
         self.batch_size = min(max(1, most // tokens), model.tile_batch or most)
         self._tiles: list[Tile] = []
         self._known: tuple[Tensor, Tensor] | None = None
+        self._looks: list[Tensor] = []
 
     @property
     def patch(self) -> int:
@@ -107,7 +108,27 @@ class TileEncoder:
             embeddings = torch.stack(self._embed(images))
             self._known = embeddings, torch.stack(valid).to(self.model.device)
             self._tiles = tiles
+            self._note_looks(embeddings, valid)
         return self._known
+
+    @property
+    def look(self) -> np.ndarray:
+        """``(C,)`` float32, the mean embedding of all tiles that were encoded."""
+        return np.asarray(torch.stack(self._looks).mean(0).numpy())
+
+    def forget_looks(self) -> None:
+        """What was encoded so far, such as to estimate a scale, does not count."""
+        self._looks.clear()
+        if self._known is not None:
+            # It may be asked for again, and is not encoded again then.
+            self._note_looks(self._known[0], list(self._known[1]))
+
+    def _note_looks(self, embeddings: Tensor, valid: list[Tensor]) -> None:
+        # Without the features behind the neck's, and without padding.
+        neck = embeddings[:, : embedding_channels(self.model.sam)[0]]
+        for one, sides in zip(neck, valid, strict=True):
+            height, width = (-(-int(side) // self.patch) for side in sides)
+            self._looks.append(one[:, :height, :width].float().mean((1, 2)).cpu())
 
     def _embed(self, images: list[Tensor]) -> list[Tensor]:
         device, cache = self.model.device, self.cache

@@ -127,6 +127,7 @@ class SamSpWidget(QWidget):
         self.correcting.changed.connect(self.finetuning.refresh)
         self.finetuning.status.connect(self._on_status)
         self.finetuning.busy.connect(self._on_busy)
+        self.clicking.tools.propagation.going.connect(self._on_busy)
         self.finetuning.run_ended.connect(self.segmenting.adapter.refresh)
         self.finetuning.run_ended.connect(
             lambda: QTimer.singleShot(LAYOUT_MS, self._show_outcome)
@@ -176,10 +177,12 @@ class SamSpWidget(QWidget):
             self.deleteLater()
 
     def stop(self) -> None:
-        """Stop what runs: segmenting, or else training."""
+        """Stop what runs: segmenting, else following an object, else training."""
         if self.segmenting.run.running:
             self.segmenting.run.stop()
             self._on_status("Stopping…")
+        elif self.clicking.tools.propagation.stop():
+            pass  # it says itself how far it came
         elif self.finetuning.process.running:
             self.finetuning.stop()
         self.stop_button.setEnabled(False)
@@ -245,11 +248,16 @@ class SamSpWidget(QWidget):
     def _on_busy(self, _busy: bool) -> None:
         segments = self.segmenting.run.running
         trains = self.finetuning.process.running
+        follows = self.clicking.tools.propagation.running
         self.segmenting.ahead.allow(not trains)
         self.images.control.background.pause(segments or trains)
-        self.stop_button.setEnabled(segments or trains)
+        if segments or trains:
+            self.clicking.tools.hover.stop()
+        self.stop_button.setEnabled(segments or follows or trains)
         self.projects.allow(not (segments or trains), "Wait for the end, or press Stop")
-        what = "segmenting" if segments else "training; the adapter so far is kept"
+        what = "training; the adapter so far is kept"
+        if segments or follows:
+            what = "segmenting" if segments else "following an object"
         self.stop_button.setToolTip(f"Stop {what}\nKey: {KEYS['samsp_stop']}")
         if trains and not segments:
             QTimer.singleShot(LAYOUT_MS, self._show_training)

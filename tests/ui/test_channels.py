@@ -90,9 +90,9 @@ def test_channels_as_colours(viewer, widget, segment, click, channels):
     viewer.add_image(channels, name="cells", axis_labels=("channel", "y", "x"))
     chooser = widget.segmenting.channels
     pick(chooser.what, "as colours")
-    pick(chooser.colours[0], "2")
-    pick(chooser.colours[1], "1")
-    pick(chooser.colours[2], "none")
+    pick(chooser.colours[0], "Red: 2")
+    pick(chooser.colours[1], "Green: 1")
+    pick(chooser.colours[2], "Blue: none")
     segment()
     picture = np.stack([channels[2], channels[1]], axis=-1)
     expected = Segmenter().segment(picture, 3)[-1].labels

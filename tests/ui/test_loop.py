@@ -154,7 +154,10 @@ def test_a_worse_adapter_is_used_only_if_the_user_says_so(widget, tmp_path):
     panel.process.ended.emit(Ending(finished))
     assert not ready
     assert "not better" in panel.message.text()
-    assert panel.figures.heading.text() == "Measured on 2 images that were held out:"
+    assert (
+        panel.figures.heading.text()
+        == "Measured on 2 images that it did not learn from:"
+    )
     texts = [panel.figures.table.item(1, column).text() for column in range(4)]
     assert texts == ["1", "0.800", "0.750", "-0.050"]
     panel.use_button.click()

@@ -28,6 +28,7 @@ from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.self_prompting.propagation import followed, seen_before
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.threads import few_threads
 
 if TYPE_CHECKING:
     from napari_samsp.inference.embedding_cache import ModelCache
@@ -99,11 +100,11 @@ class ClickView:
     def prepare(self, clicks: Clicks) -> None:
         """Encode what clicks are seen in."""
         with inference(self._model.device):
-            self._encoder([self._first(clicks)])
+            self._encoder([self.first(clicks)])
 
     def segment(self, clicks: Clicks, iterations: int) -> Cut:
         """Segment one object; see `ClickedImage.segment`."""
-        view: Tile | None = self._first(clicks)
+        view: Tile | None = self.first(clicks)
         while view is not None:
             found = self._see(view, clicks, iterations)
             view = self._better(view, found, clicks)
@@ -112,7 +113,7 @@ class ClickView:
     def follow(self, known: Cut, iterations: int) -> Cut:
         """Find an object again; see `ClickedImage.follow`."""
         clicks = Clicks(mask=known)
-        view: Tile | None = self._first(clicks)
+        view: Tile | None = self.first(clicks)
         while view is not None:
             found = self._find_again(view, known, iterations)
             view = self._better(view, found, clicks)
@@ -125,7 +126,7 @@ class ClickView:
         object, and what is clearly of one click in the maps that the model makes of
         each with the others outside.
         """
-        view, count = self._first(clicks), len(clicks.points)
+        view, count = self.first(clicks), len(clicks.points)
         assert clicks.mask is not None
         object_ = clicks.mask.within(view)
         places = np.array(clicks.points) - (view.top, view.left)
@@ -183,11 +184,12 @@ class ClickView:
         with inference(model.device):
             embeddings, valid = self._encoder([view])
             whole = [_whole(shape)]
-            seen = seen_before(model, mask.astype(np.int32), before, whole, valid)
-            found = followed(model, embeddings, valid, *seen)
-            for _ in range(iterations - 1 if len(found.logits) else 0):
-                prompt = model.prompts_of_each(found, valid)
-                found = model.decode(embeddings, found.image_index, prompt)
+            with few_threads(embeddings[0, 0].numel()):
+                seen = seen_before(model, mask.astype(np.int32), before, whole, valid)
+                found = followed(model, embeddings, valid, *seen)
+                for _ in range(iterations - 1 if len(found.logits) else 0):
+                    prompt = model.prompts_of_each(found, valid)
+                    found = model.decode(embeddings, found.image_index, prompt)
             sides = (int(valid[0, 0]), int(valid[0, 1]))
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         mask = (maps > 0).any(0).cpu().numpy()
@@ -202,12 +204,14 @@ class ClickView:
         with inference(model.device):
             embeddings, valid = self._encoder([view])
             asked = to_input(prompt, model, shape, valid[0])
-            *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
+            with few_threads(embeddings[0, 0].numel()):
+                *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
             sides = (int(valid[0, 0]), int(valid[0, 1]))
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         return found, maps.cpu().numpy()
 
-    def _first(self, clicks: Clicks) -> Tile:
+    def first(self, clicks: Clicks) -> Tile:
+        """The part of the image that is seen before any other."""
         tile = self._grid.at(*clicks.middle)
         extent = clicks.extent
         return tile if _holds(tile, extent) else self._centred(extent, self._side)

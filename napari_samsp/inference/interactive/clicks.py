@@ -76,6 +76,22 @@ class ClickedImage:
         self._place: Tile | None = None
         self._view: ClickView | None = None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether a part of it is in memory, and how it is seen is known."""
+        return self._view is not None
+
+    def tile_of(self, clicks: Clicks) -> Tile:
+        """The part of the image that the model is shown first for some clicks.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be segmented, or nothing is said.
+        """
+        view, clicks, corner = self._near(clicks)
+        return view.first(clicks).shifted(*corner)
+
     def prepare(self, clicks: Clicks | None = None) -> None:
         """Encode what clicks are seen in.
 

@@ -64,14 +64,7 @@ class Cut:
 
     def shifted(self, rows: int, columns: int) -> Cut:
         """Shift by rows and columns, such as from a part of an image to the whole."""
-        tile = self.place
-        moved = Tile(
-            tile.top + rows,
-            tile.bottom + rows,
-            tile.left + columns,
-            tile.right + columns,
-        )
-        return replace(self, place=moved)
+        return replace(self, place=self.place.shifted(rows, columns))
 
     def within(self, place: Tile) -> np.ndarray:
         """The mask as seen in a rectangle of the image.

@@ -45,6 +45,11 @@ class Curves(QWidget):
         super().__init__(parent)
         self.setObjectName("samsp_curves")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "Loss: how far what is found is from your corrections.\n"
+            "Dice: how well two areas agree, from 0 to 1; 1 is the same.\n"
+            "Epoch: one pass over all corrections."
+        )
         self._held_out = True
         self.clear()
 
@@ -73,7 +78,7 @@ class Curves(QWidget):
         """
         if isinstance(event, Started):
             self.clear()
-            judged = "held out" if event.held_out else "training images"
+            judged = "images not learnt from" if event.held_out else "training images"
             self.dice.title = f"Dice, {judged}"
             self.dice.lines = [[QPointF(0, d)] for d in event.before.dice]
         elif isinstance(event, Stepped):
@@ -102,7 +107,7 @@ class Curves(QWidget):
             self.dice,
             QRectF(0, height, self.width(), height),
             [QColor(c) for c in LINE_COLOURS],
-            "iteration",
+            "round",
         )
         painter.end()
 

@@ -1,4 +1,4 @@
-"""Before and after, iteration by iteration."""
+"""Before and after, round by round."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from napari_samsp.ui.widgets.compact_table import CompactTable
 if TYPE_CHECKING:
     from napari_samsp.train.events import Finished
 
-COLUMNS = ("Iteration", "Dice before", "Dice after", "Change")
+COLUMNS = ("Round", "Dice before", "Dice after", "Change")
+DICE = "Dice: how well two areas agree, from 0 to 1; 1 is the same"
 
 
 class FiguresTable(QWidget):
@@ -33,6 +34,7 @@ class FiguresTable(QWidget):
         self.table.setObjectName("samsp_figures")
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setToolTip(f"{DICE} as what you corrected.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.heading)
@@ -51,8 +53,7 @@ class FiguresTable(QWidget):
         if finished.judged_by == "cross-validation":
             judged = f"Measured on {images}, each by a model that had not seen it:"
         elif finished.held_out:
-            were = "was" if n == 1 else "were"
-            judged = f"Measured on {images} that {were} held out:"
+            judged = f"Measured on {images} that it did not learn from:"
         else:
             trained_on = "the image" if n == 1 else f"the {n} images"
             judged = f"Measured on {trained_on} trained on, so new images may do worse:"

@@ -147,7 +147,7 @@ class FinetunePanel(QWidget):
                 "each is found by a model that learnt from the others."
             )
         else:
-            text = f"{n} corrections; one in five is held out to judge by."
+            text = f"{n} corrections; one in five is not learnt from, and judges."
         self.count.setText(text)
         self.button.setEnabled(n > 0 and not self.process.running)
 

@@ -55,7 +55,9 @@ class TrainingSettings(QWidget):
         self.epochs.setRange(0, 100_000)
         self.epochs.setSpecialValueText("what fits")
         self.epochs.setValue(TrainConfig().epochs)
-        self.epochs.setToolTip(option_help("epochs"))
+        self.epochs.setToolTip(
+            f"{option_help('epochs')}\nAn epoch is one pass over all corrections."
+        )
         self.speed = QComboBox()
         self.speed.setObjectName("samsp_speed")
         for value, (name, _) in SPEED_CHOICES.items():

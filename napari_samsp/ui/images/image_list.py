@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from napari_samsp.inference.interactive.correct_next import correction_order
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    import numpy as np
 
 
 class State(Enum):
@@ -42,6 +46,8 @@ class Entry:
         SAM's predicted IoU, from 0 to 1; None if it was not segmented.
     reason : str
         Why it cannot be used, a sentence; empty if it can.
+    look : numpy.ndarray or None
+        ``(C,)``, its mean embedding; None if it is not known.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Entry:
     objects: int | None = None
     confidence: float | None = None
     reason: str = ""
+    look: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def state(self) -> State:
@@ -147,8 +154,8 @@ class ImageList:
     def sort(self, ranked: bool | None = None) -> None:
         """Sort by name, or by what is to be corrected first.
 
-        Of those that need a correction the least confident comes first; then come new
-        ones, then the others.
+        First come those that need a correction, the unsure ones and each unlike those
+        before, see `correction_order`; then come new ones, then the others.
 
         Parameters
         ----------
@@ -159,7 +166,7 @@ class ImageList:
             self.ranked = ranked
         self.entries = list(self._by_name)
         if self.ranked:
-            self.entries.sort(key=_rank)
+            self.entries = _ranked(self._by_name)
 
     def after(self, entry: Entry | None, step: int = 1) -> Entry | None:
         """The image that comes after another one.
@@ -200,12 +207,15 @@ class ImageList:
         return sum(one.state is state for one in self.entries)
 
 
-def _rank(entry: Entry) -> tuple[int, float]:
-    if not entry.to_do:
-        return 2, 0.0
-    if entry.confidence is None:
-        return 1, 0.0
-    return 0, entry.confidence
+def _ranked(entries: list[Entry]) -> list[Entry]:
+    todo = [one for one in entries if one.to_do and one.confidence is not None]
+    order = correction_order(
+        [one.confidence or 0.0 for one in todo],
+        [one.look for one in todo],
+        [one.look for one in entries if one.corrected and one.look is not None],
+    )
+    new = [one for one in entries if one.to_do and one.confidence is None]
+    return [todo[n] for n in order] + new + [one for one in entries if not one.to_do]
 
 
 def confidence(scores: Sequence[Sequence[float]]) -> float | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, Qt, Signal
-from qtpy.QtGui import QFont, QFontMetrics
+from qtpy.QtGui import QCursor, QFont, QFontMetrics
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableView,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +27,7 @@ from superqt import QElidingLabel
 
 from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.images.table_model import TableModel
+from napari_samsp.ui.images.thumbnails import Thumbnails
 from napari_samsp.ui.widgets.plain_text import plain
 from napari_samsp.utils.paths import home
 
@@ -55,7 +57,8 @@ class ImagesPanel(QWidget):
         super().__init__()
         self.setObjectName("samsp_images_panel")
         self.control = control
-        self.model = TableModel(control.images)
+        self.thumbnails = Thumbnails(self)
+        self.model = TableModel(control.images, self.thumbnails)
         self.table = QTableView()
         self.table.setObjectName("samsp_images")
         self.message = QLabel()
@@ -99,8 +102,9 @@ class ImagesPanel(QWidget):
         self.ranked = QCheckBox("Most to correct first")
         self.ranked.setObjectName("samsp_ranked")
         self.ranked.setToolTip(
-            "Sort by how unsure the model is of its outlines; Next then goes to the\n"
-            "image that needs correction most. Segment all first."
+            "Sort by how unsure the model is of its outlines, images that look alike\n"
+            "apart; Next then goes to the image of which a correction teaches most.\n"
+            "Segment all first."
         )
         self._lay_out()
         self._connect()
@@ -113,6 +117,7 @@ class ImagesPanel(QWidget):
     def event(self, event: QEvent | None) -> bool:
         """Qt's; whoever comes back to this window sees what the folder holds now."""
         if event is not None and event.type() == QEvent.Type.WindowActivate:
+            self.thumbnails.forget()
             self.control.refresh()
         return bool(super().event(event))
 
@@ -135,6 +140,7 @@ class ImagesPanel(QWidget):
         self.apply_button.clicked.connect(self._on_apply)
         self.save_button.clicked.connect(self._choose_table)
         self.ranked.toggled.connect(control.rank)
+        self.thumbnails.ready.connect(self._on_thumbnail)
         self.table.clicked.connect(self._on_clicked)
         self.table.activated.connect(self._on_clicked)
         self.table.customContextMenuRequested.connect(self._offer_skip)
@@ -178,6 +184,15 @@ class ImagesPanel(QWidget):
         entry = self.model.entry(index)
         if entry is not None:
             self.control.go(entry)
+
+    def _on_thumbnail(self, path: Path) -> None:
+        """Show the picture if the pointer still rests on its row."""
+        view, at = self.table.viewport(), QCursor.pos()
+        index = self.table.indexAt(view.mapFromGlobal(at))
+        entry = self.model.entry(index)
+        if QToolTip.isVisible() and entry is not None and entry.path == path:
+            text = self.model.data(index, Qt.ItemDataRole.ToolTipRole)
+            QToolTip.showText(at, text, view)
 
     def _offer_skip(self, at: QPoint) -> None:
         entry = self.model.entry(self.table.indexAt(at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
@@ -12,6 +13,7 @@ from napari_samsp.ui.widgets.plain_text import plain
 
 if TYPE_CHECKING:
     from napari_samsp.ui.images.image_list import ImageList
+    from napari_samsp.ui.images.thumbnails import Thumbnails
 
 COLUMNS = ("Image", "State", "Objects")
 _NUMBERS = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -24,10 +26,13 @@ class TableModel(QAbstractTableModel):
     ----------
     images : ImageList
         Whoever changes it calls `update`.
+    thumbnails : Thumbnails
+        Pictures for the tooltips.
     """
 
-    def __init__(self, images: ImageList) -> None:
+    def __init__(self, images: ImageList, thumbnails: Thumbnails) -> None:
         super().__init__()
+        self._thumbnails = thumbnails
         self._images = images
         self._shown: list[Entry] = []
 
@@ -78,7 +83,7 @@ class TableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return (entry.name, _state(entry), _count(entry))[column]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return plain(_tooltip(entry))
+            return self._tooltip(entry)
         if role == Qt.ItemDataRole.TextAlignmentRole and column == 2:
             return _NUMBERS
         if role == Qt.ItemDataRole.FontRole and entry is self._images.current:
@@ -86,6 +91,15 @@ class TableModel(QAbstractTableModel):
             font.setBold(True)
             return font
         return None
+
+    def _tooltip(self, entry: Entry) -> str:
+        """What is known of an image, under its picture if there is one."""
+        picture = ""
+        if entry.path is not None and not entry.reason:
+            picture = self._thumbnails.tag(entry.path)
+        if not picture:
+            return plain(_about(entry))
+        return f"{picture}<br>{escape(_about(entry)).replace(chr(10), '<br>')}"
 
     def _tell_changes(self) -> None:
         if self._shown:
@@ -102,7 +116,7 @@ def _count(entry: Entry) -> str:
     return "" if entry.objects is None else f"{entry.objects:,}"
 
 
-def _tooltip(entry: Entry) -> str:
+def _about(entry: Entry) -> str:
     lines = [str(entry.path) if entry.path is not None else entry.name]
     if entry.reason:
         lines.append(entry.reason)

@@ -45,7 +45,7 @@ class Adapter:
         """Several lines for a tooltip."""
         card = self.card
         mode = "separate objects" if card.objects else "one region"
-        judged = "held out" if card.held_out else "training images"
+        judged = "not learnt from" if card.held_out else "of those"
         lines = [f"base: {card.base}", f"{mode}, {card.prompt}"]
         lines.append(f"trained on {card.images} image{'s' if card.images != 1 else ''}")
         if card.after:

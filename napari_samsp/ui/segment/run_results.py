@@ -226,10 +226,10 @@ class RunResults:
             What is shown, in a sentence.
         """
         stack, dims = self.request.stack, self._viewer.dims
-        ranked = stack.ranking() if stack is not None else []
+        ranked = stack is not None and stack.is_ranked
         if stack is None or not ranked or self.image not in self._viewer.layers:
             return "No slice is ranked yet."
-        ranking = [plane for plane in ranked if plane not in kept]
+        ranking = stack.ranking(kept)
         if not ranking:
             return "Every slice is kept: fine-tune, and segment again."
         shown = shown_plane(self.image, dims, self.request.read.channels)
@@ -244,7 +244,7 @@ class RunResults:
         where = ", ".join(str(plane[axis]) for axis in self._along)
         return (
             f"Slice {where}: confidence {stack.scores[plane]:.2f}, number {rank + 1} "
-            f"of {len(ranking)}, the least confident first."
+            f"of {len(ranking)}: unsure ones, each unlike those before, come first."
         )
 
     def redraw(self) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.data.plane_view import PlaneView
+from napari_samsp.inference.interactive.correct_next import correction_order
 from napari_samsp.ui.planes import disagreement
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     import dask.array as da
 
@@ -54,6 +55,7 @@ class StackResult:
         self.shape, self.axes, self.iterations = shape, axes, iterations
         self.labels: list[Any] = []
         self.scores: dict[PlaneIndex, float] = {}
+        self.looks: dict[PlaneIndex, np.ndarray] = {}
         self._predicted: list[Any] = []
         self._done: list[set[PlaneIndex]] = [set() for _ in range(iterations)]
 
@@ -115,6 +117,8 @@ class StackResult:
         """
         if iteration.score > 0 or plane not in self.scores:
             self.scores[plane] = iteration.score
+        if iteration.look is not None:
+            self.looks[plane] = iteration.look
         self._done[iteration.iteration].add(plane)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
@@ -159,14 +163,26 @@ class StackResult:
         """
         return lazy_disagreement(self._predicted)
 
-    def ranking(self) -> list[PlaneIndex]:
-        """The planes that are done, those first of which the model is least sure.
+    def ranking(self, kept: Collection[PlaneIndex] = ()) -> list[PlaneIndex]:
+        """The planes that are done, those first that are worth a correction most.
 
         Its predicted IoU finds bad slices better than pixels about which iterations
         disagree, which are blind to objects that merge or split.
+
+        Parameters
+        ----------
+        kept : collection of PlaneIndex
+            Those that were corrected; they are left out, and so are slices like them
+            until the end.
         """
         done = tuple(self._done[-1])  # the worker goes on meanwhile
-        return sorted(done, key=lambda plane: (self.scores[plane], str(plane)))
+        left = [plane for plane in sorted(done, key=str) if plane not in kept]
+        order = correction_order(
+            [self.scores[plane] for plane in left],
+            [self.looks.get(plane) for plane in left],
+            [self.looks[plane] for plane in kept if plane in self.looks],
+        )
+        return [left[n] for n in order]
 
     @property
     def is_ranked(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Summary:
         known. Of several planes the mean of those that tell.
     size_is_certain : bool
         Whether it was told, or the model is sure of it on every plane.
+    look : numpy.ndarray or None
+        As for `napari_samsp.inference.results.Iteration`; None of several planes.
     """
 
     iteration: int
@@ -50,6 +52,7 @@ class Summary:
     parts: int = 0
     object_size: float | None = None
     size_is_certain: bool = True
+    look: np.ndarray | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, iteration: Iteration, objects: bool) -> Summary:
@@ -68,7 +71,7 @@ class Summary:
         Summary
             To be made in a worker: it looks at every pixel.
         """
-        return cls.of_labels(
+        found = cls.of_labels(
             iteration.labels,
             objects,
             iteration=iteration.iteration,
@@ -79,6 +82,7 @@ class Summary:
             object_size=iteration.scale.object_size,
             size_is_certain=iteration.scale.certain,
         )
+        return replace(found, look=iteration.look)
 
     @classmethod
     def of_labels(
@@ -169,6 +173,6 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a layer's metadata, whose keys others rely on."""
         plain = asdict(self)
-        for name in ("parts", "object_size", "size_is_certain"):
+        for name in ("parts", "object_size", "size_is_certain", "look"):
             del plain[name]
         return plain

@@ -33,7 +33,7 @@ def test_events_become_lines(curves):
     steps = [(p.x(), p.y()) for p in curves.loss.lines[0]]
     assert steps == [(0.5, 0.9), (1.0, 0.7)]
     assert [(p.x(), p.y()) for p in curves.dice.lines[1]] == [(0, 0.5), (1, 0.7)]
-    assert curves.dice.title == "Dice, held out"
+    assert curves.dice.title == "Dice, images not learnt from"
 
 
 def test_values_that_are_not_numbers_are_left_out(curves):

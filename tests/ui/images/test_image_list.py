@@ -61,6 +61,17 @@ def test_the_least_confident_come_first_and_none_twice(images):
     assert images.after(c) is d
 
 
+def test_images_like_one_that_was_corrected_come_later(images):
+    for entry, sure, look in zip(
+        images.entries, (0.1, 0.2, 0.3, 0.8, 0.1), (0, 0, 0, 4, 0), strict=True
+    ):
+        entry.segmented, entry.confidence = True, sure
+        entry.look = np.full(3, look)
+    images.find("e").corrected = True
+    images.sort(True)
+    assert names(images.entries) == "dabce"
+
+
 def test_a_folder_that_changes_keeps_what_is_known(images):
     images.current = images.find("c")
     images.find("b").corrected = True

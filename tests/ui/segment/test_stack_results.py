@@ -53,11 +53,24 @@ def test_the_slice_to_correct_next(viewer, widget, segment, click, all_slices, s
     segmenter = Segmenter(scaling=limits)
     score = {n: segmenter.segment(stack[n])[-1].score for n in (0, 1, 3)}
     ranking = [plane[0] for plane in stack_of.ranking()]
-    assert ranking == sorted(score, key=lambda n: score[n])
+    assert ranking[0] == min(score, key=lambda n: score[n])
+    assert sorted(ranking) == sorted(score)
     for n in (*ranking, ranking[0]):
         click("samsp_next_slice")
         assert viewer.dims.current_step[0] == n
         assert f"Slice {n}: confidence {score[n]:.2f}" in widget.status.text()
+
+
+def test_a_slice_like_one_that_was_kept_comes_later():
+    made = StackResult((4, 8, 9), (1, 2), 1)
+    made.allocate()
+    for n, (score, look) in enumerate([(0.2, 0), (0.3, 0), (0.5, 4), (0.9, 0)]):
+        summary = Summary(0, 1, "none", score, None, 0.1, 1, look=np.full(3, look))
+        made.complete((n, None, None), summary, lambda: None)
+    assert [plane[0] for plane in made.ranking()] == [0, 2, 1, 3]
+    kept = [(2, None, None)]
+    assert [plane[0] for plane in made.ranking(kept)] == [0, 1, 3]
+    assert [plane[0] for plane in made.ranking([(0, None, None)])] == [2, 1, 3]
 
 
 def test_a_round_without_objects_says_nothing_about_a_slice():

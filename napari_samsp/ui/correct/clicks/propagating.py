@@ -148,6 +148,11 @@ class Propagation(QObject):
         self._found.connect(self._on_found)
         work.refused.connect(self._on_refused)
 
+    @property
+    def running(self) -> bool:
+        """Whether an object is being followed."""
+        return self._trail is not None
+
     def start(self, slices: Slices, request: SegmentRequest) -> None:
         """Follow the object whose label is selected in the layer."""
         labels = slices.pair.labels

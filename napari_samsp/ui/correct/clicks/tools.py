@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.inference.interactive.cut import Clicks
 from napari_samsp.ui.correct.clicks import edits as click_edits
+from napari_samsp.ui.correct.clicks.hover import Hover
 from napari_samsp.ui.correct.clicks.mouse import ClickMouse
 from napari_samsp.ui.correct.clicks.mouse_grip import PAN, MouseGrip
 from napari_samsp.ui.correct.clicks.outlines import Outlines
@@ -28,7 +29,6 @@ from napari_samsp.ui.correct.clicks.toolbox import (
     HELP,
     SECOND,
     SPLIT,
-    WITH_MODEL,
 )
 from napari_samsp.ui.correct.clicks.work import ClickJob, ClickWork
 from napari_samsp.utils.errors import InputError
@@ -74,9 +74,12 @@ class ClickTools(QObject):
         self.work.began.connect(self._on_began)
         self.work.made.connect(self._on_made)
         self.work.refused.connect(self._on_refused)
+        self.work.idle.connect(self._on_idle)
         self._first: tuple[Labels, Place] | None = None
         self._pending: Pending | None = None
-        self._writing = False
+        self._writing, self._waits = False, ""
+        self.said.connect(self._on_said)
+        self.hover = Hover(self, viewer, around, self.work, self._pair)
         self.propagation = Propagation(self, self.work, self._own_writing)
         self.propagation.said.connect(self.said)
         self.propagation.wrote.connect(self._on_wrote)
@@ -106,12 +109,13 @@ class ClickTools(QObject):
         self._mouse.listen(bool(tool))
         self._grip.release()
         self.tool = tool
-        if not tool:
-            self._outlines.restore()
-        else:
+        if tool:
             self.said.emit(HELP[tool])
             self._take_hold()
-            self._prepare()
+        else:
+            self._outlines.restore()
+        if refused := self.hover.use(tool):
+            self.said.emit(refused)
         self.switched.emit(tool)
 
     def accept(self, *_: Any) -> None:
@@ -144,6 +148,7 @@ class ClickTools(QObject):
         if self.tool:
             self._first = self._pending = None
             self._take_hold()
+            self.hover.use(self.tool)
         self.chosen.emit()
 
     def propagate(self) -> None:
@@ -181,12 +186,12 @@ class ClickTools(QObject):
         if self.tool == ADD:
             self.accept()
             said = Clicks((_floats(at),), (True,))
-            self._submit(pair, partial(click_edits.add, clicks=said))
+            self._submit(pair, partial(click_edits.add, clicks=said), at)
         elif self.tool == FIX:
-            self._submit(pair, partial(self._fix, at, belongs))
+            self._submit(pair, partial(self._fix, at, belongs), at)
         elif self.tool == FIND:
             self.accept()
-            self._submit(pair, partial(click_edits.find, at=at), long=FINDING)
+            self._submit(pair, partial(click_edits.find, at=at), at, FINDING)
         elif self.tool == ERASE:
             self._submit(pair, partial(click_edits.erase, at=at))
         elif self._first is None or self._first[0] is not pair.labels:
@@ -194,8 +199,12 @@ class ClickTools(QObject):
             self.said.emit(SECOND[self.tool])
         else:
             (_, first), self._first = self._first, None
-            make = click_edits.split if self.tool == SPLIT else click_edits.merge
-            self._submit(pair, partial(make, first=first, second=at))
+            if self.tool == SPLIT:
+                make = partial(click_edits.split, first=first, second=at)
+                self._submit(pair, make, at)
+            else:
+                make = partial(click_edits.merge, first=first, second=at)
+                self._submit(pair, make)
 
     def drag(self, one: Any, other: Any) -> None:
         """Add what is in a box, or split along a line.
@@ -211,7 +220,7 @@ class ClickTools(QObject):
             if self.tool == SPLIT:
                 self.accept()
                 make = partial(click_edits.split_along, start=start, end=end)
-                self._submit(pair, make, with_model=False)
+                self._submit(pair, make)
                 return
             corners, shape = np.array([start, end]), pair.numbers.shape
             low = corners.min(0).clip(0, shape)
@@ -223,7 +232,8 @@ class ClickTools(QObject):
             return
         self.accept()
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        self._submit(pair, partial(click_edits.add, clicks=Clicks(box=box)))
+        middle = int(box[0] + box[2]) // 2, int(box[1] + box[3]) // 2
+        self._submit(pair, partial(click_edits.add, clicks=Clicks(box=box)), middle)
 
     def _fix(self, at: Place, belongs: bool, plane: click_edits.Plane) -> Edit:
         told = self._pending.told if self._pending else None
@@ -243,28 +253,28 @@ class ClickTools(QObject):
     def _submit(
         self,
         pair: LabelledPlane,
-        make: Callable[[click_edits.Plane], Edit] | None = None,
-        with_model: bool = True,
+        make: Callable[[click_edits.Plane], Edit],
+        at: Place | None = None,
         long: str = "",
     ) -> None:
-        needed = with_model and self.tool in WITH_MODEL
-        if needed and (reason := self._around.busy()):
+        """Do something, for which the model looks at a place if there is one."""
+        if at is not None and (reason := self._around.busy()):
             self.said.emit(reason)
             return
-        self.work.submit(ClickJob(pair, self._around.request(pair), make, long))
-
-    def _prepare(self) -> None:
-        """Load the model and encode the image while the user aims."""
-        if self.tool not in WITH_MODEL or self._around.busy():
-            return
-        try:
-            self._submit(self._pair())
-        except InputError as error:
-            self.said.emit(str(error))
+        self.work.submit(ClickJob(pair, self._around.request(pair), make, long, at))
 
     def _on_began(self, waits_for: str) -> None:
         if waits_for:
-            self.said.emit(f"{waits_for.capitalize()}…")
+            self._waits = f"{waits_for.capitalize()}…"
+            self.said.emit(self._waits)
+
+    def _on_said(self, text: str) -> None:
+        if text != self._waits:
+            self._waits = ""
+
+    def _on_idle(self) -> None:
+        if self._waits and self.tool:
+            self.said.emit(HELP[self.tool])
 
     def _on_made(self, job: ClickJob, edit: Edit) -> None:
         labels = job.pair.labels
@@ -288,7 +298,7 @@ class ClickTools(QObject):
         self._pending = Pending(labels, [step], None)
 
     def _on_refused(self, job: ClickJob, reason: str) -> None:
-        if job.long != FOLLOWING:
+        if not (job.long == FOLLOWING or job.ahead):  # a click there says so
             self.said.emit(reason)
 
     @contextmanager
@@ -325,11 +335,7 @@ class ClickTools(QObject):
 
     def _on_active(self, event: Any) -> None:
         # Whoever selects an image or a Shapes layer is done with clicking.
-        if (
-            self.tool
-            and event.value is not None
-            and not isinstance(event.value, Labels)
-        ):
+        if self.tool and not isinstance(event.value, Labels | None):
             self.switch("")
 
     def _on_removed(self, event: Any) -> None:

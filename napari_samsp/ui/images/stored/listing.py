@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.folders.image_listing import list_images
 from napari_samsp.data.image_files import is_image_folder
+from napari_samsp.inference.interactive.correct_next import look_from_text
 from napari_samsp.ui.images.image_list import Entry, confidence
 from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits
 from napari_samsp.ui.images.stored.results import Results
@@ -85,6 +86,7 @@ def tell_result(entry: Entry, line: dict[str, Any]) -> None:
         entry.confidence = confidence(line.get("scores", ()))
     except TypeError:  # somebody changed the file
         entry.confidence = None
+    entry.look = look_from_text(line.get("look"))
     count = line.get("objects")
     if isinstance(count, int) and not (entry.corrected or entry.drafted):
         entry.objects = count

@@ -174,11 +174,13 @@ class ChannelChooser(QWidget):
                 if with_colours:
                     combo.addItem("as colours", "colours")
             for channel in range(count):
-                few = combo in self.colours
-                combo.addItem(str(channel) if few else f"channel {channel}", channel)
+                combo.addItem(f"channel {channel}", channel)
             combo.blockSignals(blocked)
         self.colours[2].insertItem(0, NO_COLOUR, None)
         for n, combo in enumerate(self.colours):
+            for row in range(combo.count()):
+                text = combo.itemText(row).removeprefix("channel ")
+                combo.setItemText(row, f"{COLOURS[n]}: {text}")
             blocked = combo.blockSignals(True)
             combo.setCurrentIndex(combo.findData(n if n < count else None))
             combo.blockSignals(blocked)

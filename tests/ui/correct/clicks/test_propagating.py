@@ -145,3 +145,15 @@ def test_where_it_cannot_be_done_a_sentence_says_what_to_do(
     assert widget.clicking.propagate_button.isHidden()
     key("samsp_propagate")
     assert "has this one slice only" in said() or "others" in said()
+
+
+def test_the_stop_of_the_dock_ends_it_too(viewer, widget, bench, key, said, qtbot):
+    add_ball(widget, bench, key, qtbot)
+    assert not widget.stop_button.isEnabled()
+    viewer.keymap[coerce_keybinding(KEYS["samsp_propagate"])](viewer)
+    assert widget.stop_button.isEnabled()
+    assert "following an object" in widget.stop_button.toolTip()
+    key("samsp_stop")
+    assert not widget.clicking.tools.propagation.running
+    assert not widget.stop_button.isEnabled()
+    assert "Stopped." in said()
