@@ -149,7 +149,7 @@ class ClickView:
 
     def ask(self, known: Cut) -> Query:
         """Describe an object, for `find_alike`."""
-        return self._search.ask(self._first(Clicks(mask=known)), known)
+        return self._search.ask(self.first(Clicks(mask=known)), known)
 
     def find_alike(self, query: Query, free: np.ndarray) -> list[Candidate]:
         """What may be like an object; see `AlikeSearch.find`."""

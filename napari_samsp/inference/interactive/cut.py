@@ -148,6 +148,24 @@ class Clicks:
         )
 
 
+def box_between(
+    one: tuple[int, int], other: tuple[int, int], shape: tuple[int, ...]
+) -> Box:
+    """The box that two pixels span, both in it, clipped to an image.
+
+    Raises
+    ------
+    InputError
+        If nothing is left.
+    """
+    corners = np.array([one, other])
+    top, left = corners.min(0).clip(0, shape).tolist()
+    bottom, right = (corners.max(0) + 1).clip(0, shape).tolist()
+    if top == bottom or left == right:
+        raise InputError("The box is outside the image.")
+    return float(top), float(left), float(bottom), float(right)
+
+
 def around(*boxes: Box) -> Box:
     """The smallest box that holds others."""
     tops, lefts, bottoms, rights = zip(*boxes, strict=True)

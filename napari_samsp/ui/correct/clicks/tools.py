@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_samsp.inference.interactive.cut import Clicks
+from napari_samsp.inference.interactive.cut import Clicks, box_between
 from napari_samsp.ui.correct.clicks import edits as click_edits
 from napari_samsp.ui.correct.clicks.hover import Hover
 from napari_samsp.ui.correct.clicks.mouse import ClickMouse
@@ -222,18 +221,13 @@ class ClickTools(QObject):
                 make = partial(click_edits.split_along, start=start, end=end)
                 self._submit(pair, make)
                 return
-            corners, shape = np.array([start, end]), pair.numbers.shape
-            low = corners.min(0).clip(0, shape)
-            high = (corners.max(0) + 1).clip(0, shape)
-            if not (high - low >= 1).all():
-                raise InputError(f"The box is outside {pair.image.name}.")
+            said = Clicks(box=box_between(start, end, pair.numbers.shape))
         except InputError as error:
             self.said.emit(str(error))
             return
         self.accept()
-        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        middle = int(box[0] + box[2]) // 2, int(box[1] + box[3]) // 2
-        self._submit(pair, partial(click_edits.add, clicks=Clicks(box=box)), middle)
+        row, column = map(int, said.middle)
+        self._submit(pair, partial(click_edits.add, clicks=said), (row, column))
 
     def _fix(self, at: Place, belongs: bool, plane: click_edits.Plane) -> Edit:
         told = self._pending.told if self._pending else None
