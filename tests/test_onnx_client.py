@@ -128,6 +128,16 @@ def test_it_agrees_with_prompt_in_the_images_pixels(made, nuclei, kind, turned):
     assert abs(float(expected[0, 0]) - step.score) < 1e-4
 
 
+def test_its_masks_end_at_the_border_of_an_image_larger_than_the_input(made, nuclei):
+    client, segmenter = made
+    image = np.kron(np.stack([nuclei[0]] * 3, -1), np.ones((3, 3, 1), np.uint8))
+    client.open(image)
+    masks, _, _ = client.ask([(90, 210)], [1])
+    (step,) = segmenter.prompt(image, points=[[(210, 90)]])
+    assert masks.shape[2:] == image.shape[:2] > (client.size, client.size)
+    assert np.abs(masks[0, 0] - step.logits).max() < 2e-3
+
+
 def test_its_mask_prompts_the_next_call(made, nuclei):
     client, _ = made
     client.open(np.stack([nuclei[0]] * 3, -1))
