@@ -133,6 +133,13 @@ class SamSpWidget(QWidget):
             lambda: QTimer.singleShot(LAYOUT_MS, self._show_outcome)
         )
         self.finetuning.adapter_ready.connect(self._use_adapter)
+        # Keys work also where what they do would be out of sight.
+        self.clicking.tools.switched.connect(
+            lambda tool: QTimer.singleShot(LAYOUT_MS, self._show_tool) if tool else None
+        )
+        self.measuring.ended.connect(
+            lambda: QTimer.singleShot(LAYOUT_MS, self._show_measured)
+        )
         self.stop_button.clicked.connect(self.stop)
         self.projects.changed.connect(self._on_project)
         self._use_project(self.projects.project)
@@ -266,6 +273,13 @@ class SamSpWidget(QWidget):
     def _show_training(self) -> None:
         self._scroll.ensureWidgetVisible(self.finetuning)
         self._scroll.ensureWidgetVisible(self.finetuning.curves)
+
+    def _show_tool(self) -> None:
+        self._scroll.ensureWidgetVisible(self.clicking)
+
+    def _show_measured(self) -> None:
+        if not self.measuring.message.isHidden():
+            self._scroll.ensureWidgetVisible(self.measuring.message)
 
     def _show_outcome(self) -> None:
         for part in self.finetuning.outcome():

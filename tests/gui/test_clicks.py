@@ -148,3 +148,24 @@ def test_a_line_is_drawn_while_it_is_dragged_fast_and_splits(bench):
     assert bench.said == "Split 5 into 5 and 7."
     assert not canvas.findChildren(QWidget, "samsp_split_line")
     assert min((bench.layer.data == label).sum() for label in (5, 7)) > 50
+
+
+def test_what_a_key_or_measure_says_is_scrolled_to(bench):
+    scroll, qtbot = bench.widget._scroll, bench.qtbot
+
+    def is_in_sight(part) -> bool:
+        return part.isVisible() and part.visibleRegion().boundingRect() == part.rect()
+
+    message = bench.widget.clicking.message
+    scroll.verticalScrollBar().setValue(0)
+    bench.key(Qt.Key.Key_N)
+    qtbot.waitUntil(lambda: is_in_sight(message), timeout=WORK_MS)
+    bench.click(70, 30)
+    assert bench.said.startswith("Added object 7")
+    qtbot.waitUntil(lambda: is_in_sight(message), timeout=WORK_MS)
+    scroll.verticalScrollBar().setValue(0)
+    measuring = bench.widget.measuring
+    with qtbot.waitSignal(measuring.ended, timeout=WORK_MS):
+        measuring.button.click()
+    qtbot.waitUntil(lambda: is_in_sight(measuring.message), timeout=WORK_MS)
+    assert "6 objects" in measuring.message.text()

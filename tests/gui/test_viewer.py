@@ -280,3 +280,27 @@ def test_napari_quits_in_the_middle_and_leaves_nothing(what):
     for line in done.stdout.splitlines():
         if line.startswith("child"):
             assert not alive(int(line.split()[1]))
+
+
+def test_an_image_can_be_opened_while_the_model_is_loaded():
+    """napari reads its table of units once, and fails if two threads do at a time."""
+    code = """
+import sys
+import pint
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+from napari_samsp.ui.widget import SamSpWidget
+widget = SamSpWidget(ViewerModel())
+kind = lambda: type(pint.get_application_registry().get()).__name__
+before = kind()
+started = []
+widget.segmenting.run.prepare = lambda *_: started.append(kind())
+widget.segmenting.warm_up()
+print(before, *started)
+"""
+    done = run_napari(code)
+    assert done.returncode == 0, done.stderr
+    before, when_it_starts = done.stdout.split()
+    assert before == "LazyRegistry"
+    assert when_it_starts != before

@@ -60,6 +60,17 @@ def without_collections() -> Iterator[None]:
             gc.enable()
 
 
+def load_units() -> None:
+    """Read the table of units that every layer of napari's needs; in the GUI's thread.
+
+    Its first use must not be in two threads at once: an image that was opened while a
+    worker made a layer was refused, as *'pixel' is not defined in the unit registry*.
+    """
+    from napari.utils.transforms import Affine
+
+    Affine(ndim=2)
+
+
 def load_labels_support() -> None:
     """Import and compute what napari does with its first Labels layer."""
     import numpy as np

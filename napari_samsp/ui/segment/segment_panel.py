@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_samsp.sam.known_files import known_files, remember
+from napari_samsp.ui.models.warm_up import load_units
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.segment.controls.segment_form import SegmentForm
 from napari_samsp.ui.segment.live_cleanup import LiveCleanup
@@ -128,7 +129,9 @@ class SegmentPanel(QWidget):
         self._report = RunReport(results)
         self._show_only(image)
         self.result.begin(results)
-        self.status.emit("Loading the model…")
+        loaded = self.run.workplace.loaded
+        ready = loaded is not None and loaded.key == request.model_key
+        self.status.emit("Segmenting…" if ready else "Loading the model…")
         ahead = self.ahead.give_way(request)
         self.run.start(request, f"SAM-SP: {image.name}", ahead)
         self.update_state()
@@ -138,6 +141,7 @@ class SegmentPanel(QWidget):
         """Load the chosen model before it is needed, unless that costs much memory."""
         adapter = self.adapter.adapter
         if not self.model.is_missing and self.model.is_small:
+            load_units()
             self.run.prepare(self.model_name, adapter.folder if adapter else None)
 
     def refresh_axes(self, *_: Any) -> None:

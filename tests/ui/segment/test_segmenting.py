@@ -256,3 +256,17 @@ def test_what_the_first_load_imports_is_left_alone_by_the_collector_and_no_more(
     command = [sys.executable, "-c", LOADED_TWICE]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_it_says_that_it_loads_the_model_only_when_it_does(
+    viewer, widget, segment, nuclei
+):
+    viewer.add_image(nuclei[0])
+    said: list[str] = []
+    widget.segmenting.status.connect(said.append)
+    segment()
+    assert said[0] == "Loading the model…"
+    said.clear()
+    segment()
+    assert said[0] == "Segmenting…"
+    assert "Loading the model…" not in said
