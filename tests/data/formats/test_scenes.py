@@ -147,6 +147,20 @@ def test_a_czi_of_one_scene_in_gray_or_colour(tmp_path, dtype):
     assert np.array_equal(array, colour[0, 0, 0])
 
 
+def test_the_tiles_of_a_mosaic_are_put_together(tmp_path, limit):
+    """Where there is none the pixels are 0."""
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    tiles = SCENES[0, :2, 0] + 1
+    with czi.create_czi(str(tmp_path / "slide.czi")) as file:
+        for tile, place in zip(tiles, [(-20, 5), (40, 15)], strict=True):
+            file.write(data=tile[..., None], plane={"C": 0}, location=place)
+    whole = np.zeros((50, 120), np.uint16)
+    whole[:40, :60], whole[10:, 60:] = tiles
+    array, axes = read_all(tmp_path / "slide.czi")
+    assert axes == "YX"
+    assert np.array_equal(array, whole)
+
+
 def test_scenes_are_segmented_and_measured_under_their_names(tmp_path, nuclei, capsys):
     path, out = tmp_path / "in" / "plate.czi", tmp_path / "out"
     path.parent.mkdir()
