@@ -63,7 +63,9 @@ def with_whole_links(text: str, name: str, ref: str) -> str:
         if not name:
             return "" if image else words
         if image:
-            return f"![{words}](https://raw.githubusercontent.com/{name}/{ref}/{target})"
+            return (
+                f"![{words}](https://raw.githubusercontent.com/{name}/{ref}/{target})"
+            )
         return f"[{words}](https://github.com/{name}/blob/{ref}/{target})"
 
     return _LINK.sub(whole, text)
