@@ -128,8 +128,10 @@ def open_dock(make_napari_viewer, npe2pm):
 
 def close_dock(viewer, widget, qtbot):
     """As its x does."""
-    with qtbot.waitSignal(widget.destroyed, timeout=5_000):
-        viewer.window.remove_dock_widget(widget)
+    gone: list[bool] = []  # a waitSignal of it is an error with PySide6
+    widget.destroyed.connect(lambda *_: gone.append(True))
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: bool(gone), timeout=5_000)
 
 
 def test_a_training_outlives_its_dock(open_dock, qtbot, nuclei):

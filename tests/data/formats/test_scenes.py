@@ -14,6 +14,7 @@ from napari_samsp.data import image_source
 from napari_samsp.data.folders.image_listing import find_images, list_images
 from napari_samsp.data.image_files import read_image
 from napari_samsp.data.image_source import open_image
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.measure import main as measure
 from napari_samsp.predict import main as predict
 from napari_samsp.utils.errors import InputError
@@ -26,6 +27,7 @@ SCENES = (np.arange(2 * 3 * 2 * 40 * 60, dtype=np.uint16) * 7).reshape(2, 3, 2, 
 def write_czi(path: Path, scenes: np.ndarray, names: tuple[str, ...] = ()) -> None:
     """Scenes, slices, channels, rows, columns, and perhaps colours."""
     czi = pytest.importorskip("pylibCZIrw.czi")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with czi.create_czi(str(path), exist_ok=True) as file:
         for s, scene in enumerate(scenes):
             for z, c in np.ndindex(scene.shape[:2]):
@@ -133,7 +135,6 @@ def test_a_czi_of_one_scene_in_gray_or_colour(tmp_path, dtype):
     gray = (np.arange(40 * 60) % 251).reshape(1, 1, 1, 40, 60).astype(dtype)
     write_czi(tmp_path / "gray.czi", gray)
     colour = np.stack([gray, gray[..., ::-1], gray * 0 + 9], -1)
-    (tmp_path / "deep").mkdir()
     assert find_images([str(tmp_path)]) == {"gray": tmp_path / "gray.czi"}
     assert np.array_equal(read_image(tmp_path / "gray.czi"), gray[0, 0, 0])
     write_czi(tmp_path / "deep" / "rgb.czi", colour)
@@ -147,9 +148,22 @@ def test_a_czi_of_one_scene_in_gray_or_colour(tmp_path, dtype):
     assert np.array_equal(array, colour[0, 0, 0])
 
 
+def test_the_tiles_of_a_mosaic_are_put_together(tmp_path, limit):
+    """Where there is none the pixels are 0."""
+    czi = pytest.importorskip("pylibCZIrw.czi")
+    tiles = SCENES[0, :2, 0] + 1
+    with czi.create_czi(str(tmp_path / "slide.czi")) as file:
+        for tile, place in zip(tiles, [(-20, 5), (40, 15)], strict=True):
+            file.write(data=tile[..., None], plane={"C": 0}, location=place)
+    whole = np.zeros((50, 120), np.uint16)
+    whole[:40, :60], whole[10:, 60:] = tiles
+    array, axes = read_all(tmp_path / "slide.czi")
+    assert axes == "YX"
+    assert np.array_equal(array, whole)
+
+
 def test_scenes_are_segmented_and_measured_under_their_names(tmp_path, nuclei, capsys):
     path, out = tmp_path / "in" / "plate.czi", tmp_path / "out"
-    path.parent.mkdir()
     turned = np.stack([nuclei[0], nuclei[0][::-1]])[:, None, None].astype(np.uint16)
     write_czi(path, turned, ("B2", "C3"))
     command = [str(path.parent), "--output", str(out), "--iterations", "1"]
@@ -205,3 +219,15 @@ def test_broken_files_get_a_sentence(tmp_path, kind):
     for read in (read_all, read_image):
         with pytest.raises(InputError, match=f"{path.name}.* {kind.upper()}"):
             read(path)
+
+
+def test_a_czi_of_a_training_set(tmp_path):
+    write_czi(tmp_path / "s" / "images" / "a.czi", SCENES[:, :1, :1])
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:20, 8:30] = 1
+    (tmp_path / "s" / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "s" / "masks" / "a.tif", labels)
+    (sample,) = TrainingSet(tmp_path / "s").check()
+    image, mask = sample.read(series=1)
+    assert np.array_equal(image, SCENES[1, 0, 0])
+    assert np.array_equal(mask, labels)
