@@ -125,8 +125,7 @@ class TileEncoder:
 
     def _note_looks(self, embeddings: Tensor, valid: list[Tensor]) -> None:
         # Without the features behind the neck's, and without padding.
-        neck = embeddings[:, : embedding_channels(self.model.sam)[0]]
-        for one, sides in zip(neck, valid, strict=True):
+        for one, sides in zip(self.model.neck(embeddings), valid, strict=True):
             height, width = (-(-int(side) // self.patch) for side in sides)
             self._looks.append(one[:, :height, :width].float().mean((1, 2)).cpu())
 
