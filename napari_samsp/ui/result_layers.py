@@ -233,7 +233,7 @@ def image_of(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None:
 
 
 def image_to_label(
-    viewer: napari.viewer.Viewer, labels: Labels, chosen: Callable[[], Image | None]
+    viewer: napari.viewer.Viewer, labels: Labels, chosen: Image | None
 ) -> Image | None:
     """As `image_of`; for labels that are not ours, the image that the user chose.
 
@@ -243,11 +243,11 @@ def image_to_label(
         The viewer that has the layers.
     labels : Labels
         Any labels layer.
-    chosen : callable
-        Gives the user's choice.
+    chosen : napari.layers.Image or None
+        The user's choice.
     """
     if source_of(labels) is None and SAMPLE_KEY not in labels.metadata:
-        return chosen()
+        return chosen
     return image_of(viewer, labels)
 
 

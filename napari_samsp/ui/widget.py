@@ -28,7 +28,7 @@ from napari_samsp.ui.images.panel import ImagesPanel
 from napari_samsp.ui.measure.measure_panel import MeasurePanel
 from napari_samsp.ui.project_chooser import ProjectChooser
 from napari_samsp.ui.segment.segment_panel import SegmentPanel
-from napari_samsp.ui.segment.segment_steps import SegmentRequest
+from napari_samsp.ui.session import Session
 from napari_samsp.ui.settings_store import SettingsStore
 from napari_samsp.ui.viewer_ties import bind_keys, watch
 from napari_samsp.ui.widgets.plain_text import make_plain
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.projects import Project
-    from napari_samsp.ui.correct.labelled_plane import LabelledPlane
 
 LEAST_WIDTH = 390
 """In pixels, also for the tables and buttons that are hidden at first."""
@@ -68,39 +67,23 @@ class SamSpWidget(QWidget):
         self._viewer = viewer
         self.projects = ProjectChooser()
         self.segmenting = SegmentPanel(viewer)
-        self.correcting = CorrectPanel(
-            viewer,
-            lambda: self.segmenting.image.layer,
-            lambda: self.segmenting.channels.channels,
-        )
+        session = Session(self.segmenting)
+        self.correcting = CorrectPanel(viewer, session)
         self.images = ImagesPanel(
             ImagesControl(viewer, self.segmenting, self.correcting, self)
         )
-        self.finetuning = FinetunePanel(
-            training_of(viewer),
-            training_set=lambda: self.correcting.training_set,
-            model=lambda: self.segmenting.model_name,
-            adapter=self._adapter_folder,
-            scaling=lambda: self.segmenting.scaling.scaling,
-        )
-        self.measuring = MeasurePanel(
-            viewer,
-            lambda: self.segmenting.image.layer,
-            lambda: self.segmenting.channels.channels,
-        )
+        self.finetuning = FinetunePanel(training_of(viewer), session)
+        self.measuring = MeasurePanel(viewer, session)
         self.clicking = ClickRow(
             viewer,
             Surroundings(
                 pair=self.correcting.shown_pair,
-                request=self._click_request,
+                request=session.request,
                 workplace=self.segmenting.run.workplace,
                 busy=self._why_no_clicks,
             ),
         )
         self.correcting.add_tools(self.clicking)
-        self.correcting.labels.changed.connect(self.clicking.tools.follow)
-        self.images.control.leaving.connect(self.clicking.tools.work.drop)
-        self.images.control.leaving.connect(self.measuring.forget)
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
         self.status.setWordWrap(True)
@@ -112,7 +95,21 @@ class SamSpWidget(QWidget):
         make_plain(self)
         WheelGuard(self)
 
+        self._connect()
+        self._use_project(self.projects.project)
+        self._settings = SettingsStore(self, self.projects.project)
+        watch(self, viewer)
+        bind_keys(self, viewer)
+        self.follow_selection()
+        self._show_status()
+        self.finetuning.attach()
+
+    def _connect(self) -> None:
+        """What one step does changes others."""
         self._idle.timeout.connect(self.segmenting.warm_up)
+        self.correcting.labels.changed.connect(self.clicking.tools.follow)
+        self.images.control.leaving.connect(self.clicking.tools.work.drop)
+        self.images.control.leaving.connect(self.measuring.forget)
         self.segmenting.ready.connect(self._show_status)
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
@@ -142,13 +139,6 @@ class SamSpWidget(QWidget):
         )
         self.stop_button.clicked.connect(self.stop)
         self.projects.changed.connect(self._on_project)
-        self._use_project(self.projects.project)
-        self._settings = SettingsStore(self, self.projects.project)
-        watch(self, viewer)
-        bind_keys(self, viewer)
-        self.follow_selection()
-        self._show_status()
-        self.finetuning.attach()
 
     def reset_choices(self, event: Any = None) -> None:
         """Read the layer list again; napari calls this when it changes.
@@ -202,19 +192,6 @@ class SamSpWidget(QWidget):
         self.correcting.follow_selection()
         self.measuring.labels.choose(active)
 
-    def _click_request(self, pair: LabelledPlane) -> SegmentRequest:
-        """As Segment would do it."""
-        return SegmentRequest(
-            read=pair.read,
-            planes=(pair.plane,),
-            model=self.segmenting.model_name,
-            adapter=self._adapter_folder(),
-            iterations=self.segmenting.iterations.value(),
-            objects=self.segmenting.objects.isChecked(),
-            scaling=self.segmenting.scaling.scaling,
-            object_size=self.segmenting.object_size.object_size,
-        )
-
     def _why_no_clicks(self) -> str:
         for runs, what in (
             (self.segmenting.run.running, "Segment"),
@@ -226,10 +203,6 @@ class SamSpWidget(QWidget):
                     "Merge, Erase and napari's own tools work meanwhile."
                 )
         return ""
-
-    def _adapter_folder(self) -> Path | None:
-        adapter = self.segmenting.adapter.adapter
-        return adapter.folder if adapter else None
 
     def _use_project(self, project: Project) -> None:
         self.segmenting.adapter.set_runs(project.adapters)

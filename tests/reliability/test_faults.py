@@ -15,6 +15,8 @@ import pytest
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.train import __main__ as train
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
+from napari_samsp.ui.segment.segment_panel import SegmentPanel
+from napari_samsp.ui.session import Session
 from napari_samsp.utils import cli
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError, in_words
@@ -147,9 +149,10 @@ def made_panel(qtbot, viewer, nuclei) -> CorrectPanel:
     """With an image and labels that are chosen."""
     image = viewer.add_image(nuclei[0], name="cells")
     labels = viewer.add_labels(nuclei[1].copy(), name="mine")
-    panel = CorrectPanel(
-        viewer, lambda: image if image in viewer.layers else None, lambda: None
-    )
+    segmenting = SegmentPanel(viewer)
+    qtbot.addWidget(segmenting)
+    segmenting.image.choose(image)
+    panel = CorrectPanel(viewer, Session(segmenting))
     qtbot.addWidget(panel)
     panel.labels.choose(labels)
     return panel
@@ -177,7 +180,9 @@ def test_a_set_that_is_deleted_while_it_is_shown(qtbot, viewer_model, nuclei, tm
 
 def test_two_windows_on_one_set(qtbot, viewer_model, nuclei, tmp_path):
     one = made_panel(qtbot, viewer_model, nuclei)
-    other = CorrectPanel(viewer_model, lambda: None, lambda: None)
+    segmenting = SegmentPanel(viewer_model)
+    qtbot.addWidget(segmenting)
+    other = CorrectPanel(viewer_model, Session(segmenting))
     qtbot.addWidget(other)
     one.set_folder(tmp_path)
     one.keep()

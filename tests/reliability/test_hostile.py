@@ -23,6 +23,8 @@ from napari_samsp.train import __main__ as train
 from napari_samsp.ui.correct.correct_panel import CorrectPanel
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.readers import get_reader
+from napari_samsp.ui.segment.segment_panel import SegmentPanel
+from napari_samsp.ui.session import Session
 from napari_samsp.utils import cli
 from napari_samsp.utils.errors import InputError
 
@@ -229,7 +231,9 @@ def test_correction_sets_in_the_widget(place, viewer_model, qtbot, tally, case):
         if folder != kind:
             (place / folder / "a.tif").write_bytes(tiff())
     make(place / kind / name)
-    panel = CorrectPanel(viewer_model, lambda: None, lambda: None)
+    segmenting = SegmentPanel(viewer_model)
+    qtbot.addWidget(segmenting)
+    panel = CorrectPanel(viewer_model, Session(segmenting))
     qtbot.addWidget(panel)
     panel.set_folder(place)
     for item in [

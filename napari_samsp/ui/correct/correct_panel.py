@@ -34,10 +34,8 @@ from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError, in_words
-from napari_samsp.utils.paths import corrections_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import napari
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.data.training_sets.sample import Sample
-    from napari_samsp.ui.planes import Channels
+    from napari_samsp.ui.session import Session
 
 
 class CorrectPanel(QWidget):
@@ -58,9 +56,8 @@ class CorrectPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         Whose layers.
-    chosen_image, chosen_channels : callable
-        Give the image layer of labels that are not ours, and which channels of it are
-        read.
+    session : Session
+        Its image is that of labels that are not ours; its corrections are shown.
     """
 
     changed = Signal()
@@ -69,15 +66,11 @@ class CorrectPanel(QWidget):
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
-        chosen_image: Callable[[], Image | None],
-        chosen_channels: Callable[[], Channels | None],
+        session: Session,
     ) -> None:
         super().__init__()
-        self._viewer = viewer
-        self._chosen_channels = chosen_channels
-        self._chosen_image = chosen_image
+        self._viewer, self._session = viewer, session
         self._undoable: list[Sample | Version] = []
-        self.training_set = TrainingSet(corrections_folder())
         self.labels = LayerChooser(
             viewer, Labels, tooltip="What you corrected; follows the selected layer"
         )
@@ -105,6 +98,11 @@ class CorrectPanel(QWidget):
         self.refresh()
 
     @property
+    def training_set(self) -> TrainingSet:
+        """The corrections that are shown."""
+        return self._session.training_set
+
+    @property
     def selected(self) -> str | None:
         """Name of the correction that is selected in the list."""
         return self.kept_list.selected
@@ -129,7 +127,7 @@ class CorrectPanel(QWidget):
                 "napari's New labels button."
             )
         return LabelledPlane.shown(
-            labels, self._image_of(labels), self._viewer.dims, self._chosen_channels()
+            labels, self._image_of(labels), self._viewer.dims, self._session.channels
         )
 
     def keep(self, *_: Any, name: str | None = None) -> None:
@@ -142,7 +140,7 @@ class CorrectPanel(QWidget):
         """
         try:
             labels = self.labels.layer
-            image, channels = self._image_of(labels), self._chosen_channels()
+            image, channels = self._image_of(labels), self._session.channels
             check_sight(image, self._viewer.dims, channels)
             correction = collect(
                 labels if labels in self._viewer.layers else None,
@@ -247,7 +245,7 @@ class CorrectPanel(QWidget):
         folder : Path
             Is created by the first correction.
         """
-        self.training_set = TrainingSet(folder)
+        self._session.training_set = TrainingSet(folder)
         self._undoable.clear()
         self.refresh()
         self.changed.emit()
@@ -303,8 +301,8 @@ class CorrectPanel(QWidget):
 
     def _image_of(self, labels: Labels | None) -> Image | None:
         if labels is None:
-            return self._chosen_image()
-        return image_to_label(self._viewer, labels, self._chosen_image)
+            return self._session.image
+        return image_to_label(self._viewer, labels, self._session.image)
 
     def _warn_of_difference(self, sample: Sample) -> None:
         others = [s for s in self.training_set.samples() if s.name != sample.name]

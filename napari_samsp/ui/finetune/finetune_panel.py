@@ -35,11 +35,8 @@ from napari_samsp.ui.widgets.time_left import duration
 from napari_samsp.utils.errors import InputError, in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_samsp.data.rgb import Scaling
-    from napari_samsp.data.training_sets.training_set import TrainingSet
     from napari_samsp.ui.finetune.training import Training
+    from napari_samsp.ui.session import Session
 
 
 class FinetunePanel(QWidget):
@@ -53,14 +50,8 @@ class FinetunePanel(QWidget):
     ----------
     training : Training
         The viewer's; may be at work already.
-    training_set : callable
-        Gives the correction set.
-    model : callable
-        Gives the name of the base model.
-    adapter : callable
-        Gives the folder of the selected adapter, or None.
-    scaling : callable
-        Gives the intensity scaling that step 1 shows.
+    session : Session
+        What is trained on, from which model and adapter, and at which scaling.
 
     Attributes
     ----------
@@ -76,14 +67,10 @@ class FinetunePanel(QWidget):
     def __init__(
         self,
         training: Training,
-        training_set: Callable[[], TrainingSet],
-        model: Callable[[], str],
-        adapter: Callable[[], Path | None],
-        scaling: Callable[[], Scaling],
+        session: Session,
     ) -> None:
         super().__init__()
-        self._training_set, self._model, self._adapter = training_set, model, adapter
-        self._scaling = scaling
+        self._session = session
         self.runs = default_project().adapters
         self.training = training
         self.process = training.process
@@ -107,7 +94,7 @@ class FinetunePanel(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, FULL)
         self.curves = Curves()
-        self.result = Outcome(adapter)
+        self.result = Outcome(session)
         self.result.adapter_ready.connect(self.adapter_ready)
         self.result.told.connect(lambda: self.status.emit(""))
         self.message, self.figures = self.result.message, self.result.figures
@@ -129,7 +116,7 @@ class FinetunePanel(QWidget):
     def refresh(self) -> None:
         """Count the corrections again."""
         try:
-            n = len(self._training_set().samples())
+            n = len(self._session.training_set.samples())
         except (InputError, OSError) as error:
             self.count.setText(in_words(error))
             self.button.setEnabled(False)
@@ -157,7 +144,7 @@ class FinetunePanel(QWidget):
             return
         run = _new_run(self.runs)
         try:
-            scaling = self._scaling()
+            scaling = self._session.scaling
         except InputError as error:
             self.result.tell(str(error))
             return
@@ -169,10 +156,10 @@ class FinetunePanel(QWidget):
             )
             return
         arguments = self.settings.arguments(
-            self._training_set().folder.resolve(),
+            self._session.training_set.folder.resolve(),
             run,
-            self._model(),
-            self._adapter(),
+            self._session.model,
+            self._session.adapter,
             scaling,
         )
         self.curves.clear()

@@ -13,10 +13,9 @@ from napari_samsp.ui.finetune.figures_table import FiguresTable
 from napari_samsp.ui.widgets.plain_text import show_error, show_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_samsp.train.events import Finished
     from napari_samsp.ui.finetune.trainer_process import Ending
+    from napari_samsp.ui.session import Session
 
 ENDED = {
     "stopped": "Stopped. ",
@@ -33,16 +32,16 @@ class Outcome(QWidget):
 
     Parameters
     ----------
-    adapter : callable
-        Gives the folder of the selected adapter, or None.
+    session : Session
+        Its adapter is the one to go back to.
     """
 
     told = Signal()
     adapter_ready = Signal(object)
 
-    def __init__(self, adapter: Callable[[], Path | None]) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._adapter = adapter
+        self._session = session
         self._result: Path | None = None
         self._before: Path | None = None
         self.message = QLabel()
@@ -155,7 +154,7 @@ class Outcome(QWidget):
             self._use(self._result)
 
     def _use(self, adapter: Path) -> None:
-        self._before = self._adapter()
+        self._before = self._session.adapter
         self.back_button.show()
         self.adapter_ready.emit(adapter)
 

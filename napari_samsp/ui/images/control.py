@@ -322,8 +322,8 @@ class ImagesControl(OpenList):
 
     def _is_shown(self, layer: Labels) -> bool:
         """Whether labels are of the image of the list that is open."""
-        chosen, entry = self._segmenting.image, self.images.current
-        image = image_to_label(self._viewer, layer, lambda: chosen.layer)
+        entry = self.images.current
+        image = image_to_label(self._viewer, layer, self._segmenting.image.layer)
         opened = self.stage.opened
         if entry is None or image is None:
             return False

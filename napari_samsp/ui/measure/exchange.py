@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.planes import Channels
+    from napari_samsp.ui.session import Session
 
 FORMATS = {
     "tiff": "Label image (*.tif)",
@@ -66,13 +67,11 @@ class ExchangeRow(QWidget):
         self,
         viewer: napari.viewer.Viewer,
         chosen_labels: Callable[[], Labels | None],
-        chosen_image: Callable[[], Image | None],
-        chosen_channels: Callable[[], Channels | None],
+        session: Session,
     ) -> None:
         super().__init__()
         self._viewer = viewer
-        self._labels, self._image = chosen_labels, chosen_image
-        self._channels = chosen_channels
+        self._labels, self._session = chosen_labels, session
         self.import_button = QPushButton("Import labels…")
         self.import_button.setObjectName("samsp_import")
         self.import_button.setToolTip(
@@ -95,7 +94,7 @@ class ExchangeRow(QWidget):
 
     def update_state(self) -> None:
         """Enable what can be done now."""
-        self.import_button.setEnabled(self._image() is not None)
+        self.import_button.setEnabled(self._session.image is not None)
         self.export_button.setEnabled(self._labels() is not None)
 
     def export(self, path: Path, form: str) -> None:
@@ -111,7 +110,7 @@ class ExchangeRow(QWidget):
         labels = self._labels()
         if labels is None:
             return
-        image = image_to_label(self._viewer, labels, self._image)
+        image = image_to_label(self._viewer, labels, self._session.image)
         name = image.source.path if image is not None and image.source.path else None
         job = _Export(
             PlaneReader.of(labels),
@@ -130,10 +129,10 @@ class ExchangeRow(QWidget):
         path : Path
             The file.
         """
-        image = self._image()
+        image = self._session.image
         if image is None:
             return
-        channels = self._channels()
+        channels = self._session.channels
         plane = shown_plane(image, self._viewer.dims, channels)
         sides = [
             n for n, at in zip(first_scale(image).shape, plane, strict=False)

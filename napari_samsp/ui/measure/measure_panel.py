@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_samsp.data.tables.object_table import Columns
-    from napari_samsp.ui.planes import Channels
+    from napari_samsp.ui.session import Session
 
 FOLLOW_MS = 100
 """After the last move of a slider, until the features are those of the slice."""
@@ -61,9 +61,8 @@ class MeasurePanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         The viewer whose labels are measured.
-    chosen_image, chosen_channels : callable
-        Give the image layer of labels that are not ours, and which channels of it are
-        read.
+    session : Session
+        Its image is that of labels that are not ours.
     """
 
     ended = Signal()
@@ -71,13 +70,10 @@ class MeasurePanel(QWidget):
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
-        chosen_image: Callable[[], Image | None],
-        chosen_channels: Callable[[], Channels | None],
+        session: Session,
     ) -> None:
         super().__init__()
-        self._viewer = viewer
-        self._chosen_image = chosen_image
-        self._chosen_channels = chosen_channels
+        self._viewer, self._session = viewer, session
         self._job: _Job | None = None
         self._measured: _Job | None = None
         self.labels = LayerChooser(
@@ -97,9 +93,7 @@ class MeasurePanel(QWidget):
         self.save_button = QPushButton("Save table…")
         self.save_button.setObjectName("samsp_save_table")
         self.save_button.setToolTip("Measures, and writes a row for each object")
-        self.exchange = ExchangeRow(
-            viewer, lambda: self.labels.layer, chosen_image, chosen_channels
-        )
+        self.exchange = ExchangeRow(viewer, lambda: self.labels.layer, session)
         self.exchange.told.connect(self._tell)
         self.message = QLabel()
         self.message.setObjectName("samsp_measure_message")
@@ -151,10 +145,10 @@ class MeasurePanel(QWidget):
         try:
             request = request_of(
                 labels,
-                image_to_label(self._viewer, labels, self._chosen_image),
+                image_to_label(self._viewer, labels, self._session.image),
                 self._viewer.dims,
                 self.volumes.isEnabled() and self.volumes.isChecked(),
-                self._chosen_channels(),
+                self._session.channels,
             )
         except InputError as error:
             self._tell(str(error), failed=True)
