@@ -152,6 +152,8 @@ def made_panel(qtbot, viewer, nuclei) -> CorrectPanel:
     segmenting = SegmentPanel(viewer)
     qtbot.addWidget(segmenting)
     segmenting.image.choose(image)
+    # In a dock, napari calls its reset_choices.
+    viewer.layers.events.removed.connect(lambda _event: segmenting.image.refresh())
     panel = CorrectPanel(viewer, Session(segmenting))
     qtbot.addWidget(panel)
     panel.labels.choose(labels)
