@@ -57,7 +57,7 @@ def test_a_run_that_was_resumed_gives_the_weights_of_one_that_was_not(sets, tmp_
                 "--cooldown", "1", "--batch", "2", "--workers", "0", "--threads", "1",
                 "--save-every", "1", "--measure-every", "3", *more,
             ],
-            cwd=tmp_path, check=True, timeout=300,
+            cwd=tmp_path, check=True, timeout=900,
         )  # fmt: skip
         return torch.load(tmp_path / output / "state.pt", weights_only=True)
 

@@ -120,7 +120,7 @@ def test_segment_all_stops_goes_on_and_ranks(bench, folder):
     assert sorted(names) == list("abcde")  # each once
     bench.qtbot.mouseClick(bench.widget.images.ranked, LEFT)
     sure = [one.confidence for one in images.entries[:4]]
-    assert sure == sorted(sure)
+    assert sure[0] == min(sure)  # the others also by how different they look
     assert images.entries[-1].name == "e"
     bench.key("samsp_next")
     bench.at(images.entries[0].name)

@@ -96,7 +96,7 @@ def test_many_large_slices(viewer, widget, segment, click, nuclei, everything_is
     assert layer.metadata["samsp"]["slices"] == 2
     assert "1 was left out: The image is constant" in widget.status.text()
     click("samsp_next_slice")
-    assert "number 1 of 2, the least confident first" in widget.status.text()
+    assert "number 1 of 2: unsure ones" in widget.status.text()
     corners = np.array([[0, 5, 10], [0, 5, 50], [0, 45, 50], [0, 45, 10]])
     viewer.add_shapes([corners], shape_type="rectangle")
     viewer.dims.set_current_step(0, 2)
