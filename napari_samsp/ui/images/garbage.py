@@ -40,7 +40,7 @@ class Garbage(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._tick)
-        self.destroyed.connect(lambda *_: gc.enable())
+        self.destroyed.connect(gc.enable)
 
     def hold(self) -> None:
         """The background is about to begin."""

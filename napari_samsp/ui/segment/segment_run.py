@@ -74,11 +74,11 @@ class SegmentRun(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE_MS)
         self._patience.timeout.connect(self._abandon)
-        # A widget dies without a closeEvent. The slot must not be a method of this
-        # object, whose connections are gone by then.
+        # A widget dies without a closeEvent. The slots must not be methods of this
+        # object, whose connections are gone by then, nor closures, which the garbage
+        # collector may have emptied: calling one crashed.
         self.destroyed.connect(self._current.stop)
-        preparing = self._preparing
-        self.destroyed.connect(lambda: preparing.set())
+        self.destroyed.connect(self._preparing.set)
 
     @property
     def running(self) -> bool:
