@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_samsp.ui.correct.clicks.slices import Slices
 from napari_samsp.ui.correct.clicks.toolbox import ADD, ERASE, FIND, FIX, MERGE, SPLIT
@@ -29,8 +29,8 @@ TIPS = {
     FIND: "Click an object, labelled or not: all that are like it, and not labelled\n"
     "yet, are added. Escape stops it, and once more takes them back.",
 }
-IN_A_ROW = 3
-"""Tools; more would make the dock wider than all else in it."""
+NARROW = "min-width: 44px; padding-left: 2px; padding-right: 2px;"
+"""As wide as napari makes buttons, six would make the dock wider than all else does."""
 
 
 class ClickRow(QWidget):
@@ -62,9 +62,9 @@ class ClickRow(QWidget):
         self.propagate_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.propagate_button.clicked.connect(self.tools.propagate)
         self.buttons: dict[str, QPushButton] = {}
-        rows = QGridLayout()
-        rows.setContentsMargins(0, 0, 0, 0)
-        for n, (tool, tip) in enumerate(TIPS.items()):
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        for tool, tip in TIPS.items():
             button = self.buttons[tool] = QPushButton(tool.capitalize())
             button.setObjectName(f"samsp_tool_{tool}")
             button.setToolTip(tip)
@@ -74,10 +74,11 @@ class ClickRow(QWidget):
             button.clicked.connect(
                 lambda down, tool=tool: self.tools.switch(tool if down else "")
             )
-            rows.addWidget(button, *divmod(n, IN_A_ROW))
+            button.setStyleSheet(NARROW)
+            row.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(rows)
+        layout.addLayout(row)
         layout.addWidget(self.propagate_button)
         layout.addWidget(self.message)
         self.tools.said.connect(self._say)
