@@ -26,7 +26,7 @@ import yaml
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from methods import METHODS, Job
-from real_images import Pair, test_pairs, training_pairs
+from real_images import Pair, with_tests
 
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
@@ -128,11 +128,10 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     """Train one method once, and test all its iterations."""
     data, method, count, seed = task
     base = recipe.bases.get(data, BUNDLED)
-    pool = training_pairs(folder / data)
+    pool, tests = with_tests(folder / data)
     if count != "all":
         order = np.random.default_rng(seed).permutation(len(pool))
         pool = [pool[i] for i in order[: int(count)]]
-    tests = test_pairs(folder / data)
     if recipe.tests:
         spread = np.linspace(0, len(tests) - 1, min(recipe.tests, len(tests)))
         tests = [tests[int(i)] for i in spread]
