@@ -2,7 +2,7 @@
 
 A set is a folder with ``images/`` and ``masks/`` of equal stems. Its test images are in
 ``images_test/`` and ``masks_test/``, or named by the column ``suggested_split`` of its
-``meta.csv``; a set with neither has none.
+``meta.csv``; a set with neither has none, and `with_tests` divides it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,21 @@ def test_pairs(folder: Path) -> list[Pair]:
     if (folder / "images_test").is_dir():
         return _pairs(folder, "_test")
     return _split(folder, test=True)
+
+
+def with_tests(folder: Path) -> tuple[list[Pair], list[Pair]]:
+    """The images of a set to learn from, and its test images.
+
+    Where a set names no test images they are those of the last sources by name that
+    make up a third of it. Images of one source, such as crops of one photo, stay
+    together: their names differ after the last underscore.
+    """
+    train, tests = training_pairs(folder), test_pairs(folder)
+    if tests:
+        return train, tests
+    sources = [pair.stem.rpartition("_")[0] for pair in train]
+    first = sources.index(sources[-(len(train) // 3)])
+    return train[:first], train[first:]
 
 
 def _split(folder: Path, test: bool) -> list[Pair]:

@@ -104,7 +104,7 @@ class _Run:
     def go(self) -> Finished:
         progress = self.progress
         if progress is None:
-            progress = Progress(0, 0.0, 0, self._judge())
+            progress = Progress(0, 0.0, 0, self._judge(before=True))
             self.pictures.keep(BEFORE)
         self._tell_start(progress)
         if self.parts.folds and not progress.epoch:
@@ -285,9 +285,11 @@ class _Run:
             raise self.folder.broken() from error
         return progress
 
-    def _judge(self) -> ValidationResult:
+    def _judge(self, before: bool = False) -> ValidationResult:
         self.pictures.forget()
-        return self.parts.judge(self.trainer, self.parts.judged_by, self.pictures.see)
+        return self.parts.judge(
+            self.trainer, self.parts.judged_by, self.pictures.see, before
+        )
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from napari_samsp.data.training_sets.classes import Classes
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.sam.architecture import ImageEncoder
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.distributed import Processes
@@ -51,6 +52,9 @@ class Network:
         The run's, or else that of the adapter that goes on learning.
     bfloat16 : bool
         Whether the forward pass runs in it.
+    tile : {"auto"} or tuple of int
+        How much of an image the model sees at once before it learns: what the adapter
+        that goes on learning was trained on, or what it chooses itself.
     """
 
     config: TrainConfig
@@ -62,6 +66,7 @@ class Network:
     patch: int
     scaling: Scaling
     bfloat16: bool
+    tile: Tiling
 
     @property
     def encoder(self) -> ImageEncoder:
@@ -137,9 +142,11 @@ def load_network(
     else:
         peft = add_lora(loaded.sam, config.rank, loaded.name, frozen, count)
     freeze_blocks(peft, frozen)
+    tile: Tiling = (earlier.field_of_view if earlier else None) or "auto"
     return Network(
-        config, loaded.name, loaded.sha256, peft, frozen, size, patch, scaling, bfloat16
-    )
+        config, loaded.name, loaded.sha256, peft, frozen, size, patch, scaling,
+        bfloat16, tile,
+    )  # fmt: skip
 
 
 def check_continued(earlier: AdapterCard, classes: Classes | None) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.train.config import TrainConfig
     from napari_samsp.train.events import Event
     from napari_samsp.train.examples.example import Example
@@ -66,6 +67,8 @@ class Parts:
         How many images are.
     field : tuple of int
         Least and most image pixels, along a side, that the model sees at once.
+    tile_before : {"auto"} or tuple of int
+        The same for the model that the run begins with, as its user has it.
     peft : peft.PeftModel
         The model with its adapter, which is what learns.
     model : ModelInTraining
@@ -89,6 +92,7 @@ class Parts:
     judged_by: list[Example]
     held_out: int
     field: tuple[int, int]
+    tile_before: Tiling
     peft: PeftModel
     model: ModelInTraining
     folds: list[list[int]]
@@ -101,12 +105,14 @@ class Parts:
         trainer: Trainer,
         pictures: list[Example],
         see: Callable[[Example, Iteration], None] | None = None,
+        before: bool = False,
     ) -> ValidationResult:
         """Judge the running mean of a trainer's weights; the same in all processes."""
+        tile = self.tile_before if before else self.field
 
         def work() -> ValidationResult:
             iterations, names = self.config.iterations, self.names
-            return judge(self.model, pictures, iterations, self.field, names, see)
+            return judge(self.model, pictures, iterations, tile, names, see)
 
         with trainer.average.in_place():
             return self.processes.run_on_main(work)
@@ -180,6 +186,7 @@ def set_up(
         judged_by=material.held_out or pictures,
         held_out=len(held_out),
         field=(min(fields), max(fields)),
+        tile_before=network.tile,
         peft=network.peft,
         model=model,
         # An adapter to continue from may have learnt from these very images.

@@ -11,11 +11,13 @@ import torch
 import yaml
 from peft import PeftModel
 from safetensors.torch import load_file
+from skimage.draw import disk
 
 from napari_samsp.data.image_files import write_image
 from napari_samsp.data.training_sets import sample as core_sample
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.segmenter import Segmenter
+from napari_samsp.metrics import dice
 from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.train.config import TrainConfig
@@ -204,6 +206,27 @@ def test_continuing_from_an_adapter_starts_where_it_ended(stripes, tmp_path):
     config = replace(QUICK, epochs=1, adapter=first.adapter)
     second = train(stripes.folder, tmp_path / "b", config)
     assert second.before.dice == pytest.approx(first.after.dice, abs=1e-3)
+
+
+def test_before_is_what_the_user_had(tmp_path):
+    # The corrections are of small things, which training looks at closely; the base
+    # model looks at the whole image, where it sees the large disc.
+    training_set = TrainingSet(tmp_path / "set")
+    shape = (300, 400)
+    for n in range(2):
+        image, labels = np.full(shape, 40, np.uint8), np.zeros(shape, np.int32)
+        image[disk((150, 200), 120, shape=shape)] = 170
+        spot = disk((60 + 20 * n, 350), 8, shape=shape)
+        image[spot], labels[spot] = 230, 1
+        training_set.add(image, labels, name=f"s{n}")
+    finished = train(training_set.folder, tmp_path / "run", replace(QUICK, epochs=1))
+    assert max(read_card(finished.adapter).field_of_view) < 200
+    user = [
+        [dice(step.labels, sample.read()[1]) for step in steps]
+        for sample in training_set.samples()
+        for steps in [Segmenter().segment(sample.read()[0], 2)]
+    ]
+    assert finished.before.dice == pytest.approx(np.mean(user, 0), abs=1e-6)
 
 
 def test_lora_and_decoder_move_and_the_base_does_not(stripes, tmp_path):

@@ -40,7 +40,11 @@ COMPARISONS = {
         ("sam-sp, luckiest epoch", 1),
     ),
     "self-distillation: above the same without it": (("sam-sp", 1), ("lora+sp", 1)),
-    "above the U-Net": (("sam-sp", 1), ("unet", 0)),
+    "above the U-Net on the same ImageNet trunk": (
+        ("sam-sp", 1),
+        ("unet, ImageNet", 0),
+    ),
+    "above no training": (("sam-sp", 1), ("untrained", 1)),
     "above the random forest": (("sam-sp", 1), ("forest", 0)),
 }
 """Method and iteration that is judged, and those that it is compared with."""
@@ -106,9 +110,12 @@ def by_images(summary: pd.DataFrame) -> pd.DataFrame:
     )
     lines = pairs.pivot(index=["data", "method"], columns="images", values="pair")
     lines = lines[lines.notna().sum(axis=1) > 1]
-    return lines[
-        sorted(lines.columns, key=lambda n: float("inf") if n == "all" else int(n))
-    ]
+    return lines[sorted(lines.columns, key=_number)]
+
+
+def _number(images: str) -> tuple[float, str]:
+    """Sorts "5", "5 chosen", "10" and "all"."""
+    return math.inf if images == "all" else int(images.split()[0]), images
 
 
 def images_table(lines: pd.DataFrame) -> str:

@@ -26,14 +26,19 @@ import yaml
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from methods import METHODS, Job
-from real_images import Pair, test_pairs, training_pairs
+from real_images import Pair, with_tests
 
+from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.inference.interactive.correct_next import confidence, correction_order
 from napari_samsp.metrics import average_precision, dice, iou
 from napari_samsp.train.examples.example import Example
 
 BUNDLED = "samsp_small"
+FOLDER = 60
+"""Images that a user has, of whom the widget says which to correct first."""
+CHOSEN = " chosen"
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,9 @@ class Recipe:
         Those of them whose objects are wanted apart.
     methods : list of str
         Keys of ``methods.METHODS``.
-    images : list of int or "all"
-        Numbers of training images.
+    images : list of int, "all" or "N chosen"
+        Numbers of training images, drawn at random; or those that the widget puts
+        first after Segment all, of `FOLDER` that are drawn.
     seeds : list of int
         Draws of the training images, and of all else that is random.
     minutes : float
@@ -120,6 +126,18 @@ def pictures(pairs: list[Pair]) -> list[Example]:
     ]
 
 
+def first_to_correct(pairs: list[Pair], base: str, objects: bool) -> list[Pair]:
+    """Images in the order in which the widget proposes them, before any training."""
+    segmenter = Segmenter(base)
+    sure, looks = [], []
+    for picture in pictures(pairs):
+        steps = segmenter.segment(picture.image, objects=objects)
+        sure.append(confidence([[step.score for step in steps]]) or 0.0)
+        looks.append(steps[-1].look)
+    order = correction_order(sure, looks)
+    return [pairs[i] for i in order]
+
+
 Task = tuple[str, str, int | str, int]
 """Set, method, number of training images, seed."""
 
@@ -128,15 +146,19 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     """Train one method once, and test all its iterations."""
     data, method, count, seed = task
     base = recipe.bases.get(data, BUNDLED)
-    pool = training_pairs(folder / data)
+    pool, tests = with_tests(folder / data)
+    objects = data in recipe.objects
     if count != "all":
         order = np.random.default_rng(seed).permutation(len(pool))
-        pool = [pool[i] for i in order[: int(count)]]
-    tests = test_pairs(folder / data)
+        number = int(str(count).removesuffix(CHOSEN))
+        if str(count).endswith(CHOSEN):
+            folder_of_user = [pool[i] for i in order[:FOLDER]]
+            pool = first_to_correct(folder_of_user, base, objects)[:number]
+        else:
+            pool = [pool[i] for i in order[:number]]
     if recipe.tests:
         spread = np.linspace(0, len(tests) - 1, min(recipe.tests, len(tests)))
         tests = [tests[int(i)] for i in spread]
-    objects = data in recipe.objects
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         job = Job(

@@ -20,6 +20,23 @@ SPREAD = 64
 _STORED = np.dtype("<f2")
 
 
+def confidence(scores: Sequence[Sequence[float]]) -> float | None:
+    """How sure the model is of an image, on the mean of its planes.
+
+    Parameters
+    ----------
+    scores : sequence of sequence of float
+        SAM's predicted IoU of each plane, iteration by iteration.
+
+    Returns
+    -------
+    float or None
+        None if no plane was segmented.
+    """
+    found = [_last_score(plane) for plane in scores if len(plane)]
+    return sum(found) / len(found) if found else None
+
+
 def correction_order(
     confidences: Sequence[float],
     looks: Sequence[np.ndarray | None],
@@ -60,6 +77,15 @@ def correction_order(
         chosen.append(best)
         far = np.minimum(far, _distances(points, points[best]))
     return chosen + [n for n in order if n not in set(chosen)]
+
+
+def _last_score(scores: Sequence[float]) -> float:
+    """The score of the last iteration that found something, 0 if none did.
+
+    An iteration that found no object has the score 0, which says nothing about how
+    sure the model is of that.
+    """
+    return next((score for score in reversed(scores) if score > 0), 0.0)
 
 
 def _distances(points: np.ndarray, one: np.ndarray) -> np.ndarray:

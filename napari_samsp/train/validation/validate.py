@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_samsp.inference.results import Iteration
+    from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.self_prompting.model import SelfPrompting
     from napari_samsp.train.examples.example import Example
 
@@ -143,7 +144,7 @@ def judge(
     model: SelfPrompting,
     pictures: list[Example],
     iterations: int,
-    field: tuple[int, int],
+    tile: Tiling,
     names: Sequence[str] = (),
     see: Callable[[Example, Iteration], None] | None = None,
 ) -> ValidationResult:
@@ -157,8 +158,9 @@ def judge(
         What to judge by.
     iterations : int
         How many to run.
-    field : tuple of int
-        Least and most image pixels, along a side, that the model sees at once.
+    tile : {"auto", "on", "off"}, int or tuple of int
+        How much of an image the model sees at once, as for
+        `napari_samsp.inference.scale.field_of_view.field_of_view`.
     names : sequence of str
         Of the model's classes, whose figures are then means over the classes.
     see : callable, optional
@@ -172,9 +174,7 @@ def judge(
     scores: list[list[dict[str, float]]] = []
     class_dice: list[dict[str, list[float]]] = []
     for picture in pictures:
-        steps = iterate_picture(
-            model.eval(), picture.image, InMemory(iterations), field
-        )
+        steps = iterate_picture(model.eval(), picture.image, InMemory(iterations), tile)
         each = []
         for step in steps:
             each.append(_by_class(model, step, picture))

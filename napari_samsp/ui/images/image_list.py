@@ -216,29 +216,3 @@ def _ranked(entries: list[Entry]) -> list[Entry]:
     )
     new = [one for one in entries if one.to_do and one.confidence is None]
     return [todo[n] for n in order] + new + [one for one in entries if not one.to_do]
-
-
-def confidence(scores: Sequence[Sequence[float]]) -> float | None:
-    """How sure the model is of an image, on the mean of its planes.
-
-    Parameters
-    ----------
-    scores : sequence of sequence of float
-        SAM's predicted IoU of each plane, iteration by iteration.
-
-    Returns
-    -------
-    float or None
-        None if no plane was segmented.
-    """
-    found = [last_score(plane) for plane in scores if len(plane)]
-    return sum(found) / len(found) if found else None
-
-
-def last_score(scores: Sequence[float]) -> float:
-    """The score of the last iteration that found something, 0 if none did.
-
-    An iteration that found no object has the score 0, which says nothing about how
-    sure the model is of that.
-    """
-    return next((score for score in reversed(scores) if score > 0), 0.0)

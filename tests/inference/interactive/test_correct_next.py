@@ -8,6 +8,7 @@ import pytest
 from napari_samsp import Segmenter
 from napari_samsp.inference.interactive.correct_next import (
     SPREAD,
+    confidence,
     correction_order,
     look_as_text,
     look_from_text,
@@ -23,6 +24,13 @@ def test_of_two_kinds_the_second_comes_before_more_of_the_first():
     # What was corrected counts: the first kind has been seen.
     again = correction_order([0.1, 0.2, 0.3, 0.4, 0.6], looks, [looks[0]])
     assert again[0] == 4
+
+
+def test_confidence_is_that_of_the_last_round_that_found_something():
+    assert confidence([[0.2, 0.5, 0.8]]) == 0.8
+    assert confidence([[0.3, 0.0, 0.0], [], [0.1, 0.2, 0.9]]) == pytest.approx(0.6)
+    assert confidence([[0.0, 0.0]]) == 0.0
+    assert confidence([[]]) is None
 
 
 def test_without_looks_or_of_several_models_the_least_sure_comes_first():

@@ -14,7 +14,7 @@ from napari_samsp.data.image_files import write_image
 from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.ui.images import background
 from napari_samsp.ui.images.background import ALL, OPEN, PREFETCH, SAVE, Background
-from napari_samsp.ui.images.image_list import Entry, ImageList, State, confidence
+from napari_samsp.ui.images.image_list import Entry, ImageList, State
 from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits, content_key
 from napari_samsp.ui.images.stored.listing import read_list
 from napari_samsp.ui.images.stored.opened import open_path, read_edits
@@ -83,13 +83,6 @@ def test_a_folder_that_changes_keeps_what_is_known(images):
     images.current = None
     images.merge([Entry("b", Path("/x/b.png"))])
     assert not images.find("b").corrected  # another file
-
-
-def test_confidence_is_that_of_the_last_round_that_found_something():
-    assert confidence([[0.2, 0.5, 0.8]]) == 0.8
-    assert confidence([[0.3, 0.0, 0.0], [], [0.1, 0.2, 0.9]]) == pytest.approx(0.6)
-    assert confidence([[0.0, 0.0]]) == 0.0
-    assert confidence([[]]) is None
 
 
 def test_two_files_of_one_stem_keep_their_endings(tmp_path, nuclei):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.folders.image_listing import list_images
 from napari_samsp.data.image_files import is_image_folder
-from napari_samsp.inference.interactive.correct_next import look_from_text
-from napari_samsp.ui.images.image_list import Entry, confidence
+from napari_samsp.inference.interactive.correct_next import confidence, look_from_text
+from napari_samsp.ui.images.image_list import Entry
 from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits
 from napari_samsp.ui.images.stored.results import Results
 from napari_samsp.utils.errors import InputError
