@@ -53,6 +53,9 @@ class Source:
         Gives the image's data as they were, if they are still alive.
     window : tuple of slice or None
         Rows and columns of the region that was segmented; None: everything.
+    by_slice : bool
+        Whether each slice counts its objects by itself, so that a label is another
+        object in each.
     """
 
     image_id: Any
@@ -64,6 +67,7 @@ class Source:
     iteration: int = 0
     pixels: Callable[[], Any] = lambda: None
     window: tuple[slice, slice] | None = None
+    by_slice: bool = False
 
     def prediction_of(self, plane: PlaneIndex) -> np.ndarray | None:
         """What was predicted of a plane, None if it was not segmented."""
@@ -104,6 +108,7 @@ def remember_source(layer: Labels, source: Source) -> None:
     plain: dict[str, Any] = {
         "image_id": str(source.image_id),
         "plane": None if source.plane is None else list(source.plane),
+        "by_slice": source.by_slice,
     }
     if source.channels is not None:
         plain["channels"] = [source.channels.axis, *source.channels.picked]
@@ -188,6 +193,7 @@ def source_of(layer: Labels) -> Source | None:
         copied["image_id"],
         None if plane is None else tuple(plane),
         channels=Channels(channels[0], tuple(channels[1:])) if channels else None,
+        by_slice=bool(copied.get("by_slice")),
     )
 
 

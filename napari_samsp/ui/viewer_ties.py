@@ -8,7 +8,7 @@ from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QPushButton
 
 from napari_samsp.ui.commands import KEYS, press
-from napari_samsp.ui.correct.class_list import CLASS_KEYS
+from napari_samsp.ui.correct.class_list import CLASS_KEY, CLASS_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
     viewer : napari.viewer.Viewer
         Where they are pressed.
     """
-    bound = {}
+    bound: dict[str, Callable[..., None]] = {}
     for name, key in KEYS.items():
         bound[key] = lambda _viewer, name=name: press(widget, name)
         viewer.bind_key(key, bound[key], overwrite=True)
@@ -67,6 +67,9 @@ def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
         key = f"Alt-{row + 1}"
         bound[key] = lambda _viewer, row=row: widget.correcting.class_list.pick(row)
         viewer.bind_key(key, bound[key], overwrite=True)
+    objects = widget.correcting.object_classes
+    bound[CLASS_KEY] = lambda _viewer, objects=objects: objects.set_under_cursor()
+    viewer.bind_key(CLASS_KEY, bound[CLASS_KEY], overwrite=True)
 
     def unbind() -> None:
         for key, action in bound.items():

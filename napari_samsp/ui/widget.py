@@ -108,12 +108,18 @@ class SamSpWidget(QWidget):
         """What one step does changes others."""
         self._idle.timeout.connect(self.segmenting.warm_up)
         self.correcting.labels.changed.connect(self.clicking.tools.follow)
+        self.correcting.object_classes.said.connect(self._on_status)
+        self.correcting.class_list.objects_meant.connect(
+            lambda: self.segmenting.objects.setChecked(True)
+        )
+        self.clicking.tools.work.made.connect(self.correcting.object_classes.on_edit)
         self.images.control.leaving.connect(self.clicking.tools.work.drop)
         self.images.control.leaving.connect(self.measuring.forget)
         self.segmenting.ready.connect(self._show_status)
         self.segmenting.status.connect(self._on_status)
         self.segmenting.busy.connect(self._on_busy)
         self.segmenting.labelled.connect(self.correcting.labels.choose)
+        self.segmenting.labelled.connect(self.correcting.object_classes.follow)
         self.segmenting.labelled.connect(self.measuring.labels.choose)
         self.segmenting.adapter.changed.connect(self._show_status)
         self.segmenting.objects.toggled.connect(

@@ -7,7 +7,10 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QRubberBand, QWidget
 
+from napari_samsp.data.training_sets.classes import LabelClass
 from napari_samsp.metrics import iou
+from napari_samsp.ui.correct.class_list import OBJECTS
+from napari_samsp.ui.widgets.object_classes import classes_of
 
 pytestmark = pytest.mark.gui
 
@@ -97,6 +100,36 @@ def test_an_object_is_added_fixed_and_taken_back(bench):
     assert (bench.layer.data == 3).any()
     assert np.array_equal(bench.layer.data[before > 0] > 0, before[before > 0] > 0)
     assert (tuple(camera.center), camera.zoom) == view
+
+
+def test_a_key_gives_the_object_under_the_mouse_its_class(bench):
+    red = LabelClass(2, "long", "#ff0000")
+    classes = [LabelClass(1, "round", "#00ff00"), red]
+    bench.widget.correcting.class_list.set_classes(classes, OBJECTS)
+    bench.qtbot.keyClick(bench.canvas, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+    row, column = (int(side.mean()) for side in np.nonzero(bench.truth == 5))
+    bench.qtbot.mouseMove(bench.canvas, bench.at(row, column))
+    pointed = bench.layer.data_to_world((row, column))
+    cursor = bench.viewer.cursor
+    bench.qtbot.waitUntil(
+        lambda: np.abs(np.subtract(cursor.position, pointed)).max() < 2
+    )
+    bench.key(Qt.Key.Key_U)
+    assert classes_of(bench.layer) == {5: "long"}
+    assert "Object 5: long" in bench.widget.status.text()
+    # What a click adds gets the chosen class; what it is split into, that of the whole.
+    bench.qtbot.keyClick(bench.canvas, Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
+    bench.key(Qt.Key.Key_N)
+    bench.click(70, 30)
+    assert classes_of(bench.layer) == {5: "long", 7: "round"}
+    bench.widget.clicking.buttons["split"].click()
+    columns = np.nonzero(bench.truth == 5)[1]
+    bench.click(row, columns.min() + 3)
+    bench.click(row, columns.max() - 3)
+    assert bench.said.startswith("Split 5 into 5 and 8")
+    assert classes_of(bench.layer) == {5: "long", 7: "round", 8: "long"}
+    shown = bench.layer.colormap.map(np.array([5, 7, 8])).round(1).tolist()
+    assert shown == [[1, 0, 0, 1], [0, 1, 0, 1], [1, 0, 0, 1]]
 
 
 def test_a_box_is_drawn_while_it_is_dragged_and_the_view_stays(bench):

@@ -24,6 +24,11 @@ def content(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(np.full(shape, number, kind) for kind in (np.uint16, np.int32, int))
 
 
+def classed(number: int) -> dict:
+    """A table that belongs to the content of this number."""
+    return {"object_classes": {number: number}}
+
+
 def say(what: str, name: str, number: int) -> None:
     """In one write, so that no line is cut by the kill."""
     os.write(1, f"{what} {name} {number}\n".encode())
@@ -34,12 +39,17 @@ def keep(corrections: TrainingSet, seed: int) -> None:
     for n in range(1000):
         number = 1 + (seed * 1000 + n) % 60_000
         if n % 4 == 0:
-            say("kept", corrections.add(*content(number), name="new").name, number)
+            say(
+                "kept",
+                corrections.add(*content(number), **classed(number), name="new").name,
+                number,
+            )
         elif n % 4 == 3:
             removed = corrections.remove("same")
             say("kept", corrections.put_back(removed).name, 0)
         else:
-            corrections.add(*content(number), name="same", replace=True)
+            same = {"name": "same", "replace": True}
+            corrections.add(*content(number), **classed(number), **same)
             say("kept", "same", number)
 
 
@@ -47,7 +57,7 @@ def main() -> None:
     """Fork a child a line, and kill it."""
     corrections = TrainingSet(Path(sys.argv[1]))
     if not corrections.samples():
-        corrections.add(*content(1), name="same")
+        corrections.add(*content(1), **classed(1), name="same")
     for seed, line in enumerate(sys.stdin):
         child = os.fork()
         if not child:

@@ -34,6 +34,7 @@ def checked(corrections: TrainingSet) -> dict[str, int]:
         prediction = read_labels(sample.prediction)
         assert image.shape == labels.shape == prediction.shape
         values = {*image.ravel(), *labels.ravel(), *prediction.ravel()}
+        values |= {*map(int, sample.table.read_text().split("\n")[1].split(","))}
         assert len(values) == 1, f"{sample.name} mixes {values}"
         shown[sample.name] = int(values.pop())
     lines = (corrections.folder / "samples.jsonl").read_text().splitlines()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
 
 SUFFIXES = (".csv", ".parquet")
-_TEXTS = ("image", "unit")
+_TEXTS = ("image", "unit", "class")
 _WHOLE = re.compile(
     r"label|time|slice|axis_\w|(area|volume)_px|euler_number|bbox_[zyx][01]"
 )

@@ -9,6 +9,7 @@ import csv
 import io
 import reprlib
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,10 @@ import numpy as np
 from napari_samsp.data.components import connected_parts
 from napari_samsp.data.training_sets.classes import CLASSES_FILE
 from napari_samsp.utils.errors import InputError, some
-from napari_samsp.utils.file_names import stem_of
+from napari_samsp.utils.file_names import composed, stem_of, suffix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from napari_samsp.data.training_sets.classes import Classes
@@ -91,6 +92,38 @@ def table_path(mask: Path) -> Path:
     return mask.with_name(stem_of(mask) + TABLE_ENDING)
 
 
+def tables_in(folder: Path) -> dict[str, Path]:
+    """The tables of a folder of masks, by the name that each shares with its mask."""
+    return {
+        composed(path.name.removesuffix(TABLE_ENDING)): path
+        for path in sorted(folder.glob(f"*{TABLE_ENDING}"))
+        if not path.name.startswith(".")
+    }
+
+
+def ending_of(path: Path) -> str:
+    """What follows the sample's name in the name of one of its files."""
+    if path.name.endswith(TABLE_ENDING):
+        return TABLE_ENDING
+    return path.name[-len(suffix_of(path)) :]
+
+
+def table_bytes(classes: Mapping[int, int]) -> bytes:
+    """Write the classes of a mask's objects, for `read_table`.
+
+    Parameters
+    ----------
+    classes : mapping
+        The class's label by the object's. Not its name: a class can be renamed later.
+
+    Returns
+    -------
+    bytes
+        The CSV file.
+    """
+    return _csv([("label", "class"), *sorted(classes.items())])
+
+
 def class_table(
     axes: str, planes: Iterable[PlaneClasses], names: Mapping[int, str]
 ) -> bytes:
@@ -111,14 +144,41 @@ def class_table(
     bytes
         The CSV file.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*axes, "label", "class"])
+    rows: list[Sequence[object]] = [(*axes, "label", "class")]
     for plane, classes in planes:
         place = [n for n in plane if n is not None]
         for label, of_class in enumerate(classes.tolist()):
             if label and of_class:
-                writer.writerow([*place, label, names[of_class]])
+                rows.append((*place, label, names[of_class]))
+    return _csv(rows)
+
+
+def read_class_table(path: Path) -> dict[tuple[int, ...], dict[int, str]]:
+    """Read what `class_table` wrote.
+
+    Returns
+    -------
+    dict
+        Names of the classes by the plane's index and the object's label.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
+    """
+    found: dict[tuple[int, ...], dict[int, str]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for *plane, label, name in islice(csv.reader(file), 1, None):
+                found.setdefault(tuple(map(int, plane)), {})[int(label)] = name
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+    return found
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 

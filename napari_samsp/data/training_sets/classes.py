@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_samsp.data.training_sets.transactions import changing
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLASSES_FILE = "classes.json"
-TABLE_ENDING = ".classes.csv"
 KINDS = ("semantic", "instances")
 IGNORE = 255
 """The label of what nobody labelled in semantic masks, if nothing else is said."""
@@ -35,7 +33,6 @@ COLORS = (
 )  # fmt: skip
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""
 _MOST_BYTES = 1_000_000
-_MOST_TABLE_BYTES = 50_000_000
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -162,35 +159,30 @@ def classes_to_learn(folder: Path) -> Classes:
     return found
 
 
-def name_classes(folder: Path, classes: Sequence[LabelClass]) -> None:
-    """Name the classes of a training set's semantic masks.
+def changed_classes(folder: Path, classes: Classes) -> bool:
+    """Whether a training set would get another ``classes.json``.
 
     Parameters
     ----------
     folder : Path
         The training set's folder.
-    classes : sequence of LabelClass
-        They take the place of those that were named before; which labels are to be
-        ignored stays. None changes nothing.
+    classes : Classes
+        What its labels are to mean.
 
     Raises
     ------
     InputError
-        If what was there is broken, or another program does not let go of the folder.
+        If what is there is broken, or says that labels are another kind of thing.
     """
-    if not classes:
-        return
-    with changing(folder) as change:
-        before = read_classes(folder)
-        labels = {one.label for one in classes}
-        ignore = before.ignore if before else (IGNORE,)
-        named = Classes(
-            "semantic",
-            tuple(sorted(classes, key=lambda one: one.label)),
-            tuple(n for n in ignore if n not in labels),
+    before = read_classes(folder)
+    if before is not None and before.kind != classes.kind:
+        areas, objects = "areas of a class", "objects, each with a class"
+        meant = (areas, objects) if before.kind == "semantic" else (objects, areas)
+        raise InputError(
+            f"The labels of {folder} are {meant[0]}, not {meant[1]}: begin another "
+            "project for those."
         )
-        if named != before:
-            change.write(CLASSES_FILE, classes_bytes(named))
+    return classes != before
 
 
 def parse_classes(content: Any) -> Classes:

@@ -9,13 +9,20 @@ import numpy as np
 import xxhash
 
 from napari_samsp.data.formats.orientation import turned
-from napari_samsp.data.image_files import orientation, read_image, read_labels
+from napari_samsp.data.image_files import (
+    as_labels,
+    orientation,
+    read_image,
+    read_labels,
+    tiff_bytes,
+)
+from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, table_bytes
 from napari_samsp.data.training_sets.transactions import unchanging
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, some
 from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -33,6 +40,8 @@ class Sample:
         What the model had said before the correction.
     info : dict
         The sample's line of ``samples.jsonl``; empty for a set made by hand.
+    table : Path or None
+        ``masks/NAME.classes.csv``: the class of each object.
     """
 
     name: str
@@ -40,11 +49,17 @@ class Sample:
     mask: Path
     prediction: Path | None = None
     info: dict[str, Any] = field(default_factory=dict, compare=False)
+    table: Path | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """The paths that there are, by attribute."""
-        paths = {"image": self.image, "mask": self.mask, "prediction": self.prediction}
+        paths = {
+            "image": self.image,
+            "mask": self.mask,
+            "prediction": self.prediction,
+            "table": self.table,
+        }
         return {kind: path for kind, path in paths.items() if path is not None}
 
     def read(self, series: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +107,73 @@ class Sample:
             f"{value}): it is turned as the image is."
         )
         return np.ascontiguousarray(as_image)
+
+
+def encoded(
+    image: np.ndarray,
+    labels: np.ndarray,
+    prediction: np.ndarray | None = None,
+    object_classes: Mapping[int, int] | None = None,
+) -> dict[tuple[str, str], bytes]:
+    """The files of a sample, as `TrainingSet.add` stores them.
+
+    Parameters
+    ----------
+    image, labels, prediction, object_classes
+        As for `TrainingSet.add`.
+
+    Returns
+    -------
+    dict
+        Content by folder and ending, such as ``masks`` and ``.tif``.
+
+    Raises
+    ------
+    InputError
+        If the sizes differ, the labels are no integers, the image is no real numbers,
+        or an object has no class.
+    """
+    labels = as_labels(labels, "of this correction")
+    if image.dtype.kind not in "biuf" or not image.size:
+        raise InputError(
+            f"An image of {image.size} values of {image.dtype} cannot be kept."
+        )
+    if image.shape[:2] != labels.shape:
+        raise InputError(
+            f"The image is {size_text(image.shape)} but its mask is "
+            f"{size_text(labels.shape)}."
+        )
+    files = {("images", ".tif"): tiff_bytes(image)}
+    files["masks", ".tif"] = tiff_bytes(labels)
+    if prediction is not None:
+        files["predictions", ".tif"] = tiff_bytes(prediction.astype(np.int32))
+    if object_classes is not None:
+        there = set(np.unique(labels).tolist()) - {0}
+        if lacking := sorted(there - object_classes.keys()):
+            raise InputError(f"Object {some(list(map(str, lacking)))} has no class.")
+        table = {label: object_classes[label] for label in there}
+        files["masks", TABLE_ENDING] = table_bytes(table)
+    return files
+
+
+def shows(path: Path | None, known: object, image: np.ndarray) -> bool:
+    """Whether a file is this image.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file, if there is one.
+    known : object
+        A note of its `content_hash` saves reading it; None if there is none.
+    image : numpy.ndarray
+        Of any shape.
+    """
+    if known is not None:
+        return known == content_hash(image)
+    try:
+        return path is not None and np.array_equal(read_image(path), image)
+    except InputError:
+        return False
 
 
 def content_hash(image: np.ndarray) -> str:

@@ -10,24 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samsp.data.image_files import (
-    IMAGE_SUFFIXES,
-    MASK_SUFFIXES,
-    as_labels,
-    read_image,
-    tiff_bytes,
+from napari_samsp.data.image_files import IMAGE_SUFFIXES, MASK_SUFFIXES
+from napari_samsp.data.training_sets.class_labels import (
+    TABLE_ENDING,
+    ending_of,
+    tables_in,
 )
-from napari_samsp.data.training_sets.class_labels import table_path
-from napari_samsp.data.training_sets.classes import CLASSES_FILE
-from napari_samsp.data.training_sets.sample import Sample, content_hash, size_text
+from napari_samsp.data.training_sets.classes import (
+    CLASSES_FILE,
+    changed_classes,
+    classes_bytes,
+)
+from napari_samsp.data.training_sets.sample import (
+    Sample,
+    content_hash,
+    encoded,
+    shows,
+)
 from napari_samsp.data.training_sets.sample_list import changed_list, read_list
 from napari_samsp.data.training_sets.transactions import changing, unchanging
 from napari_samsp.utils.errors import InputError, some
-from napari_samsp.utils.file_names import by_stem, composed, safe_name, suffix_of
+from napari_samsp.utils.file_names import by_stem, composed, safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.data.training_sets.transactions import Change
 
 FOLDERS = ("images", "masks", "predictions")
@@ -59,6 +67,7 @@ class TrainingSet:
             images = self._files("images", IMAGE_SUFFIXES)
             masks = self._files("masks", MASK_SUFFIXES)
             predictions = self._files("predictions", MASK_SUFFIXES)
+            tables = tables_in(self.folder / "masks")
             lines = read_list(self._list)
         return [
             Sample(
@@ -67,6 +76,7 @@ class TrainingSet:
                 masks[name],
                 predictions.get(name),
                 lines.get(name, {}),
+                tables.get(name),
             )
             for name in sorted(images.keys() & masks.keys())
         ]
@@ -78,11 +88,6 @@ class TrainingSet:
         ----------
         name : str
             Name of the sample.
-
-        Returns
-        -------
-        Sample
-            As on disk now.
 
         Raises
         ------
@@ -135,6 +140,8 @@ class TrainingSet:
         image: np.ndarray,
         labels: np.ndarray,
         prediction: np.ndarray | None = None,
+        classes: Classes | None = None,
+        object_classes: Mapping[int, int] | None = None,
         **info: Any,
     ) -> Sample:
         """Store a corrected image; all of its files appear, or none.
@@ -147,6 +154,11 @@ class TrainingSet:
             ``(Y, X)`` integer labels, 0 = background.
         prediction : numpy.ndarray, optional
             ``(Y, X)`` labels before the correction.
+        classes : Classes, optional
+            What the labels of the set mean from now on, for its ``classes.json``.
+        object_classes : mapping, optional
+            The class's label by the object's, for ``masks/NAME.classes.csv``. A sample
+            that is replaced without them has no such table any more.
         **info
             What to write into ``samples.jsonl``. ``name`` is the name wished for: it
             is made safe for a file, and numbered if it is taken. A wished name with
@@ -160,29 +172,18 @@ class TrainingSet:
         Raises
         ------
         InputError
-            If the sizes differ, the labels are no integers, the image is no real
-            numbers, or another program does not let go of the folder.
+            If what is given does not fit together or the set, or another program does
+            not let go of the folder.
         OSError
             If the folder cannot be written; the set is as before.
         """
         image = np.asarray(image)
-        labels = as_labels(np.asarray(labels), "of this correction")
-        if image.dtype.kind not in "biuf" or not image.size:
-            raise InputError(
-                f"An image of {image.size} values of {image.dtype} cannot be kept."
-            )
-        if image.shape[:2] != labels.shape:
-            raise InputError(
-                f"The image is {size_text(image.shape)} but its mask is "
-                f"{size_text(labels.shape)}."
-            )
+        said = None if prediction is None else np.asarray(prediction)
+        # Encoded before anybody has to wait.
+        files = encoded(image, np.asarray(labels), said, object_classes)
         replace = info.pop("replace", False)
         wished = composed(str(info.pop("name", "image")))
         about = {"shape": list(image.shape), "hash": content_hash(image)}
-        # Encoded before anybody has to wait.
-        files = {"images": tiff_bytes(image), "masks": tiff_bytes(labels)}
-        if prediction is not None:
-            files["predictions"] = tiff_bytes(np.asarray(prediction).astype(np.int32))
         with changing(self.folder) as change:
             name = safe_name(wished)
             if replace and wished in self._files("images", IMAGE_SUFFIXES):
@@ -191,8 +192,10 @@ class TrainingSet:
                 self._put_aside(name, image, files, change)
             else:
                 name = self._free_name(name)
-            for folder, content in files.items():
-                change.write(f"{folder}/{name}.tif", content)
+            for (folder, ending), content in files.items():
+                change.write(f"{folder}/{name}{ending}", content)
+            if classes is not None and changed_classes(self.folder, classes):
+                change.write(CLASSES_FILE, classes_bytes(classes))
             time = datetime.now(UTC).isoformat(timespec="seconds")
             line = {"name": name, **info, "time": time} | about
             change.write(LIST, changed_list(self._list, {name: line}))
@@ -286,8 +289,8 @@ class TrainingSet:
             digest.update(os.fsencode(sample.name))
             for path in (sample.image, sample.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
-            if classes and table_path(sample.mask).is_file():
-                content = table_path(sample.mask).read_bytes()
+            if classes and sample.table is not None:
+                content = sample.table.read_bytes()
                 digest.update(hashlib.sha256(content).digest())
         if classes:
             digest.update((self.folder / CLASSES_FILE).read_bytes())
@@ -308,11 +311,9 @@ class TrainingSet:
 
     def _free_name(self, wished: str) -> str:
         # Some disks take a name in capitals for the same.
-        taken = {
-            name.casefold()
-            for folder in FOLDERS
-            for name in self._files(folder, IMAGE_SUFFIXES)
-        }
+        there = [self._files(folder, IMAGE_SUFFIXES) for folder in FOLDERS]
+        there.append(tables_in(self.folder / "masks"))
+        taken = {name.casefold() for names in there for name in names}
         name, number = wished, 1
         while name.casefold() in taken:
             number += 1
@@ -320,31 +321,30 @@ class TrainingSet:
         return name
 
     def _move(self, path: Path, folder: str, name: str, change: Change) -> Path:
-        target = f"{folder}/{name}{path.name[-len(suffix_of(path)) :]}"
+        target = f"{folder}/{name}{ending_of(path)}"
         change.move(path.relative_to(self.folder).as_posix(), target)
         return self.folder / target
 
     def _put_aside(
-        self, name: str, image: np.ndarray, files: dict[str, bytes], change: Change
+        self,
+        name: str,
+        image: np.ndarray,
+        files: Mapping[tuple[str, str], bytes],
+        change: Change,
     ) -> None:
         """Move to ``removed/`` what a new version of a sample does not overwrite."""
         aside: list[Path] = []
+        known = read_list(self._list).get(name, {}).get("hash")
         for folder in FOLDERS:
             old = self._files(folder, IMAGE_SUFFIXES).get(name)
-            if old is None or (folder in files and old.suffix == ".tif"):
+            if old is None or ((folder, ".tif") in files and old.suffix == ".tif"):
                 continue
-            if folder == "predictions" and self._shows(name, image):
+            stored = self._files("images", IMAGE_SUFFIXES).get(name)
+            if folder == "predictions" and shows(stored, known, image):
                 continue  # of the same pixels, it is still what the model had said
             aside.append(old)
+        table = tables_in(self.folder / "masks").get(name)
+        kept = ("masks", TABLE_ENDING) in files and f"{name}{TABLE_ENDING}"
+        if table is not None and table.name != kept:
+            aside.append(table)  # it tells of other objects
         self.set_aside(name, aside, change)
-
-    def _shows(self, name: str, image: np.ndarray) -> bool:
-        """Whether a sample's image is this one; a note of its hash saves reading it."""
-        old = self._files("images", IMAGE_SUFFIXES).get(name)
-        known = read_list(self._list).get(name, {}).get("hash")
-        if known is not None:
-            return bool(known == content_hash(image))
-        try:
-            return old is not None and np.array_equal(read_image(old), image)
-        except InputError:
-            return False

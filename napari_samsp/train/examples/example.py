@@ -116,7 +116,7 @@ def _encoded(
     table = None
     try:
         if classes.kind == "instances":
-            table = read_table(table_path(sample.mask), classes)
+            table = read_table(sample.table or table_path(sample.mask), classes)
         return encode(labels, classes, table, objects)
     except InputError as error:
         raise InputError(f"{sample.name}: {error}") from error

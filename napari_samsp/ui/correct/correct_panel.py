@@ -14,10 +14,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samsp.data.training_sets.classes import name_classes
 from napari_samsp.data.training_sets.likeness import difference
 from napari_samsp.data.training_sets.training_set import TrainingSet
-from napari_samsp.data.training_sets.versions import Version, bring_back, version_of
+from napari_samsp.data.training_sets.versions import version_of
 from napari_samsp.ui.correct.class_list import ClassList
 from napari_samsp.ui.correct.corrections import (
     ORIGIN,
@@ -29,7 +28,9 @@ from napari_samsp.ui.correct.corrections import (
 from napari_samsp.ui.correct.kept import kept_planes
 from napari_samsp.ui.correct.kept_list import OPEN, REMOVE, REPLACE, UNDO, KeptList
 from napari_samsp.ui.correct.labelled_plane import LabelledPlane
-from napari_samsp.ui.correct.open_sample import open_sample
+from napari_samsp.ui.correct.object_classes import ObjectClasses
+from napari_samsp.ui.correct.open_sample import open_sample, show_classes
+from napari_samsp.ui.correct.undoing import Undoing
 from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
@@ -70,7 +71,7 @@ class CorrectPanel(QWidget):
     ) -> None:
         super().__init__()
         self._viewer, self._session = viewer, session
-        self._undoable: list[Sample | Version] = []
+        self._undoable = Undoing()
         self.labels = LayerChooser(
             viewer, Labels, tooltip="What you corrected; follows the selected layer"
         )
@@ -84,6 +85,7 @@ class CorrectPanel(QWidget):
         self.keep_button.setObjectName("samsp_keep")
         self.keep_button.setToolTip("Writes image and labels into the correction set")
         self.class_list = ClassList(self.labels)
+        self.object_classes = ObjectClasses(self, viewer, self.labels, self.class_list)
         self.message = QLabel()
         self.message.setObjectName("samsp_keep_message")
         self.message.setWordWrap(True)
@@ -149,8 +151,9 @@ class CorrectPanel(QWidget):
                 self.region.layer,
                 channels,
             )
-            classes = self.class_list.classes
-            check_painted(correction.labels, classes)
+            meaning = self.class_list.meaning
+            check_painted(correction.labels, meaning)
+            object_classes = self.object_classes.table(correction.labels)
             again, info = name, correction.info
             if again is None and (
                 same := same_pixels(self.training_set, correction.image, info["layer"])
@@ -165,16 +168,17 @@ class CorrectPanel(QWidget):
                 correction.image,
                 correction.labels,
                 correction.prediction,
+                meaning,
+                object_classes,
                 name=again or info["layer"],
                 replace=again is not None,
                 **info,
             )
-            name_classes(self.training_set.folder, classes)
         except (InputError, OSError) as error:
             self._refuse(error)
             return
         if before is not None:
-            self._undoable.append(before.beside(sample))
+            self._undoable.note(before.beside(sample))
         self.refresh(select=sample.name)
         self._tell(f"{'Replaced' if again else 'Kept'} {sample.name}.")
         self._warn_of_difference(sample)
@@ -187,7 +191,10 @@ class CorrectPanel(QWidget):
             return
         try:
             sample = self.training_set.sample(self.selected)
-            self.labels.choose(open_sample(self._viewer, sample))
+            layer = open_sample(self._viewer, sample)
+            self.labels.choose(layer)
+            show_classes(layer, sample)
+            self.object_classes.follow()
         except (InputError, OSError) as error:
             self._refuse(error)
 
@@ -205,7 +212,7 @@ class CorrectPanel(QWidget):
         except (InputError, OSError) as error:
             self._refuse(error)
             return
-        self._undoable.append(removed)
+        self._undoable.note(removed)
         self.refresh()
         self._tell(f"Removed {removed.name}; its files are in removed/.")
         self.changed.emit()
@@ -214,28 +221,14 @@ class CorrectPanel(QWidget):
         """Put back what was removed or replaced last."""
         if not self._undoable:
             return
-        last = self._undoable[-1]
         try:
-            if isinstance(last, Version):
-                back = bring_back(self.training_set, last)
-            else:
-                back = self.training_set.put_back(last)
+            back, said = self._undoable.put_back(self.training_set)
         except (InputError, OSError) as error:
-            if isinstance(error, InputError) and self._is_gone(last):
-                self._undoable.pop()
             self._refuse(error)
             return
-        self._undoable.pop()
         self.refresh(select=back.name)
-        was = "as it was before" if isinstance(last, Version) else "back"
-        self._tell(f"{back.name} is {was}.")
+        self._tell(said)
         self.changed.emit()
-
-    def _is_gone(self, last: Sample | Version) -> bool:
-        """Whether what was to be put back is gone for good."""
-        if isinstance(last, Version):
-            return last.name not in {s.name for s in self.training_set.samples()}
-        return not last.mask.is_file()
 
     def set_folder(self, folder: Path) -> None:
         """Use another correction set.

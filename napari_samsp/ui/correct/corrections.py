@@ -17,11 +17,9 @@ from napari_samsp.ui.result_layers import RESULT_KEY
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.components import Dims
 
-    from napari_samsp.data.training_sets.classes import LabelClass
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.data.training_sets.sample import Sample
     from napari_samsp.data.training_sets.training_set import TrainingSet
     from napari_samsp.ui.planes import Channels
@@ -138,27 +136,29 @@ def check_sight(image: Image | None, dims: Dims, channels: Channels | None) -> N
         )
 
 
-def check_painted(labels: np.ndarray, classes: Sequence[LabelClass]) -> None:
-    """Check that each label has a class, if there are classes.
+def check_painted(labels: np.ndarray, meaning: Classes | None) -> None:
+    """Check that each label is a class, if labels are classes.
 
     Parameters
     ----------
     labels : numpy.ndarray
         ``(Y, X)``, as corrected.
-    classes : sequence of LabelClass
-        None if labels are no classes.
+    meaning : Classes or None
+        What labels mean.
 
     Raises
     ------
     InputError
         If one has none.
     """
-    known = {0, IGNORE, *(one.label for one in classes)}
-    unknown = sorted(set(np.unique(labels).tolist()) - known) if classes else []
-    if unknown:
+    if meaning is None or meaning.kind != "semantic":
+        return
+    known = {0, IGNORE, *(one.label for one in meaning.classes)}
+    if unknown := sorted(set(np.unique(labels).tolist()) - known):
         raise InputError(
             f"The label {some([str(n) for n in unknown])} is no class: add it to the "
-            "list of classes, or paint it over; for separate objects close the list."
+            "list of classes, or paint it over; for separate objects close the list, "
+            "or say there that labels are objects."
         )
 
 

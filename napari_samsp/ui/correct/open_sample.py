@@ -8,8 +8,11 @@ import numpy as np
 
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.classes import read_classes
 from napari_samsp.ui.planes import Channels
 from napari_samsp.ui.result_layers import Source, remember_source
+from napari_samsp.ui.widgets.object_classes import set_classes
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +74,28 @@ def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
     layer = viewer.add_labels(labels, name=f"{sample.name} correction")
     remember_source(layer, source)
     return layer
+
+
+def show_classes(layer: Labels, sample: Sample) -> None:
+    """Let a layer know the classes of a correction's objects.
+
+    Parameters
+    ----------
+    layer : Labels
+        From `open_sample`.
+    sample : Sample
+        Of a training set; if its labels are no objects with classes, nothing happens.
+
+    Raises
+    ------
+    InputError
+        If the table is broken; the layer is there, and its objects have no class.
+    """
+    classes = read_classes(sample.mask.parent.parent)
+    if sample.table is None or classes is None or classes.kind != "instances":
+        return
+    index = read_table(sample.table, classes)
+    set_classes(layer, {label: classes.names[n] for label, n in index.items()})
 
 
 def _contrast(image: np.ndarray) -> dict[str, Any]:

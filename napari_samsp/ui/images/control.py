@@ -77,6 +77,7 @@ class ImagesControl(OpenList):
         segmenting.labelled.connect(self.stage.watch)
         segmenting.run.ended.connect(self._on_segmented)
         correcting.kept.connect(self._on_kept)
+        correcting.object_classes.classed.connect(self.stage.note_classed)
 
     def go(self, entry: Entry | None) -> None:
         """Show an image with its labels; the one before is left.

@@ -93,6 +93,8 @@ class Drafts(QObject):
         stage.unsaved()
         self._store(changes, KEPT)
         opened.edited, opened.was_kept = changes.labels, True
+        opened.classes = changes.classes
+        stage.shown_classes = changes.classes
         return True
 
     def _store(self, changes: Changed, kind: str) -> None:
@@ -101,7 +103,7 @@ class Drafts(QObject):
             return
         job = SaveEdit(
             self._edits, entry, opened, changes.labels,
-            changes.before if kind == DRAFT else None, kind,
+            changes.before if kind == DRAFT else None, changes.classes, kind,
             lambda *found: tell(self._stored, *found),
             lambda text: tell(self.failed, text),
         )  # fmt: skip

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.images.image_list import Entry
     from napari_samsp.ui.images.stored.results import Results, Wanted
     from napari_samsp.ui.models.workplace import Workplace
+    from napari_samsp.ui.widgets.object_classes import Pages
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,8 @@ class SaveEdit:
         Of all its planes; a copy.
     before : numpy.ndarray or None
         What was there without the edits: equal labels are no draft.
+    classes : dict
+        Of the objects of the labels.
     kind : {"draft", "kept"}
         What they are stored as.
     ended : callable
@@ -316,6 +319,7 @@ class SaveEdit:
     opened: Opened
     labels: Any
     before: Any
+    classes: Pages
     kind: str
     ended: Callable[[Entry, str, int], None]
     failed: Callable[[str], None]
@@ -331,8 +335,9 @@ class SaveEdit:
                 self.ended(self.entry, self.kind, -1)
                 return
             edit = self.edits.write(
-                self.kind, *where, self.labels, opened.axes, opened.stored.voxels
-            )
+                self.kind, *where, self.labels, opened.axes, opened.stored.voxels,
+                self.classes,
+            )  # fmt: skip
             self.ended(self.entry, self.kind, edit.objects)
         except OSError as error:
             self.failed(

@@ -10,7 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from napari.utils.colormaps import DirectLabelColormap
+
 from napari_samsp.ui.result_layers import remember_source, source_of
+from napari_samsp.ui.widgets.object_classes import take_over_classes
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -48,7 +51,9 @@ def take_over_labels(old: Labels, new: Labels) -> None:
         In none, with its `Source`.
     """
     old.data = new.data
-    old.features = {}
+    take_over_classes(old, new)
+    if isinstance(new.colormap, DirectLabelColormap):
+        old.colormap = new.colormap  # that of classes
     with suppress(AttributeError):
         old._reset_history()
     _take_over(old, new)

@@ -37,5 +37,8 @@ def wanted_of(panel: SegmentPanel) -> Wanted:
         output_format="tif",
         cleanup=panel.form.cleanup.cleanup,
         single_channels=channels.picked if channels is not None else (0,),
+        object_classes=panel.objects.isChecked()
+        and adapter is not None
+        and len(adapter.card.classes) > 1,
     )
     return Wanted(settings, panel.scaling.scaling)

@@ -14,6 +14,7 @@ from napari_samsp.ui.planes import Channels, first_scale, labels_placement
 from napari_samsp.ui.result_layers import Source, remember_source, source_of
 from napari_samsp.ui.segment.run_results import RunResults
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
+from napari_samsp.ui.widgets.object_classes import object_pages, put_pages
 
 if TYPE_CHECKING:
     import napari
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.images.image_list import Entry
     from napari_samsp.ui.images.stored.opened import Opened
     from napari_samsp.ui.segment.segment_panel import SegmentPanel
+    from napari_samsp.ui.widgets.object_classes import Pages
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Changed:
     labels : numpy.ndarray
         Of all planes of the image; a copy.
     before : numpy.ndarray or None
-        The same without the changes, if that is known.
+        The same without the changes, if that is known and no class was changed.
+    classes : dict
+        Of the objects.
     """
 
     labels: np.ndarray
     before: np.ndarray | None
+    classes: Pages
 
 
 class Stage:
@@ -56,6 +61,7 @@ class Stage:
         self._viewer, self._segmenting = viewer, segmenting
         self.entry: Entry | None = None
         self.opened: Opened | None = None
+        self.shown_classes: Pages = {}
         self._shape: tuple[int, ...] = ()
         self._changed: Labels | None = None
         self._watched: list[Labels] = []
@@ -118,6 +124,7 @@ class Stage:
             self._put(opened, last)
         self._last = last
         if last is not None:
+            self.shown_classes = object_pages(last)
             self._viewer.layers.selection.active = last
             self.watch(last)
             self._segmenting.labelled.emit(last)
@@ -163,7 +170,15 @@ class Stage:
         before = opened.edited if opened.was_kept else None
         if before is None and source is not None and source.prediction is not None:
             before = whole_labels(opened, source.prediction, plane)
-        return Changed(labels, before)
+        classes = object_pages(layer)
+        if classes != self.shown_classes:
+            before = None
+        return Changed(labels, before, classes)
+
+    def note_classed(self, layer: Labels) -> None:
+        """A person gave objects of a layer other classes."""
+        if layer in self._watched:
+            self._changed, self._unsaved = layer, True
 
     def clear(self, later: bool = False) -> None:
         """Take the image and its labels out of the viewer.
@@ -218,6 +233,7 @@ class Stage:
         shown, segmenting = opened.shown, self._segmenting
         assert shown is not None
         results = RunResults(self._viewer, opened.layer, shown.request, shown.along)
+        results.classes = shown.classes
         segmenting.result.begin(results)
         adapter = shown.request.adapter
         name = adapter.parent.name if adapter is not None else None
@@ -241,7 +257,8 @@ class Stage:
             **labels_placement(image, plane, along, channels),
         )
         fixed = plane if not along else None
-        remember_source(layer, Source(image.unique_id, fixed, channels=channels))
+        source = Source(image.unique_id, fixed, channels=channels, by_slice=bool(along))
+        remember_source(layer, source)
         return self._add(layer)
 
     def _add(self, made: Labels) -> Labels:
@@ -261,6 +278,7 @@ class Stage:
         assert opened.edited is not None
         data[...] = opened.edited.reshape(data.shape)
         layer.refresh()
+        put_pages(layer, opened.classes)
 
     def _on_paint(self, event: Any) -> None:
         self._changed, self._unsaved = event.source, True

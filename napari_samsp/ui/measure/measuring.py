@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.layers import Image, Labels
 
 from napari_samsp.data.image_files import as_labels
@@ -22,13 +23,14 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import source_of
+from napari_samsp.ui.widgets.layer_features import put_columns
+from napari_samsp.ui.widgets.object_classes import CLASS, pages_of
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    import pandas as pd
     from napari.components import Dims
 
     from napari_samsp.data.plane_view import PlaneIndex
@@ -75,6 +77,8 @@ class MeasureRequest:
         Along the axes that are measured.
     volumes : bool
         Whether each part is one volume.
+    classes : dict
+        Names of the classes by slice (None: in all) and label; empty if there are none.
     """
 
     name: str
@@ -84,6 +88,7 @@ class MeasureRequest:
     parts: tuple[Part, ...]
     size: PixelSize
     volumes: bool
+    classes: dict[PlaneIndex | None, dict[int, str]] = field(default_factory=dict)
 
 
 def request_of(
@@ -177,6 +182,7 @@ def request_of(
         parts,
         _pixel_size(labels, measured),
         depth is not None,
+        {page: classes for page, classes in pages_of(labels) if classes},
     )
 
 
@@ -212,10 +218,20 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
             if request.colours:
                 planes = [plane[..., : request.colours] for plane in planes]
             image = planes
-        tables.append(
-            measure_planes(labels, image, request.size, request.volumes, part.where)
-        )
+        table = measure_planes(labels, image, request.size, request.volumes, part.where)
+        if request.classes:
+            table[CLASS] = _classes_of_part(request, part, table["label"])
+        tables.append(table)
     return tables
+
+
+def _classes_of_part(
+    request: MeasureRequest, part: Part, labels: np.ndarray
+) -> np.ndarray:
+    """The name of each object's class, empty where nobody said any."""
+    known = [request.classes.get(page, {}) for page in (None, *part.labels)]
+    found = {label: name for one in reversed(known) for label, name in one.items()}
+    return np.array([found.get(label, "") for label in labels.tolist()], object)
 
 
 # Which columns of a layer's features are ours, and may be replaced.
@@ -236,27 +252,16 @@ def show_features(labels: Labels, tables: Sequence[Columns], where: int = 0) -> 
     """
     import pandas as pd
 
-    frames = [pd.DataFrame(table) for table in (tables[where], *tables)]
+    # The class is not ours: it may have changed since.
+    frames = [
+        pd.DataFrame({k: v for k, v in table.items() if k != CLASS})
+        for table in (tables[where], *tables)
+    ]
     found = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
     found = found.drop_duplicates("label").rename(columns={"label": "index"})
     names = frozenset(found.columns) - {"index"}
-    others = _others(labels.features, names | _ours.get(labels, frozenset()))
-    if others is not None:
-        found = found.merge(others, on="index", how="outer")
-    labels.features = found.sort_values("index").reset_index(drop=True)
+    put_columns(labels, found, _ours.get(labels, frozenset()))
     _ours[labels] = names
-
-
-def _others(features: pd.DataFrame, ours: frozenset[str]) -> pd.DataFrame | None:
-    """The columns of others with their labels, None if there are none."""
-    kept = [n for n in features.columns if n not in ours and n != "index"]
-    if not kept:
-        return None
-    others = features[kept].copy()
-    said = others.notna().any(axis=1)
-    # As napari takes it: without an index, the rows are those of the labels from 0.
-    others["index"] = features["index"] if "index" in features else range(len(others))
-    return others[said].drop_duplicates("index")
 
 
 def _letters(labels: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from napari_samsp.ui.result_layers import (
     result_layer,
     weakly,
 )
-from napari_samsp.ui.widgets.class_colors import color_by_class
+from napari_samsp.ui.segment.result_classes import show_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ class RunResults:
         self.done = 0
         self.skipped: list[Refused] = []
         self.found: list[Iteration] = []  # before they were cleaned up
-        self.classes: tuple[LabelClass, ...] = ()  # of labels that are classes
+        self.classes: tuple[LabelClass, ...] = ()  # of labels, or of objects
 
     @property
     def layers(self) -> list[Labels | None]:
@@ -123,7 +123,7 @@ class RunResults:
         stack = self.request.stack
         if stack is not None:
             stack.show(t, step.plane, step.labels)
-            self._update(t, step.plane)
+            self._update(t, step)
         if new.iteration == self.request.iterations - 1:
             self.done += 1
         return self._viewer.add_layer(made) if made is not None else None
@@ -181,6 +181,8 @@ class RunResults:
             for step in steps:
                 stack.show(number, step.plane, step.labels)
         made = self._make_layer(steps[-1], *self._made_by)
+        for step in steps[:-1] if self.request.objects else ():
+            self._show_classes(made, step)
         made.visible = number == len(self._ids) - 1
         if add is not None:
             made = add(made)
@@ -283,6 +285,7 @@ class RunResults:
             metadata=about,
             **labels_placement(image, step.plane, self._along, channels),
         )
+        linked = request.link_axis is not None or request.follow_axis is not None
         source = Source(
             image_id=image.unique_id,
             plane=None if self._along else step.plane,
@@ -293,11 +296,14 @@ class RunResults:
             iteration=step.summary.iteration,
             pixels=weakly(self._data),
             window=None if request.region is None else request.region.window,
+            by_slice=bool(self._along) and not linked,
         )
         remember_source(layer, source)
-        if self.classes:
-            color_by_class(layer, self.classes)
+        self._show_classes(layer, step)
         return layer
+
+    def _show_classes(self, layer: Labels, step: Segmented) -> None:
+        show_classes(layer, step, self.classes, self.request.objects)
 
     def _note_scaling(self, plane: PlaneIndex, seen: Scaling) -> None:
         noted: dict[str, Any] = {"scaling": str(self.request.scaling)}
@@ -305,10 +311,12 @@ class RunResults:
             noted["limits"] = [seen.low, seen.high]
         self._scalings[plane] = noted
 
-    def _update(self, t: int, plane: PlaneIndex) -> None:
-        layer = self.layers[t] if t < len(self._ids) else None
+    def _update(self, t: int, step: Segmented) -> None:
+        layer, plane = self.layers[t] if t < len(self._ids) else None, step.plane
         if layer is None:
             return
+        if self.request.objects:
+            self._show_classes(layer, step)
         about = layer.metadata[RESULT_KEY]
         about.update(self.summaries[t].as_dict())
         if "slices" in about:

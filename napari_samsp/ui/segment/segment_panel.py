@@ -168,7 +168,7 @@ class SegmentPanel(QWidget):
         self.device = str(loaded.segmenter.device)
         if self.results is not None and self._report is not None:
             classes = loaded.segmenter.classes
-            if len(classes) > 1 and not self.results.request.objects:
+            if len(classes) > 1 or (classes and self.results.request.objects):
                 self.results.classes = classes
             self._note_hash(self.results.request.model, loaded.segmenter)
             self._report.begin()

@@ -117,6 +117,8 @@ class Segmented:
         ``(Y, X)``; of a large plane in a file.
     scaling : Scaling
         What its pixels were scaled by.
+    object_classes : numpy.ndarray or None
+        The class's label of each object, as for `Iteration`.
     found : Iteration or None
         Before it was cleaned up, with float16 logits, to be cleaned up otherwise; None
         if that would take too much memory.
@@ -127,6 +129,7 @@ class Segmented:
     labels: np.ndarray
     scaling: Scaling
     found: Iteration | None = None
+    object_classes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,28 @@ def _planes(
             continue
         summary = _summary(found, request, segmenter)
         kept = None if stack is not None else _kept(found.found)
-        yield Segmented(found.plane, summary, found.labels, found.scaling, kept)
+        yield Segmented(
+            found.plane,
+            summary,
+            found.labels,
+            found.scaling,
+            kept,
+            _object_classes(found, request, segmenter),
+        )
+
+
+def _object_classes(
+    found: PlaneResult, request: SegmentRequest, segmenter: Segmenter
+) -> np.ndarray | None:
+    """The class's label of each object; what has one class does not vote on it."""
+    told, classes = found.iteration.object_classes, segmenter.classes
+    if told is not None or not request.objects or len(classes) != 1:
+        return told
+    labels = found.labels
+    count = labels.max() if isinstance(labels, np.ndarray) else found.iteration.objects
+    only = np.full(int(count) + 1, classes[0].label, np.int32)
+    only[0] = 0
+    return only
 
 
 def _kept(found: Iteration | None) -> Iteration | None:

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from napari_samsp.data.training_sets import transactions as folder_changes
+from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.classes import Classes, LabelClass
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.data.training_sets.transactions import changing, unchanging
+from napari_samsp.data.training_sets.versions import bring_back, version_of
 from napari_samsp.utils.errors import InputError
 
 
@@ -43,26 +46,46 @@ def uniform(value: int) -> tuple[np.ndarray, ...]:
     return tuple(np.full(shape, value, kind) for kind in (np.uint8, np.int32, np.int32))
 
 
+CLASSES = Classes("instances", (LabelClass(4, "cell", "#00ff00"),), ())
+
+
+def classed(value: int) -> dict:
+    """The table and the list of classes that belong to `uniform` of this value."""
+    return {"classes": CLASSES, "object_classes": {value: 4}}
+
+
 def state(corrections: TrainingSet) -> list[tuple]:
     return [
-        (sample.name, sample.read()[0].shape, *np.unique([*sample.read()]))
+        (
+            *(sample.name, sample.read()[0].shape, *np.unique([*sample.read()])),
+            sample.table and read_table(sample.table, CLASSES),
+        )
         for sample in corrections.samples()
     ]
 
 
-@pytest.mark.parametrize("what", ["replace", "remove", "put back", "add"])
+@pytest.mark.parametrize(
+    "what", ["replace", "replace without classes", "remove", "put back", "add", "undo"]
+)
 def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path, what):
     def prepared(folder) -> tuple[TrainingSet, object]:
         corrections = TrainingSet(folder)
-        corrections.add(*uniform(1), name="a")
+        corrections.add(*uniform(1), name="a", **classed(1))
         gone = corrections.remove("a") if what == "put back" else None
+        if what == "undo":
+            gone = version_of(corrections, "a")
+            corrections.add(*uniform(2), name="a", replace=True)
         return corrections, gone
 
     def act(corrections: TrainingSet, gone) -> None:
         if what == "replace":
+            corrections.add(*uniform(2), name="a", replace=True, **classed(2))
+        elif what == "replace without classes":
             corrections.add(*uniform(2), name="a", replace=True)
         elif what == "add":
-            corrections.add(*uniform(2), name="b")
+            corrections.add(*uniform(2), name="b", **classed(2))
+        elif what == "undo":
+            bring_back(corrections, gone)
         elif what == "remove":
             corrections.remove("a")
         else:
@@ -87,7 +110,8 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path, what):
         seen.append(state(TrainingSet(corrections.folder)))
         assert seen[-1] in (before, after)
         corrections.add(*uniform(3), name="later")  # and it can be used
-        shown = {p.name for p in corrections.folder.iterdir()} - {"removed"}
+        shown = {p.name for p in corrections.folder.iterdir()}
+        shown -= {"removed", "classes.json"}
         assert shown <= {".lock", "images", "masks", "predictions", "samples.jsonl"}
     assert before in seen
     assert after in seen

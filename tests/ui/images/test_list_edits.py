@@ -10,8 +10,11 @@ import pytest
 from list_bench import LEFT
 
 from napari_samsp.data.image_files import read_labels
+from napari_samsp.data.training_sets.classes import LabelClass
+from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.result_layers import source_of
+from napari_samsp.ui.widgets.object_classes import classes_of
 from napari_samsp.utils.paths import widget_file
 
 pytestmark = pytest.mark.gui
@@ -135,3 +138,48 @@ def test_where_nothing_is_to_be_corrected_six_actions_make_a_table(
     counts = {e.name: e.objects for e in bench.control.images.entries}
     assert counts == {n: sum(row["image"] == n for row in rows) for n in "abcd"}
     assert all(counts.values())
+
+
+def classed(bench, label: int, name: str) -> None:
+    """A person chooses a class, and gives it to an object."""
+    widget, layer = bench.widget, bench.labels
+    classes = widget.correcting.class_list
+    classes.pick([one.name for one in classes.classes].index(name))
+    row, column = np.argwhere(layer.data == label)[0]
+    bench.viewer.cursor.position = layer.data_to_world((row, column))
+    widget.correcting.object_classes.set_under_cursor()
+
+
+def test_classes_of_objects_come_back_with_their_image(bench, folder):
+    classes = bench.widget.correcting.class_list
+    named = [LabelClass(1, "round", "#00ff00"), LabelClass(2, "long", "#ff0000")]
+    classes.set_classes(named, OBJECTS)
+    assert bench.widget.segmenting.objects.isChecked()
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    kept = bench.labels.data.copy()
+    first, *others = np.unique(kept)[1:].tolist()
+    classed(bench, first, "long")
+    classes.pick(0)
+    bench.click("samsp_class_rest")
+    wanted = {first: "long"} | dict.fromkeys(others, "round")
+    bench.ahead()
+    bench.key("samsp_keep_next")
+    bench.at("b")
+    assert classes_of(bench.labels) == {}  # those of the image before are not here
+    drafted = np.unique(bench.labels.data)[1]
+    classed(bench, drafted, "long")  # and not kept
+    bench.ahead()
+    bench.key("samsp_next")
+    bench.at("c")
+    bench.key("samsp_previous")
+    bench.at("b")
+    assert classes_of(bench.labels) == {drafted: "long"}
+    bench.key("samsp_previous")
+    bench.at("a")
+    assert np.array_equal(bench.labels.data, kept)
+    assert classes_of(bench.labels) == wanted
+    colors = bench.labels.colormap.map(np.array([first, *others[:1]])).round(1)
+    assert colors[0].tolist() == [1, 0, 0, 1]
+    assert all(color.tolist() == [0, 1, 0, 1] for color in colors[1:])

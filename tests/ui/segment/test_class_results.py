@@ -2,33 +2,90 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from napari_samsp.data.training_sets.classes import LabelClass
+from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.classes import Classes, LabelClass
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
 from napari_samsp.sam.checkpoints import load_sam
+from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.result_layers import RESULT_KEY
+from napari_samsp.ui.widgets.object_classes import classes_of
 
 CLASSES = (LabelClass(3, "leaf", "#00ff00"), LabelClass(8, "spot", "#ff0000"))
+
+
+def saved(folder: Path, objects: bool = False) -> Path:
+    """An adapter that knows the classes, and finds something."""
+    loaded = load_sam("samsp_small")
+    model = add_lora(loaded.sam, 2, loaded.name, classes=2)
+    card = AdapterCard(
+        loaded.name, loaded.sha256, 256, classes=CLASSES, objects=objects
+    )
+    save_adapter(model, folder, card)
+    return folder
 
 
 def test_results_have_the_labels_and_colours_of_the_classes(
     widget, viewer, segment, nuclei, tmp_path
 ):
-    loaded = load_sam("samsp_small")
-    model = add_lora(loaded.sam, 2, loaded.name, classes=2)
-    card = AdapterCard(loaded.name, loaded.sha256, 256, classes=CLASSES)
-    save_adapter(model, tmp_path / "plants", card)
     viewer.add_image(nuclei[0], name="plant")
-    widget.segmenting.adapter.choose(tmp_path / "plants")
+    widget.segmenting.adapter.choose(saved(tmp_path / "plants"))
     segment()
     layer = viewer.layers["SAM-SP 2 · plant"]
     assert set(np.unique(layer.data)) <= {0, 3, 8}
-    told = layer.metadata[RESULT_KEY]["classes"]
-    assert [one["name"] for one in told] == ["leaf", "spot"]
+    listed = layer.metadata[RESULT_KEY]["classes"]
+    assert [one["name"] for one in listed] == ["leaf", "spot"]
     colors = layer.colormap.map(np.array([3, 8]))
     np.testing.assert_allclose(colors, [[0, 1, 0, 1], [1, 0, 0, 1]], atol=0.01)
     assert layer.features["class"].tolist() == ["leaf", "spot"]
     # They can be corrected and kept at once.
     assert widget.correcting.class_list.classes == CLASSES
+
+
+def told(layer, plane) -> None:
+    """The slice in sight: each of its objects has a class, and the colour of that."""
+    classes = classes_of(layer)
+    objects = set(np.unique(plane).tolist()) - {0}
+    assert objects
+    assert objects == classes.keys()
+    wanted = {"leaf": [0, 1, 0, 1], "spot": [1, 0, 0, 1]}
+    shown = layer.colormap.map(np.array([*classes]))
+    np.testing.assert_allclose(shown, [wanted[n] for n in classes.values()], atol=0.01)
+
+
+def test_objects_of_a_result_have_classes_and_can_be_kept_at_once(
+    widget, viewer, segment, click, nuclei, tmp_path
+):
+    widget.correcting.set_folder(tmp_path / "set")
+    viewer.add_image(nuclei[0], name="cells")
+    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    segment()
+    layer = viewer.layers["SAM-SP 2 · cells"]
+    told(layer, layer.data)
+    assert widget.correcting.class_list.classes == CLASSES
+    assert widget.correcting.class_list.kind == OBJECTS
+    click("samsp_keep")
+    (sample,) = widget.correcting.training_set.samples()
+    table = read_table(sample.table, Classes("instances", CLASSES, ()))
+    names = {label: CLASSES[n].name for label, n in table.items()}
+    assert names == classes_of(layer)
+
+
+def test_objects_of_each_slice_have_classes_of_their_own(
+    widget, viewer, segment, all_slices, nuclei, tmp_path
+):
+    image = nuclei[0]
+    viewer.add_image(np.stack([image, image[::-1, ::-1]]), name="stack")
+    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    widget.segmenting.iterations.setValue(1)
+    all_slices()
+    viewer.dims.set_point(0, 0)
+    segment()
+    layer = viewer.layers["SAM-SP 0 · stack"]
+    told(layer, layer.data[0])
+    viewer.dims.set_point(0, 1)
+    told(layer, layer.data[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.voxel_size import VoxelSize
+    from napari_samsp.ui.widgets.object_classes import Pages
 
 DRAFT, KEPT = "draft", "kept"
 
@@ -36,11 +37,31 @@ class Edit:
         How many labels there are.
     path : str
         Path of the image.
+    classes : list
+        Of each slice with classes of objects its index, or None, and their names by
+        label: what `Pages` is in JSON.
     """
 
     kind: str
     objects: int
     path: str
+    classes: list[Any] = field(default_factory=list)
+
+    @property
+    def pages(self) -> Pages:
+        """The classes of the objects.
+
+        Raises
+        ------
+        TypeError, ValueError, AttributeError
+            If the file holds something else.
+        """
+        return {
+            page if page is None else tuple(page): {
+                int(label): str(name) for label, name in classes.items()
+            }
+            for page, classes in self.classes
+        }
 
 
 class Edits:
@@ -101,6 +122,7 @@ class Edits:
         labels: np.ndarray,
         axes: str,
         voxels: VoxelSize,
+        classes: Pages | None = None,
     ) -> Edit:
         """Store labels; those that were kept take the place of a draft.
 
@@ -118,6 +140,8 @@ class Edits:
             A letter an axis of them.
         voxels : VoxelSize
             Voxel size of the image.
+        classes : dict, optional
+            Of its objects.
 
         Raises
         ------
@@ -128,7 +152,7 @@ class Edits:
         place = self.file(kind, path, content)
         write_tiff(place, labels.astype(np.int32), axes, voxels)
         count = int(np.count_nonzero(np.unique(labels)))
-        edit = Edit(kind, count, str(path))
+        edit = Edit(kind, count, str(path), [*map(list, (classes or {}).items())])
         write_atomically(place.with_suffix(".json"), json.dumps(asdict(edit)).encode())
         if kind == KEPT:
             self.remove(DRAFT, path, content)
@@ -144,6 +168,14 @@ class Edits:
                 return np.asarray(stored.array)
         except InputError:
             return None
+
+    def classes(self, kind: str, path: Path, content: str) -> Pages:
+        """The classes of the objects of stored labels, empty if there are none."""
+        place = self.file(kind, path, content).with_suffix(".json")
+        try:
+            return Edit(**json.loads(place.read_text("utf-8"))).pages
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
 
     def remove(self, kind: str, path: Path, content: str) -> None:
         """Delete an image's labels of a kind."""

@@ -14,6 +14,7 @@ from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.rgb import as_lazy_rgb
 from napari_samsp.data.shared_limits import resolve_percentiles
 from napari_samsp.metrics import iou
+from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.ui.images.stored.edits import DRAFT, KEPT, Edits, content_key
 from napari_samsp.ui.planes import Channels, PlaneReader
 from napari_samsp.ui.result_files import placement
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.plane_view import PlaneIndex
+    from napari_samsp.data.training_sets.classes import LabelClass
     from napari_samsp.ui.images.stored.results import Rounds, Wanted
+    from napari_samsp.ui.widgets.object_classes import Pages
 
 PROMPT = "box+mask"
 
@@ -53,6 +56,8 @@ class Opened:
         Labels of all its planes that a person made, which take the place of the result.
     was_kept : bool
         Whether they were kept; else they are a draft.
+    classes : dict
+        Of the objects of those labels.
     """
 
     path: Path
@@ -63,6 +68,7 @@ class Opened:
     shown: Shown | None = None
     edited: np.ndarray | None = None
     was_kept: bool = False
+    classes: Pages = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -92,11 +98,14 @@ class Shown:
         The layer's axes of several planes.
     steps : list of Segmented
         All rounds of all planes.
+    classes : tuple of LabelClass
+        Of the adapter that made it, if it tells any apart.
     """
 
     request: SegmentRequest
     along: tuple[int, ...]
     steps: list[Segmented]
+    classes: tuple[LabelClass, ...] = ()
 
 
 def open_path(path: Path, name: str) -> Opened:
@@ -143,6 +152,7 @@ def read_edits(opened: Opened, edits: Edits) -> None:
         labels = edits.read(kind, opened.path, opened.content)
         if labels is not None and labels.shape == opened.stored.labels_shape:
             opened.edited, opened.was_kept = labels, kind == KEPT
+            opened.classes = edits.classes(kind, opened.path, opened.content)
             return
 
 
@@ -196,6 +206,8 @@ def read_rounds(
     if stack is not None and request.same_limits:
         scaling = resolve_percentiles(scaling, request.open, request.planes)
     steps: list[Segmented] = []
+    listed = read_card(wanted.adapter).classes if wanted.adapter else ()
+    told_apart = listed if len(listed) > 1 else ()
     for number, (place, plane) in enumerate(planes.items()):
         check()
         scores = rounds.scores[number] if number < len(rounds.scores) else []
@@ -217,9 +229,24 @@ def read_rounds(
             if stack is not None:
                 stack.target(t, plane)[...] = found
                 stack.complete(plane, summary, check)
-            steps.append(Segmented(plane, summary, found, seen))
+            named = rounds.classes.get(place, {}) if t == count - 1 else {}
+            classes = _numbers(named, told_apart)
+            steps.append(Segmented(plane, summary, found, seen, None, classes))
             before = found
-    opened.shown = Shown(request, along, steps)
+    opened.shown = Shown(request, along, steps, told_apart)
+
+
+def _numbers(
+    named: dict[int, str], classes: tuple[LabelClass, ...]
+) -> np.ndarray | None:
+    """The class's label of each object, as a segmenter says it."""
+    if not named:
+        return None
+    labels = {one.name: one.label for one in classes}
+    found = np.zeros(max(named) + 1, np.int32)
+    for label, name in named.items():
+        found[label] = labels.get(name, 0)
+    return found
 
 
 def _index(place: tuple[int, ...], channels: Channels | None) -> PlaneIndex:

@@ -16,6 +16,10 @@ from napari_samsp.batch.manifest import Manifest, State, read_manifest
 from napari_samsp.batch.segment_file import segment_file
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.class_labels import (
+    TABLE_ENDING,
+    read_class_table,
+)
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE
 from napari_samsp.ui.images.stored.edits import path_key
@@ -78,10 +82,13 @@ class Rounds:
         Of each round, of all planes.
     scores : list of list of float
         SAM's predicted IoU of each plane, round by round.
+    classes : dict
+        Of the last round's objects, their classes' names by plane and label.
     """
 
     labels: list[np.ndarray]
     scores: list[list[float]]
+    classes: dict[tuple[int, ...], dict[int, str]] = field(default_factory=dict)
 
 
 class Results:
@@ -153,14 +160,17 @@ class Results:
         if not isinstance(scores, list):
             return None
         labels = []
+        classes: dict[tuple[int, ...], dict[int, str]] = {}
         try:
+            if wanted.settings.object_classes:
+                classes = read_class_table(self.folder / f"{name}{TABLE_ENDING}")
             for t in range(wanted.settings.iterations):
                 file = self.folder / f"{name}.iter{t}.tif"
                 with open_image(file, mask=True) as stored:
                     labels.append(np.asarray(stored.array).astype(np.int32))
         except InputError:
             return None
-        return Rounds(labels, scores)
+        return Rounds(labels, scores, classes)
 
     def is_done(self, name: str, image: Path, wanted: Wanted) -> bool:
         """Whether an image was segmented with these settings, as it is now."""
