@@ -116,6 +116,7 @@ class SamSpWidget(QWidget):
         self.segmenting.labelled.connect(self.correcting.labels.choose)
         self.segmenting.labelled.connect(self.measuring.labels.choose)
         self.segmenting.adapter.changed.connect(self._show_status)
+        self.segmenting.adapter.renamed.connect(self._show_status)
         self.segmenting.objects.toggled.connect(
             self.finetuning.settings.objects.setChecked
         )
