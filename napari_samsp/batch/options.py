@@ -149,7 +149,8 @@ def parser() -> Parser:
         "--series",
         type=int,
         metavar="N",
-        help="which image of a file that holds several, from 0 (the largest)",
+        help="which image of a file that holds several, from 0 (each, under its "
+        "own name)",
     )
     made.add_argument(
         "--format",
