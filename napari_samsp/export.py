@@ -165,7 +165,7 @@ def _write_onnx(sam: Sam, output: Path, card: AdapterCard) -> list[Path]:
 def _write_package(sam: Sam, output: Path, adapter: Path, card: AdapterCard) -> None:
     from napari_samsp.inference.bioimageio_package import what_is_lost, write_package
 
-    name = adapter_name(adapter.resolve())
+    name = card.name or adapter_name(adapter.resolve())
     write_package(sam.eval(), output, card, name)
     print(
         f"{output}: a bioimage.io model of {name}, input size {card.image_size}. "

@@ -48,7 +48,7 @@ def find_labels(place: str, recursive: bool = False) -> dict[str, Path]:
     InputError
         If there is none, or two have one name.
     """
-    found = find_images([place], recursive=recursive)
+    found = find_images([place], recursive=recursive, split=False)
     labels = {}
     for name, path in found.items():
         single = ITERATION.fullmatch(name)

@@ -43,7 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = parser().parse_args(argv)
     images = find_images(
-        args.input, args.output, args.recursive, label_files(args.output)
+        args.input,
+        args.output,
+        args.recursive,
+        label_files(args.output),
+        split=args.series is None,
     )
     check_iterations(args.iterations)
     _cleanup(args)

@@ -33,6 +33,29 @@ def parser() -> Parser:
         "continues.",
         examples=EXAMPLES,
     )
+    # In the order of the help.
+    for add in (
+        _add_files,
+        _add_model,
+        _add_stacks,
+        _add_cleanup,
+        _add_prompts,
+        _add_view,
+        _add_reading,
+        _add_writing,
+        _add_machines,
+    ):
+        add(made)
+    made.add_argument(
+        "--all-iterations",
+        action="store_true",
+        help="also write NAME.iter0.tif, NAME.iter1.tif, ...",
+    )
+    return made
+
+
+def _add_files(made: Parser) -> None:
+    """Which images, and where their labels go."""
     made.add_argument(
         "input",
         nargs="+",
@@ -40,6 +63,10 @@ def parser() -> Parser:
         "DICOM, NIfTI; of stacks and time series every plane is segmented",
     )
     made.add_argument("--output", type=Path, required=True, help="folder for the masks")
+
+
+def _add_model(made: Parser) -> None:
+    """What segments them."""
     made.add_argument(
         "--model",
         help="a name or a checkpoint file (the adapter's base, or samsp_small)",
@@ -51,6 +78,10 @@ def parser() -> Parser:
         action=argparse.BooleanOptionalAction,
         help="one prompt per object, and instances (as the adapter was trained, or no)",
     )
+
+
+def _add_stacks(made: Parser) -> None:
+    """How the planes of a stack hang together."""
     made.add_argument(
         "--limits",
         choices=("stack", "slice"),
@@ -72,6 +103,10 @@ def parser() -> Parser:
         "that overlap from plane to plane one number, along the last axis of the "
         "stack; one plane in between may lack them (with --objects)",
     )
+
+
+def _add_cleanup(made: Parser) -> None:
+    """What becomes of the model's probabilities."""
     made.add_argument(
         "--threshold",
         type=float,
@@ -92,6 +127,10 @@ def parser() -> Parser:
         action="store_true",
         help="background that an object encloses becomes part of it",
     )
+
+
+def _add_prompts(made: Parser) -> None:
+    """What the model is told."""
     made.add_argument(
         "--prompts",
         type=Path,
@@ -101,6 +140,10 @@ def parser() -> Parser:
         "0 whether a point is on its object",
     )
     made.add_argument("--prompt", help="such as box+mask (the adapter's)")
+
+
+def _add_view(made: Parser) -> None:
+    """How much of an image the model sees at once."""
     closeness = made.add_mutually_exclusive_group()
     closeness.add_argument(
         "--object-size",
@@ -125,6 +168,10 @@ def parser() -> Parser:
         help="side of the model's input, a multiple of 16; smaller is faster (the "
         "adapter's, or the model's own)",
     )
+
+
+def _add_reading(made: Parser) -> None:
+    """What is read of files and folders."""
     made.add_argument(
         "--recursive",
         action="store_true",
@@ -149,8 +196,13 @@ def parser() -> Parser:
         "--series",
         type=int,
         metavar="N",
-        help="which image of a file that holds several, from 0 (the largest)",
+        help="which image of a file that holds several, from 0 (each, under its "
+        "own name)",
     )
+
+
+def _add_writing(made: Parser) -> None:
+    """What is written."""
     made.add_argument(
         "--format",
         choices=("auto", "tif", "ome-zarr"),
@@ -170,6 +222,10 @@ def parser() -> Parser:
         help="segment again what is done already, and replace label files that are "
         "not from an earlier call; an input is never replaced",
     )
+
+
+def _add_machines(made: Parser) -> None:
+    """Where it is computed."""
     where = made.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes that share the cores (1)"
@@ -180,12 +236,6 @@ def parser() -> Parser:
         help="use a dask.distributed cluster; its workers must see the same folders",
     )
     made.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
-    made.add_argument(
-        "--all-iterations",
-        action="store_true",
-        help="also write NAME.iter0.tif, NAME.iter1.tif, ...",
-    )
-    return made
 
 
 def _tiling(text: str) -> str | int:

@@ -14,6 +14,7 @@ import tifffile
 
 from napari_samsp.data.formats.file_kinds import is_tiff
 from napari_samsp.data.formats.ome_files import check_parts
+from napari_samsp.data.formats.scenes import file_of, tiff_image
 from napari_samsp.data.formats.size_limit import check_size
 from napari_samsp.data.formats.tiff_files import (
     MOST_COLOURS,
@@ -164,8 +165,8 @@ def open_image(
     Parameters
     ----------
     path : Path
-        OME-Zarr, a folder of a DICOM series, a scene such as ``mouse.czi/P1``, or what
-        `read_image` reads.
+        OME-Zarr, a folder of a DICOM series, an image in a file such as
+        ``mouse.czi/P1``, or what `read_image` reads.
     axes : str, optional
         Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
         than 1.
@@ -187,9 +188,9 @@ def open_image(
     """
     if is_ome_zarr(path):
         yield _open_zarr(path, axes, series)
-    elif path.is_file() and is_tiff(path):
+    elif (tiff := file_of(path)).is_file() and is_tiff(tiff):
         try:
-            file = tifffile.TiffFile(path)
+            file = tifffile.TiffFile(tiff)
         except Exception as error:  # tifffile raises many kinds for a broken file
             raise unreadable(path, error) from error
         with file:
@@ -203,8 +204,7 @@ def open_image(
             raise unreadable(path, error) from error
         if volume is not None:
             array, found, voxels = volume
-            if not is_large(array.shape):
-                array = np.asarray(array)
+            array = array if is_large(array.shape) else np.asarray(array)
             yield _image(path, array, found, voxels, axes)
             return
         array = read_image(path, "indices" if mask else "colours")
@@ -221,7 +221,7 @@ def _open_tiff(
 ) -> StoredImage:
     try:
         check_parts(path, file)
-        series = main_series(path, file, number)
+        series = main_series(path, file, tiff_image(path, file, number))
         shape, found = series.shape, axes_of(series)
         if is_large(shape):
             array = _lazy_tiff(path, series)
@@ -229,7 +229,7 @@ def _open_tiff(
             check_size(path, shape)
             array = series.asarray()
         array, found, alpha = as_shown(path, array, found, file, series.keyframe, mask)
-        voxels = of_tiff(file)
+        voxels = of_tiff(file, series)
     except InputError:
         raise
     except Exception as error:  # as above

@@ -76,7 +76,9 @@ class VoxelSize:
         return found
 
 
-def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
+def of_tiff(
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries | None = None
+) -> VoxelSize:
     """Read the voxel size of an OME-TIFF or of ImageJ's TIFF.
 
     Parameters
@@ -84,6 +86,8 @@ def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
     file : tifffile.TiffFile
         Opened. The resolution of other TIFFs is often that of a printer: it is kept,
         and is no voxel size.
+    series : tifffile.TiffPageSeries, optional
+        Whose, of several images of the file; default: the first.
 
     Returns
     -------
@@ -93,7 +97,10 @@ def of_tiff(file: tifffile.TiffFile) -> VoxelSize:
     if file.is_ome and file.ome_metadata:
         content = tifffile.xml2dict(file.ome_metadata)
         image = content.get("OME", {}).get("Image", {})
-        pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+        if isinstance(image, list):
+            number = file.series.index(series) if series is not None else 0
+            image = image[number if number < len(image) else 0]
+        pixels = image.get("Pixels", {})
         told = {
             axis: (
                 pixels.get(f"PhysicalSize{axis}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QPushButton
@@ -11,8 +11,6 @@ from napari_samsp.ui.commands import KEYS, press
 from napari_samsp.ui.correct.class_list import CLASS_KEY, CLASS_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
 
     from napari_samsp.ui.widget import SamSpWidget
@@ -29,22 +27,13 @@ def watch(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
         Can outlive it, and would call into a deleted object.
     """
     segmenting, dims = widget.segmenting, viewer.dims.events
-    ties: list[tuple[Any, Callable[..., Any]]] = [
-        (getattr(viewer.layers.events, name), widget.reset_choices)
-        for name in ("inserted", "removed", "reordered", "renamed")
-    ]
-    ties.append((viewer.layers.selection.events.active, widget.follow_selection))
+    ties = widget.ties
+    for name in ("inserted", "removed", "reordered", "renamed"):
+        ties.connect(getattr(viewer.layers.events, name), widget.reset_choices)
+    ties.connect(viewer.layers.selection.events.active, widget.follow_selection)
     for emitter in (dims.order, dims.ndim, dims.axis_labels):
-        ties.append((emitter, segmenting.refresh_axes))
-    ties.append((dims.current_step, segmenting.ahead.follow))
-    for emitter, slot in ties:
-        emitter.connect(slot)
-
-    def forget() -> None:
-        for emitter, slot in ties:
-            emitter.disconnect(slot)
-
-    widget.destroyed.connect(forget)
+        ties.connect(emitter, segmenting.refresh_axes)
+    ties.connect(dims.current_step, segmenting.ahead.follow)
 
 
 def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
@@ -76,4 +65,4 @@ def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
             if viewer.keymap.get(coerce_keybinding(key)) is action:
                 viewer.bind_key(key, None)
 
-    widget.destroyed.connect(unbind)
+    widget.ties.add(unbind)

@@ -32,6 +32,7 @@ from napari_samsp.ui.session import Session
 from napari_samsp.ui.settings_store import SettingsStore
 from napari_samsp.ui.viewer_ties import bind_keys, watch
 from napari_samsp.ui.widgets.plain_text import make_plain
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.ui.widgets.wheel import WheelGuard
 from napari_samsp.utils.errors import InputError
 
@@ -65,6 +66,7 @@ class SamSpWidget(QWidget):
         self._idle.setSingleShot(True)
         self._idle.setInterval(IDLE_MS)
         self._viewer = viewer
+        self.ties = Ties(self)
         self.projects = ProjectChooser()
         self.segmenting = SegmentPanel(viewer)
         session = Session(self.segmenting)
@@ -122,6 +124,7 @@ class SamSpWidget(QWidget):
         self.segmenting.labelled.connect(self.correcting.object_classes.follow)
         self.segmenting.labelled.connect(self.measuring.labels.choose)
         self.segmenting.adapter.changed.connect(self._show_status)
+        self.segmenting.adapter.renamed.connect(self._show_status)
         self.segmenting.objects.toggled.connect(
             self.finetuning.settings.objects.setChecked
         )

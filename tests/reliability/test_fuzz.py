@@ -97,7 +97,7 @@ def test_cards(tmp_path, data, count):
         assert "\n" not in str(error)
     else:  # then everything that shows it can
         adapter = Adapter(tmp_path, card)
-        assert adapter.label
+        assert adapter.name
         assert adapter.details
         card.known_base()
 
@@ -114,7 +114,7 @@ def test_a_sound_card_with_one_odd_value(tmp_path, value, name, count):
     count()
     with suppress(InputError):
         adapter = Adapter(tmp_path, read_card(tmp_path))
-        assert adapter.label
+        assert adapter.name
         assert adapter.details
 
 

@@ -185,7 +185,7 @@ def test_adapters_in_the_widget(sound, place, qtbot, tally, case):
     except InputError as error:
         assert "\n" not in str(error)
     else:  # its tensors are read when it is used
-        assert chooser.adapter.label
+        assert chooser.adapter.name
     tally["hostile or broken inputs given to the widget"] += 1
 
 

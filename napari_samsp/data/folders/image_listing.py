@@ -24,6 +24,7 @@ def find_images(
     output: Path | None = None,
     recursive: bool = False,
     labels: Collection[Path] = (),
+    split: bool = True,
 ) -> dict[str, Path]:
     """The images that the arguments name.
 
@@ -37,13 +38,15 @@ def find_images(
         Look into folders in folders.
     labels : collection of Path
         What earlier calls wrote: no folder and no pattern means these.
+    split : bool
+        Whether the images of a file that holds several, such as the scenes of a CZI
+        and the series of a TIFF, are images of their own.
 
     Returns
     -------
     dict
         Output name, with the folders of a recursive search, to file, in order. Of an
-        OME-TIFF in several files the first one; of a plate its fields; of a CZI its
-        scenes.
+        OME-TIFF in several files the first one; of a plate its fields.
 
     Raises
     ------
@@ -52,7 +55,7 @@ def find_images(
     """
     found: dict[str, Path] = {}
     for place in map(Path, inputs):
-        for path, name in _images_at(place, output, recursive, labels):
+        for path, name in _images_at(place, output, recursive, labels, split):
             if found.setdefault(name, path) != path:
                 both = f"{found[name]} and {path}"
                 raise InputError(
@@ -89,7 +92,9 @@ def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
     OSError
         If it cannot be read.
     """
-    found = [(name, path) for path, name in _images_at(place, None, recursive, ())]
+    found = [
+        (name, path) for path, name in _images_at(place, None, recursive, (), True)
+    ]
     folder = os.path.commonpath([path.parent for _, path in found])
     for longer in (
         lambda name, path: f"{name.rpartition('/')[0]}/{path.name}".lstrip("/"),
@@ -104,7 +109,11 @@ def list_images(place: Path, recursive: bool = False) -> list[tuple[str, Path]]:
 
 
 def _images_at(
-    place: Path, output: Path | None, recursive: bool, labels: Collection[Path]
+    place: Path,
+    output: Path | None,
+    recursive: bool,
+    labels: Collection[Path],
+    split: bool,
 ) -> list[tuple[Path, str]]:
     def is_image(path: Path) -> bool:
         if not (suffix_of(path) in IMAGE_SUFFIXES and path.is_file()):
@@ -112,7 +121,7 @@ def _images_at(
         return not labels or path.parent.resolve() / path.name not in labels
 
     if place.is_file() or is_image_folder(place) or is_scene(place):
-        return _images(place, place.name)
+        return _images(place, place.name, split)
     if place.is_dir():
         real, top = place.resolve(), (output or place).resolve()
         within = top != real and top.is_relative_to(real)
@@ -131,14 +140,14 @@ def _images_at(
         return [
             image
             for path in paths
-            for image in _images(path, path.relative_to(place).as_posix())
+            for image in _images(path, path.relative_to(place).as_posix(), split)
         ]
     if glob.has_magic(str(place)):
         matched = dict.fromkeys(sorted(_matches(place)))
         paths = [path for path in matched if is_image(path)]
         if not paths:
             raise InputError(f"No image matches {place}.")
-        return [image for path in paths for image in _images(path, path.name)]
+        return [image for path in paths for image in _images(path, path.name, split)]
     raise InputError(f"There is no file or folder {place}.")
 
 
@@ -178,8 +187,8 @@ def _matches(pattern: Path) -> Iterator[Path]:
                 yield from _matches(Path(glob.escape(str(folder)), *rest))
 
 
-def _images(path: Path, name: str) -> list[tuple[Path, str]]:
-    """An image and its name, or those of a plate's fields or a file's scenes."""
+def _images(path: Path, name: str, split: bool) -> list[tuple[Path, str]]:
+    """An image and its name, or those of a plate's fields or a file's images."""
     folder = name[: -len(path.name)]
     if is_ome_zarr(path):
         if fields := fields_of(path):
@@ -188,7 +197,7 @@ def _images(path: Path, name: str) -> list[tuple[Path, str]]:
             return [(path, folder + field)]
     if path.is_dir() and not is_ome_zarr(path):
         return [(path, name)]
-    if scenes := scenes_of(path) or [path] * is_scene(path):
+    if scenes := (scenes_of(path) if split else []) or [path] * is_scene(path):
         return [(scene, folder + scene_name(scene)) for scene in scenes]
     ending = path.name[len(path.name) - len(suffix_of(path)) :]
     return [(path, name.removesuffix(ending).removesuffix(".ome"))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.optional_imports import reader_library
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -28,42 +30,41 @@ _COLOURS = {"Bgr24": np.uint8, "Bgr48": np.uint16}
 _reading = threading.Lock()
 
 
-def czi_scenes(path: Path) -> list[str]:
-    """The names of the scenes of a file.
+class OpenCzi(NamedTuple):
+    """The library's reader and what the file's XML says."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
+    czi: Any
+    metadata: ElementTree.Element
 
-    Returns
-    -------
-    list of str
-        As the file has them, in order; empty ones where it tells none.
 
-    Raises
-    ------
-    InputError
-        If pylibCZIrw is missing.
-    """
+@contextmanager
+def open_czi(path: Path) -> Iterator[OpenCzi]:
+    """Open a file for `czi_scenes` and `read_czi`; InputError without pylibCZIrw."""
     with _opened(path) as czi:
-        numbers = sorted(czi.scenes_bounding_rectangle_no_pyramid)
-        told = {
-            scene.get("Index"): scene.get("Name", "")
-            for scene in _metadata(czi).iterfind(
-                "./Metadata/Information/Image/Dimensions/S/Scenes/Scene"
-            )
-        }
+        yield OpenCzi(czi, _metadata(czi))
+
+
+def czi_scenes(file: OpenCzi) -> list[str]:
+    """The names of a file's scenes, in order; empty ones where it tells none."""
+    numbers = sorted(file.czi.scenes_bounding_rectangle_no_pyramid)
+    told = {
+        scene.get("Index"): scene.get("Name", "")
+        for scene in file.metadata.iterfind(
+            "./Metadata/Information/Image/Dimensions/S/Scenes/Scene"
+        )
+    }
     return [told.get(str(number), "") for number in numbers] or [""]
 
 
-def read_czi(path: Path, scene: int = 0) -> tuple[Any, str, VoxelSize]:
+def read_czi(path: Path, file: OpenCzi, scene: int) -> tuple[Any, str, VoxelSize]:
     """Read one scene of a file.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, which is opened again for each block of pixels.
+    file : OpenCzi
+        From `open_czi`.
     scene : int
         Which one, from 0 in the order of `czi_scenes`.
 
@@ -77,23 +78,18 @@ def read_czi(path: Path, scene: int = 0) -> tuple[Any, str, VoxelSize]:
     Raises
     ------
     InputError
-        If it is too large, of a kind that is not read, or pylibCZIrw is missing.
+        If it is too large, or of a kind that is not read.
     """
     import dask.array
 
-    with _opened(path) as czi:
-        scenes = czi.scenes_bounding_rectangle_no_pyramid
-        number = sorted(scenes)[scene] if scenes else None
-        place = (
-            czi.total_bounding_rectangle_no_pyramid
-            if number is None
-            else scenes[number]
-        )
-        sides = {
-            axis: high - low for axis, (low, high) in czi.total_bounding_box.items()
-        }
-        kinds = {czi.get_channel_pixel_type(n) for n in range(sides["C"])}
-        voxels = _voxels(czi)
+    czi = file.czi
+    scenes = czi.scenes_bounding_rectangle_no_pyramid
+    number = sorted(scenes)[scene] if scenes else None
+    place = (
+        czi.total_bounding_rectangle_no_pyramid if number is None else scenes[number]
+    )
+    sides = {axis: high - low for axis, (low, high) in czi.total_bounding_box.items()}
+    kinds = {czi.get_channel_pixel_type(n) for n in range(sides["C"])}
     axes = "".join(axis for axis in _STACK_AXES if sides.get(axis, 0) > 1) + "CYX"
     shape = (*(sides[axis] for axis in axes[:-2]), place.h, place.w)
     if kinds <= set(_GRAYS):
@@ -114,7 +110,7 @@ def read_czi(path: Path, scene: int = 0) -> tuple[Any, str, VoxelSize]:
         for axis, n in zip(axes, shape, strict=True)
     ]
     array = dask.array.from_array(pixels, chunks=chunks, fancy=False)
-    return array, axes, voxels
+    return array, axes, _voxels(file.metadata)
 
 
 @dataclass(frozen=True)
@@ -164,9 +160,9 @@ def _metadata(czi: Any) -> ElementTree.Element:
         return ElementTree.Element("ImageDocument")
 
 
-def _voxels(czi: Any) -> VoxelSize:
+def _voxels(metadata: ElementTree.Element) -> VoxelSize:
     told: dict[str, tuple[Any, Any]] = {}
-    for distance in _metadata(czi).iterfind("./Metadata/Scaling/Items/Distance"):
+    for distance in metadata.iterfind("./Metadata/Scaling/Items/Distance"):
         axis, value = distance.get("Id", ""), distance.findtext("Value")
         try:
             metres = float(value or "nan")

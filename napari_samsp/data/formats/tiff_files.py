@@ -14,6 +14,7 @@ from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
@@ -21,6 +22,10 @@ _PREMULTIPLIED, _STRAIGHT = 1, 2
 """Kinds of extra samples that are alpha."""
 _ORIENTATION = 274
 MOST_COLOURS = 4
+_SLIDES = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs")
+_SLIDE_PARTS = ("label", "macro", "map", "overview", "thumbnail")
+_SLIDE_PARTS_OF_OME = ("label image", "macro image", "thumbnail image")
+"""As Bio-Formats calls them."""
 
 
 class Shown(NamedTuple):
@@ -66,8 +71,7 @@ def main_series(
     check_series(path, len(series), number)
     if number is not None and len(series) > 1:
         return series[number]
-    full = [n for n, one in enumerate(series) if not one.keyframe.is_reduced]
-    numbers = full or list(range(len(series)))
+    numbers = own_images(series)
     # By planes: many small pages are not worth more than a large one.
     best = max(numbers, key=lambda n: (_plane(series[n]), math.prod(series[n].shape)))
     if left := [n for n in numbers if n != best]:
@@ -78,6 +82,57 @@ def main_series(
             f"{left[0]} reads the {_ordinal(left[0])}."
         )
     return series[best]
+
+
+def own_images(series: Sequence[tifffile.TiffPageSeries]) -> list[int]:
+    """Which series of a file are images of their own.
+
+    Parameters
+    ----------
+    series : sequence of tifffile.TiffPageSeries
+        All of the file.
+
+    Returns
+    -------
+    list of int
+        Their numbers, in order: without thumbnails, transparency masks, the label and
+        the macro picture of a slide, and the levels of a pyramid that is not marked as
+        one. All of them if there is nothing else.
+    """
+    numbers = [n for n, one in enumerate(series) if not _is_aside(one)]
+    numbers = numbers or list(range(len(series)))
+    return [
+        n
+        for n in numbers
+        if not any(_is_level(series[n], series[m]) for m in numbers if m != n)
+    ]
+
+
+def _is_aside(series: tifffile.TiffPageSeries) -> bool:
+    page = series.keyframe
+    if page.is_reduced or page.is_mask:
+        return True
+    # Of a slide's own formats the bare name says it; elsewhere that may be a user's.
+    words = _SLIDE_PARTS if series.kind in _SLIDES else _SLIDE_PARTS_OF_OME
+    return series.name.casefold() in words
+
+
+def _is_level(small: tifffile.TiffPageSeries, large: tifffile.TiffPageSeries) -> bool:
+    """Whether nameless pages are others at a half, a quarter and so on."""
+    if small.kind == "ome" or small.name or large.name:
+        return False
+    if (small.axes, small.dtype) != (large.axes, large.dtype):
+        return False
+    factors = set()
+    for axis, few, many in zip(small.axes, small.shape, large.shape, strict=True):
+        if axis in "YX":
+            power = round(math.log2(many / few)) if 0 < few < many else 0
+            if not few - 1 <= many / 2**power < few + 1:
+                return False
+            factors.add(power)
+        elif few != many:
+            return False
+    return len(factors) == 1 and factors != {0}
 
 
 def axes_of(series: tifffile.TiffPageSeries) -> str:

@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,8 @@ def freeze_blocks(model: PeftModel, count: int | None) -> None:
 def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
     """Write an adapter, atomically: its folder holds the old one or the new.
 
+    A name that a user gave the old one stays.
+
     Parameters
     ----------
     model : peft.PeftModel
@@ -131,6 +134,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         What ``samsp.json`` says of it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(InputError):  # there is none yet, or it is broken
+        card = replace(card, name=card.name or read_card(folder).name)
     fresh = folder_beside(folder)
     try:
         # "auto" would look the base model up on a hub.

@@ -14,7 +14,7 @@ from napari_samsp.sam import registry as models
 from napari_samsp.sam.known_files import find
 from napari_samsp.sam.prompt_kind import parse_kind
 from napari_samsp.utils.atomic_files import write_atomically
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, in_words
 
 CARD_FILE = "samsp.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -64,6 +64,8 @@ class AdapterCard:
         A note: the adapter's own, and the base model's.
     classes : tuple of LabelClass
         What it tells apart, in the order of its tokens; empty: foreground alone.
+    name : str
+        The one that a user gave it, if any.
     """
 
     base: str
@@ -85,6 +87,7 @@ class AdapterCard:
     versions: dict[str, str] = field(default_factory=dict)
     licence: str = "Yours; the base model's licence applies to the base model."
     classes: tuple[LabelClass, ...] = ()
+    name: str = ""
 
     def known_base(self) -> str | None:
         """The base model's name, or the file opened for it here; None if neither."""
@@ -125,6 +128,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "prompt": str, "iterations": int, "objects": bool, "speed": str,
     "fingerprint": str, "images": int, "held_out": bool, "before": (dict, type(None)),
     "after": (dict, type(None)), "created": str, "versions": dict, "licence": str,
+    "name": str,
 }  # fmt: skip
 _RANGES = {
     "image_size": (1, 16_384),
@@ -250,6 +254,34 @@ def adapter_name(folder: Path) -> str:
         A run keeps its adapter in ``RUN/adapter``, so that is called RUN.
     """
     return folder.parent.name if folder.name == "adapter" else folder.name
+
+
+def rename_adapter(folder: Path, name: str) -> None:
+    """Give an adapter a name, which its folder does not take on.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's folder.
+    name : str
+        Of one line.
+
+    Raises
+    ------
+    InputError
+        If there is no name, the folder is no adapter, or the disk refuses.
+    """
+    name = " ".join(name.split())
+    if not name:
+        raise InputError("An adapter needs a name.")
+    read_card(folder)
+    path = folder / CARD_FILE
+    # Not by way of the record, which knows no keys of later versions.
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) | {"name": name}
+        write_atomically(path, json.dumps(content, indent=2).encode())
+    except OSError as error:
+        raise InputError(f"The adapter keeps its name: {in_words(error)}") from error
 
 
 def write_card(folder: Path, card: AdapterCard) -> None:

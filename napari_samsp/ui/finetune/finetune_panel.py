@@ -31,6 +31,8 @@ from napari_samsp.ui.finetune.curves import Curves
 from napari_samsp.ui.finetune.outcome import Outcome
 from napari_samsp.ui.finetune.training import FULL
 from napari_samsp.ui.finetune.training_settings import TrainingSettings
+from napari_samsp.ui.models.adapters import TIME_FORMAT
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.ui.widgets.time_left import duration
 from napari_samsp.utils.errors import InputError, in_words
 
@@ -74,8 +76,8 @@ class FinetunePanel(QWidget):
         self.runs = default_project().adapters
         self.training = training
         self.process = training.process
-        forget = training.listen(self._on_event, self._on_ended)
-        self.destroyed.connect(lambda: forget())
+        self._ties = Ties(self)
+        self._ties.add(training.listen(self._on_event, self._on_ended))
 
         self.count = QLabel()
         self.count.setObjectName("samsp_count")
@@ -251,7 +253,7 @@ class FinetunePanel(QWidget):
 
 
 def _new_run(runs: Path) -> Path:
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    name = datetime.now().strftime(TIME_FORMAT)
     run, number = runs / name, 1
     while run.exists():
         number += 1

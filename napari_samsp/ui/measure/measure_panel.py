@@ -36,6 +36,7 @@ from napari_samsp.ui.planes import first_scale, shown_plane
 from napari_samsp.ui.result_layers import image_to_label
 from napari_samsp.ui.widgets.layer_chooser import LayerChooser
 from napari_samsp.ui.widgets.plain_text import show_error
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError, in_words, is_out_of_memory
 from napari_samsp.utils.file_names import proposed_name
 
@@ -107,10 +108,8 @@ class MeasurePanel(QWidget):
         self.button.clicked.connect(lambda: self.measure())
         self.save_button.clicked.connect(self._choose_file)
         self.labels.changed.connect(self._update)
-        moved, start = viewer.dims.events.current_step, self._follow_slice
-        moved.connect(start)
-        # A viewer can outlive its widget, and would call into a deleted object.
-        self.destroyed.connect(lambda: moved.disconnect(start))
+        self._ties = Ties(self)
+        self._ties.connect(viewer.dims.events.current_step, self._follow_slice)
         self._update()
 
     @property

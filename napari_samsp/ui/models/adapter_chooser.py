@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QMenu,
+    QToolButton,
+    QWidget,
+)
 
 from napari_samsp.data.projects import default_project
+from napari_samsp.sam.adapters.adapter_card import rename_adapter
 from napari_samsp.ui.models.adapters import Adapter, kept_adapters, read_adapter
-from napari_samsp.ui.widgets.plain_text import plain, show_error
+from napari_samsp.ui.widgets.described_list import DescribedList
+from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError
 
 NO_ADAPTER = "None (base model)"
@@ -18,7 +27,8 @@ NO_ADAPTER = "None (base model)"
 class AdapterChooser(QWidget):
     """Lists the adapters of earlier runs; others can be added from any folder.
 
-    Emits ``changed`` with the chosen `Adapter` or None.
+    Signals: ``changed`` with the chosen `Adapter` or None, and ``renamed`` when the
+    chosen one has another name.
 
     Parameters
     ----------
@@ -27,28 +37,30 @@ class AdapterChooser(QWidget):
     """
 
     changed = Signal(object)
+    renamed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._runs = default_project().adapters
         self._added: list[Adapter] = []
         self._shown: list[Adapter | None] = [None]
-        self.combo = QComboBox()
+        self.combo = DescribedList()
         self.combo.setObjectName("samsp_adapter")
-        self.combo.setMinimumContentsLength(12)
-        self.combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.combo.addItem(NO_ADAPTER)
         self.combo.currentIndexChanged.connect(self._on_index)
-        browse = QToolButton()
-        browse.setText("…")
-        browse.setToolTip("Add an adapter's folder, such as one from a workstation")
-        browse.clicked.connect(self._browse)
+        menu = QMenu(self)
+        menu.addAction("Add an adapter's folder…", self._browse)
+        self._rename_action = menu.addAction("Rename the adapter…", self._ask_name)
+        more = QToolButton()
+        more.setObjectName("samsp_adapter_menu")
+        more.setText("…")
+        more.setToolTip("Add a folder, such as one from a workstation, or rename")
+        more.setMenu(menu)
+        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo, 1)
-        layout.addWidget(browse)
+        layout.addWidget(more)
         self.refresh()
 
     @property
@@ -69,12 +81,11 @@ class AdapterChooser(QWidget):
         blocked = self.combo.blockSignals(True)
         self.combo.clear()
         for adapter in self._shown:
-            self.combo.addItem(adapter.label if adapter else NO_ADAPTER)
-            if adapter:
-                tip = Qt.ItemDataRole.ToolTipRole
-                self.combo.setItemData(
-                    self.combo.count() - 1, plain(adapter.details), tip
-                )
+            if adapter is None:
+                self.combo.add(NO_ADAPTER, None, "The model as it comes, untrained")
+            else:
+                folder = str(adapter.folder)
+                self.combo.add(adapter.name, folder, adapter.details, adapter.figures)
         index = self._index_of(chosen.folder) if chosen else 0
         self.combo.setCurrentIndex(index)
         self.combo.blockSignals(blocked)
@@ -117,6 +128,34 @@ class AdapterChooser(QWidget):
             self.refresh()
         self.combo.setCurrentIndex(self._index_of(adapter.folder))
 
+    def rename(self, name: str) -> None:
+        """Give the chosen adapter another name, which is stored in its folder.
+
+        Parameters
+        ----------
+        name : str
+            One that is empty or taken is refused, in a notification.
+        """
+        adapter = self.adapter
+        if adapter is None:
+            return
+        name = " ".join(name.split())
+        others = [a for a in self._shown if a is not None and a is not adapter]
+        try:
+            if name.casefold() in {other.name.casefold() for other in others}:
+                raise InputError(
+                    f"There is an adapter {name} already: choose another name."
+                )
+            rename_adapter(adapter.folder, name)
+        except InputError as error:
+            show_error(str(error))
+            return
+        self._added = [
+            read_adapter(a.folder) if a is adapter else a for a in self._added
+        ]
+        self.refresh()
+        self.renamed.emit()
+
     def _index_of(self, folder: Path) -> int:
         for index, adapter in enumerate(self._shown):
             if adapter is not None and adapter.folder == folder:
@@ -128,12 +167,18 @@ class AdapterChooser(QWidget):
         self.changed.emit(self.adapter)
 
     def _explain(self) -> None:
+        self.combo.explain()
+        self._rename_action.setEnabled(self.adapter is not None)
+
+    def _ask_name(self) -> None:
         adapter = self.adapter
-        self.combo.setToolTip(
-            plain(adapter.details)
-            if adapter
-            else "The model as it comes, without training"
+        if adapter is None:
+            return
+        name, accepted = QInputDialog.getText(
+            self, "Rename the adapter", "Its name:", text=adapter.name
         )
+        if accepted:
+            self.rename(name)
 
     def _browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "An adapter's folder")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from napari_samsp.sam.adapters.adapter_card import AdapterCard, adapter_name, read_card
@@ -10,6 +12,13 @@ from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
+"""Of the folders that Fine-tune makes."""
+MONTHS = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,16 +38,24 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        """What tells it from others."""
-        return adapter_name(self.folder)
+        """What a user calls it, or else the folder of its run.
+
+        A folder that is named by the time, as Fine-tune does, gives way to what a
+        person knows a run by: "5 images, 30 Nov 19:40".
+        """
+        if given := " ".join(self.card.name.split()):
+            return given
+        folder = adapter_name(self.folder)
+        begun = _begun(folder)
+        return f"{_images(self.card.images)}, {begun}" if begun else folder
 
     @property
-    def label(self) -> str:
-        """Name and figures in one line."""
+    def figures(self) -> str:
+        """Dice before and after in a few words; empty if they are not known."""
         before, after = self.card.before, self.card.after
         if not before or not after or not before.get("dice") or not after.get("dice"):
-            return self.name
-        return f"{self.name}  (Dice {before['dice'][-1]:.2f} → {after['dice'][-1]:.2f})"
+            return ""
+        return f"Dice {before['dice'][-1]:.2f} → {after['dice'][-1]:.2f}"
 
     @property
     def details(self) -> str:
@@ -46,11 +63,30 @@ class Adapter:
         card = self.card
         mode = "separate objects" if card.objects else "one region"
         judged = "not learnt from" if card.held_out else "of those"
-        lines = [f"base: {card.base}", f"{mode}, {card.prompt}"]
-        lines.append(f"trained on {card.images} image{'s' if card.images != 1 else ''}")
+        lines = [self.name, *([self.figures] if self.figures else [])]
+        lines += [f"base: {card.base}", f"{mode}, {card.prompt}"]
+        lines.append(f"trained on {_images(card.images)}")
         if card.after:
             lines.append(f"judged on {card.after.get('n', '?')} image(s), {judged}")
         return "\n".join([*lines, str(self.folder)])
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
+
+
+def _begun(run: str) -> str | None:
+    """When a run began whose folder is named by the time; None for another name."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(-\d+)?", run)
+    if found is None:
+        return None
+    try:
+        begun = datetime.strptime(found[1], TIME_FORMAT)
+    except ValueError:
+        return None  # no such day
+    year = "" if begun.year == datetime.now().year else f" {begun.year}"
+    # Not strftime's month, which is in the system's language.
+    return f"{begun.day} {MONTHS[begun.month - 1]}{year} {begun:%H:%M}"
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.known_files import known_files, remember
 from napari_samsp.ui.models.model_download import ModelDownload
+from napari_samsp.ui.widgets.described_list import DescribedList
 from napari_samsp.ui.widgets.plain_text import plain
 
 if TYPE_CHECKING:
@@ -28,33 +26,6 @@ if TYPE_CHECKING:
 
 OPEN_ENTRY = "Open a checkpoint…"
 FILES = "Checkpoints of SAM (*.pth *.pt *.safetensors)"
-_TIP = Qt.ItemDataRole.ToolTipRole
-_WHAT_FOR = Qt.ItemDataRole.UserRole + 1
-
-
-class _Described(QStyledItemDelegate):
-    """Items of the opened list, followed by what each is for."""
-
-    def initStyleOption(
-        self, option: QStyleOptionViewItem | None, index: QModelIndex
-    ) -> None:
-        """Add what the item is for to its text."""
-        super().initStyleOption(option, index)
-        if what_for := index.data(_WHAT_FOR):
-            option.text = f"{option.text}  ·  {what_for}"
-
-
-class _WideList(QComboBox):
-    """A box whose opened list is as wide as its items."""
-
-    def showPopup(self) -> None:
-        """As Qt's, which makes it as narrow as the box."""
-        view = self.view()
-        bar = view.verticalScrollBar().sizeHint().width()
-        view.setMinimumWidth(view.sizeHintForColumn(0) + bar)
-        super().showPopup()
-
-
 SMALL_BYTES = 100_000_000
 
 
@@ -83,13 +54,8 @@ class ModelChooser(QWidget):
         self.download = ModelDownload(self)
         self.download.progressed.connect(self._on_progress)
         self.download.ended.connect(self._on_ended)
-        self.combo = _WideList()
+        self.combo = DescribedList()
         self.combo.setObjectName("samsp_model")
-        self.combo.setMinimumContentsLength(12)
-        self.combo.setItemDelegate(_Described(self.combo))
-        self.combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
         self.download_button = QPushButton()
         self.download_button.setObjectName("samsp_download")
         self.bar = QProgressBar()
@@ -145,13 +111,11 @@ class ModelChooser(QWidget):
             size = f"  ↓ {_megabytes(about.size_bytes)}" if missing else ""
             state = "To be downloaded" if missing else "On this computer"
             tip = f"{about.description}\n{state}; {about.licence}"
-            self._add(f"{name}{size}", name, tip)
-            last = self.combo.count() - 1
-            self.combo.setItemData(last, about.description, _WHAT_FOR)
+            self.combo.add(f"{name}{size}", name, tip, about.description)
         for file in known_files():
-            self._add(_label(file.path), file.path, file.path)
+            self.combo.add(_label(file.path), file.path, file.path)
         self.combo.insertSeparator(self.combo.count())
-        self._add(OPEN_ENTRY, None, "A .pth, .pt or .safetensors file of a SAM")
+        self.combo.add(OPEN_ENTRY, None, "A .pth, .pt or .safetensors file of a SAM")
         self.combo.setCurrentIndex(max(self.combo.findData(self._last), 0))
         self._last = self.model
         self.combo.blockSignals(blocked)
@@ -267,12 +231,7 @@ class ModelChooser(QWidget):
             self.download_button.setToolTip(
                 plain(f"From {about.url}\nto {models.location(self.model)}")
             )
-        index = self.combo.currentIndex()
-        self.combo.setToolTip(str(self.combo.itemData(index, _TIP) or ""))
-
-    def _add(self, text: str, model: str | None, tip: str) -> None:
-        self.combo.addItem(text, model)
-        self.combo.setItemData(self.combo.count() - 1, plain(tip), _TIP)
+        self.combo.explain()
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()

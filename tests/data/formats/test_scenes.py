@@ -231,3 +231,18 @@ def test_a_czi_of_a_training_set(tmp_path):
     image, mask = sample.read(series=1)
     assert np.array_equal(image, SCENES[1, 0, 0])
     assert np.array_equal(mask, labels)
+
+
+def test_a_file_is_opened_once_for_its_names_and_its_pixels(tmp_path, monkeypatch):
+    library = pytest.importorskip("liffile")
+    write_lif(tmp_path / "fly.lif", {"left": SCENES[0, :, 0], "right": SCENES[1, :, 0]})
+    opened = []
+
+    class Counted(library.LifFile):
+        def __init__(self, file, *args, **kwargs):
+            opened.append(file)
+            super().__init__(file, *args, **kwargs)
+
+    monkeypatch.setattr(library, "LifFile", Counted)
+    assert np.array_equal(read_all(tmp_path / "fly.lif" / "right")[0], SCENES[1, :, 0])
+    assert len(opened) == 1

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from list_bench import LEFT
 
 from napari_samsp.data.image_files import read_labels
@@ -59,6 +60,32 @@ def test_edits_are_on_the_disk_before_the_image_is_left(bench, folder):
     bench.wait(lambda: any(home.glob("*.draft.json")))
     (file,) = home.glob("*.draft.tif")
     assert np.array_equal(read_labels(file), edited)
+
+
+def test_each_image_of_a_tiff_is_kept_under_its_name(bench, tmp_path, nuclei):
+    path = tmp_path / "in" / "plate.ome.tif"
+    path.parent.mkdir()
+    images = {"B2": nuclei[0], "C3": nuclei[0][:80, 20:]}
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for name, image in images.items():
+            file.write(image, metadata={"axes": "YX", "Name": name})
+    bench.open_folder(path.parent)
+    bench.key("samsp_next")
+    bench.at("plate_B2")
+    bench.ahead()
+    bench.key("samsp_keep_next")
+    bench.at("plate_C3")
+    assert np.array_equal(bench.viewer.layers["plate_C3"].data, images["C3"])
+    bench.key("samsp_keep_next")
+    bench.wait(lambda: len(bench.widget.correcting.training_set.samples()) == 2)
+    samples = bench.widget.correcting.training_set.samples()
+    assert [one.name for one in samples] == ["plate_B2", "plate_C3"]
+    assert [one.info["file"] for one in samples] == [
+        str(path / "B2"),
+        str(path / "C3"),
+    ]
+    for sample, image in zip(samples, images.values(), strict=True):
+        assert np.array_equal(sample.read()[0], image)
 
 
 def test_keep_and_next_keeps_and_goes_on(bench, folder):

@@ -11,6 +11,7 @@ from superqt.utils import QSignalDebouncer
 from napari_samsp.inference.interactive.cut import Clicks
 from napari_samsp.ui.correct.clicks.toolbox import FIX, SPLIT, WITH_MODEL
 from napari_samsp.ui.correct.clicks.work import ClickJob
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,18 +63,11 @@ class Hover(QObject):
         self._rest = QSignalDebouncer(parent=self)
         self._rest.setTimeout(REST_MS)
         self._rest.triggered.connect(self._on_rest)
-        # The very same objects, to be found again.
-        self._listener, callbacks = self._on_move, viewer.mouse_move_callbacks
-        over_canvas, left = viewer.events.mouse_over_canvas, self._on_canvas
-        over_canvas.connect(left)
-
-        def forget() -> None:
-            # The viewer may outlive the widget.
-            over_canvas.disconnect(left)
-            if self._listener in callbacks:
-                callbacks.remove(self._listener)
-
-        parent.destroyed.connect(forget)
+        # The very same object, to be found again.
+        self._listener = self._on_move
+        self._ties = Ties(self)
+        self._ties.connect(viewer.events.mouse_over_canvas, self._on_canvas)
+        self._ties.add(self._move_off)
 
     def use(self, tool: str) -> str:
         """Begin with a tool, before the pointer rests; or end.
@@ -89,13 +83,11 @@ class Hover(QObject):
             Why nothing can be clicked; empty if it can, or as it is not known.
         """
         self.stop()
-        callbacks = self._viewer.mouse_move_callbacks
-        if self._listener in callbacks:
-            callbacks.remove(self._listener)
+        self._move_off()
         self._tool = tool if tool in WITH_MODEL else ""
         if not self._tool:
             return ""
-        callbacks.append(self._listener)
+        self._viewer.mouse_move_callbacks.append(self._listener)
         try:
             self._encode(self._viewer.cursor.position, or_middle=True)
         except InputError as error:
@@ -106,6 +98,11 @@ class Hover(QObject):
         """Encode nothing more; what the pointer does next begins anew."""
         self._rest.cancel()
         self._work.cancel_ahead()
+
+    def _move_off(self) -> None:
+        callbacks = self._viewer.mouse_move_callbacks
+        if self._listener in callbacks:
+            callbacks.remove(self._listener)
 
     def _on_move(self, _viewer: Any, event: Any) -> None:
         if event.is_dragging:

@@ -30,6 +30,7 @@ from napari_samsp.ui.correct.clicks.toolbox import (
     SPLIT,
 )
 from napari_samsp.ui.correct.clicks.work import ClickJob, ClickWork
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,24 +84,15 @@ class ClickTools(QObject):
         self.propagation.said.connect(self.said)
         self.propagation.wrote.connect(self._on_wrote)
         keys = {"Enter": self.accept, "Escape": self.take_back}
-        grip = self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
-        outlines = self._outlines = Outlines()
-        active = viewer.layers.selection.events.active
-        active.connect(self._on_active)
-        removed = viewer.layers.events.removed
-        removed.connect(self._on_removed)
-        mouse = ClickMouse(viewer, self._draws, self._on_click, self.drag)
-        self._mouse = mouse
-
-        def forget() -> None:
-            # The viewer may outlive the widget.
-            grip.release()
-            outlines.restore()
-            active.disconnect(self._on_active)
-            removed.disconnect(self._on_removed)
-            mouse.listen(False)
-
-        self.destroyed.connect(forget)
+        self._grip = MouseGrip(self._on_mode, self._on_paint, keys)
+        self._outlines = Outlines()
+        self._mouse = ClickMouse(viewer, self._draws, self._on_click, self.drag)
+        ties = self._ties = Ties(self)
+        ties.add(self._grip.release)
+        ties.add(self._outlines.restore)
+        ties.connect(viewer.layers.selection.events.active, self._on_active)
+        ties.connect(viewer.layers.events.removed, self._on_removed)
+        ties.add(partial(self._mouse.listen, False))
 
     def switch(self, tool: str) -> None:
         """Turn a tool on and the one before off; with an empty name none is on."""

@@ -18,6 +18,7 @@ from superqt import QCollapsible
 
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.ui.segment.controls.axis_choosers import compact_combo
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ScalingControl(QCollapsible):
             frame.setSpacing(0)
         self.kind.currentIndexChanged.connect(self._on_kind)
         self.same.toggled.connect(self._on_edit)
-        self.destroyed.connect(self._watch(None))
+        self._ties = Ties(self)
         self.show_scaling(Scaling())
 
     @property
@@ -186,19 +187,13 @@ class ScalingControl(QCollapsible):
             Whether several slices are to be segmented.
         """
         if layer is not self._layer:
-            self._watch(layer)()
-        self.same.setEnabled(is_stack)
-        self._follow_contrast()
-
-    def _watch(self, layer: Image | None) -> Any:
-        def change(*_: Any) -> None:
-            if self._layer is not None:
-                self._layer.events.contrast_limits.disconnect(self._follow_contrast)
+            self._ties.cut()
             self._layer = layer
             if layer is not None:
-                layer.events.contrast_limits.connect(self._follow_contrast)
-
-        return change
+                limits = layer.events.contrast_limits
+                self._ties.connect(limits, self._follow_contrast)
+        self.same.setEnabled(is_stack)
+        self._follow_contrast()
 
     def _follow_contrast(self, _event: Any = None) -> None:
         if self.kind.currentData() == CONTRAST and self._layer is not None:
