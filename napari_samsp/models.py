@@ -82,6 +82,9 @@ def _show_file(path: Path) -> None:
             "parameters": f"{parameters / 1e6:.1f} million",
             "size": f"{path.stat().st_size / 1e6:.0f} MB",
             "SHA-256": loaded.sha256,
+            "decoder": "for distances, used for separate objects"
+            if loaded.distances
+            else "none for distances",
             "note": loaded.note or "every tensor is SAM's",
         }
     )
@@ -100,6 +103,13 @@ def _show(name: str) -> None:
     if not model.bundled:
         algorithm, digits = model.hash_in_words.split()
         lines |= {"from": model.url, algorithm: digits}
+        if decoder := models.decoder_of(name):
+            also = models.info(decoder)
+            lines |= {
+                "decoder": f"{models.location(decoder)} ({_state(decoder)})",
+                "decoder from": also.url,
+                f"its {algorithm}": also.hash_in_words.split()[1],
+            }
         if not model.sha256:
             lines["trust"] = (
                 f"the {algorithm} tells a broken file, not a forged one: the SHA-256 "
@@ -134,13 +144,18 @@ def _download(name: str) -> None:
 def _state(name: str) -> str:
     if not models.is_available(name):
         return "missing" if models.info(name).bundled else "not downloaded"
+    decoder = models.decoder_of(name)
+    if decoder and not models.is_available(decoder):
+        return "no decoder"
     return "bundled" if models.info(name).bundled else "downloaded"
 
 
 def _size(name: str) -> str:
-    size = models.info(name).size_bytes
+    size = models.download_bytes(name)
     if models.is_available(name):
-        size = models.location(name).stat().st_size
+        beside = models.decoder_file(name)
+        files = [models.location(name), *([beside] if beside else [])]
+        size = sum(file.stat().st_size for file in files)
     return f"{size / 1e6:.0f} MB" if size else "-"
 
 

@@ -199,11 +199,13 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         )
     if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
         settings = replace(settings, object_classes=True)
+    decoder = models.decoder_file(model)
     return settings, fingerprint(
         settings,
         models.file_sha256(file),
         models.file_sha256(args.adapter / WEIGHTS_FILE) if args.adapter else None,
         models.file_sha256(args.prompts) if args.prompts else None,
+        models.file_sha256(decoder) if decoder else None,
     )
 
 

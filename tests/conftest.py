@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[dict]:
-    """A server on this computer that has three models in a size fit for a test.
+    """A server on this computer that has a few files in a size fit for a test.
 
     Each has a published hash of another kind. Nothing else is ever asked.
     """
@@ -153,6 +153,7 @@ def server(monkeypatch) -> Iterator[dict]:
     for name, published in {
         "vit_b": f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
         "vit_b_lm": f"xxh128:{xxhash.xxh128(CONTENT).hexdigest()}",
+        "vit_b_lm_decoder": f"xxh128:{xxhash.xxh128(CONTENT).hexdigest()}",
         "medsam_vit_b": f"md5:{hashlib.md5(CONTENT).hexdigest()}",
     }.items():
         small = dataclasses.replace(

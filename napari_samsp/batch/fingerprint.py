@@ -37,6 +37,7 @@ def fingerprint(
     model: str,
     adapter: str | None = None,
     prompts: str | None = None,
+    decoder: str | None = None,
 ) -> dict[str, Any]:
     """Plain values of all that the labels of an image depend on.
 
@@ -44,8 +45,9 @@ def fingerprint(
     ----------
     settings : Settings
         How images are segmented.
-    model, adapter, prompts : str or None
-        SHA-256 of the files; None without one.
+    model, adapter, prompts, decoder : str or None
+        SHA-256 of the files; None without one. A distance decoder counts where it is
+        used: of separate objects, without an adapter.
 
     Returns
     -------
@@ -58,4 +60,6 @@ def fingerprint(
         if name not in _ELSEWHERE and not (name in _LATER and value == _LATER[name])
     }
     found |= {"model": model, "adapter": adapter}
+    if decoder is not None and settings.objects and adapter is None:
+        found["decoder"] = decoder
     return found | ({"prompts": prompts} if prompts is not None else {})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from napari_samsp.data.rgb import Scaling
 from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.inference.scale.object_scale import check_object_size
@@ -64,6 +66,10 @@ class AdaptedModel:
         self.scaling = scaling or Scaling()
         self.kind = kind
         self.sam = sam.to(self.device).eval()
+        # Trained on the embedding of this very encoder, which an adapter changes.
+        self.distances = loaded.distances if adapter is None else None
+        if self.distances is not None:
+            self.distances.to(self.device)
         self._models: dict[tuple[str, bool], SelfPrompting] = {}
         self._cache = ModelCache(cache or EmbeddingCache(), self.sam.image_encoder)
 
@@ -71,6 +77,12 @@ class AdaptedModel:
     def classes(self) -> tuple[LabelClass, ...]:
         """What the adapter tells apart; empty without an adapter that knows classes."""
         return self.card.classes if self.card else ()
+
+    @property
+    def networks(self) -> nn.ModuleList:
+        """All that computes: the SAM, and its distance decoder if it has one."""
+        one = [] if self.distances is None else [self.distances]
+        return nn.ModuleList([self.sam, *one])
 
     @property
     def input_size(self) -> int:
@@ -124,7 +136,7 @@ class AdaptedModel:
         if model is None:
             # Kept, since it learns how much fits into memory.
             labels = [one.label for one in self.classes]
-            model = SelfPrompting(self.sam, prompt, objects, labels)
+            model = SelfPrompting(self.sam, prompt, objects, labels, self.distances)
             self._models[prompt, objects] = model
         return model, tile
 

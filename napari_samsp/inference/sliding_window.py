@@ -105,7 +105,7 @@ def iterate_picture(
         before = None
     embed = TileEncoder(model, picture, cache)
     shape = (picture.shape[0], picture.shape[1])
-    with report.within(model.sam):
+    with report.within(model.sam, model.distances):
         scale = field_of_view(model, embed, tile, object_size)
     embed.forget_looks()
     if sink.in_strips:

@@ -241,4 +241,4 @@ class _PlaneRun:
     def _stoppable(self) -> AbstractContextManager[None]:
         if self.check is None:
             return nullcontext()
-        return interruptible(self.segmenter.sam, self.check)
+        return interruptible(self.segmenter.networks, self.check)

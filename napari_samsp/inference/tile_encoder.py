@@ -240,7 +240,7 @@ class _TileRun:
     ) -> None:
         self._progress = progress
         first = None
-        with inference(model.device), progress.within(model.sam):
+        with inference(model.device), progress.within(model.sam, model.distances):
             embeddings, valid = embed(tiles)
             if before is not None:
                 seen = seen_before(model, before.labels, before.logits, tiles, valid)
@@ -251,7 +251,10 @@ class _TileRun:
 
     def next(self, iteration: int, wanted: bool) -> Iterator[TileMaps | None]:
         """Decode the next iteration, and give it tile by tile if it is wanted."""
-        with inference(self.model.device), self._progress.within(self.model.sam):
+        with (
+            inference(self.model.device),
+            self._progress.within(self.model.sam, self.model.distances),
+        ):
             decoding = next(self.decodings)
         for n, tile in enumerate(self.tiles):
             maps = None

@@ -69,6 +69,11 @@ _SIZES = {
     "vit_h": 2_564_550_879,
 }
 """Bytes of a file with all tensors of an architecture; others' differ by little."""
+_DECODER_BYTES = 41_000_000
+"""Of a distance decoder, between 38 and 44 million as its upsampling is of the one or
+the other kind."""
+DECODER = "_decoder"
+"""Ends the name of a model's distance decoder, and of its file."""
 _NOT_STATED = "not stated by its publisher: ask micro-sam's authors before you publish"
 
 
@@ -87,6 +92,15 @@ def _by_micro_sam(
     return Model(
         name, architecture, f"{name}.pt", place, f"xxh128:{xxh128}",
         _SIZES[architecture], licence, f"micro-sam: {what}",
+    )  # fmt: skip
+
+
+def _decoder(name: str, place: str, xxh128: str) -> Model:
+    """The distance decoder that micro-sam publishes beside one of its models."""
+    (model,) = (one for one in MODELS if one.name == name)
+    return Model(
+        f"{name}{DECODER}", "", f"{name}{DECODER}.pt", place, f"xxh128:{xxh128}",
+        _DECODER_BYTES, model.licence, f"micro-sam: distance decoder of {name}",
     )  # fmt: skip
 
 
@@ -224,3 +238,58 @@ MODELS = (
     ),
 )
 """The default first, then small ones, then the rest by whose they are."""
+
+DECODERS = (
+    _decoder(
+        "vit_t_lm",
+        f"{_EBI}faithful-chicken/1.1/files/vit_t_decoder.pt",
+        "3e914a5f397b0312cdd36813031f8823",
+    ),
+    _decoder(
+        "vit_b_lm",
+        f"{_EBI}diplomatic-bug/1.2/files/vit_b_decoder.pt",
+        "708b15ac620e235f90bb38612c4929ba",
+    ),
+    _decoder(
+        "vit_l_lm",
+        f"{_EBI}idealistic-rat/1.2/files/vit_l_decoder.pt",
+        "2faeafa03819dfe03e7c46a44aaac64a",
+    ),
+    _decoder(
+        "vit_t_em_organelles",
+        f"{_EBI}greedy-whale/1/files/vit_t_decoder.pt",
+        "8f897c7bb93174a4d1638827c4dd6f44",
+    ),
+    _decoder(
+        "vit_b_em_organelles",
+        f"{_EBI}noisy-ox/1.2/files/vit_b_decoder.pt",
+        "bb6398956a6b0132c26b631c14f95ce2",
+    ),
+    _decoder(
+        "vit_l_em_organelles",
+        f"{_EBI}humorous-crab/1.2/files/vit_l_decoder.pt",
+        "334877640bfdaaabce533e3252a17294",
+    ),
+    _decoder(
+        "vit_b_histopathology",
+        f"{_GWDG}KO9AWqynI7SFOBj/download",
+        "6a66194dcb6e36199cbee2214ecf7213",
+    ),
+    _decoder(
+        "vit_l_histopathology",
+        f"{_GWDG}oIs6VSmkOp7XrKF/download",
+        "46aab7765d4400e039772d5a50b55c04",
+    ),
+    _decoder(
+        "vit_h_histopathology",
+        f"{_GWDG}1qAKxy5H0jgwZvM/download",
+        "3ed9f87e46ad5e16935bd8d722c8dc47",
+    ),
+    _decoder(
+        "vit_b_medical_imaging",
+        f"{_GWDG}ahd3ZhZl2e0RIwz/download",
+        "9e498b12f526f119b96c88be76e3b2ed",
+    ),
+)
+"""The distance decoders of micro-sam's models, see
+`napari_samsp.sam.networks.distance_decoder`."""

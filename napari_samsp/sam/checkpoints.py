@@ -16,6 +16,7 @@ from napari_samsp.sam.architecture import (
     from_stock_layout,
     to_stock_layout,
 )
+from napari_samsp.sam.distance_files import INSIDE, load_distances
 from napari_samsp.sam.input_size import fit_positions, with_input_size
 from napari_samsp.sam.networks.tiny_vit import COUNTER, FIRST_CONV, FIRST_CONV_HERE
 from napari_samsp.sam.registry import file_sha256
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_samsp.sam.architecture import Architecture
+    from napari_samsp.sam.networks.distance_decoder import DistanceDecoder
 
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model")
 MOST_WRAPPERS = 10
@@ -37,9 +39,7 @@ _LANDMARKS = ("image_encoder.pos_embed", FIRST_CONV, FIRST_CONV_HERE)
 _FUSED = ".attn.qkv."
 """In the names of SAM's own layout, see `from_stock_layout`."""
 _BUFFERS = ("pixel_mean", "pixel_std")
-_SECOND_DECODER = "decoder_state"
-"""Where micro-sam's training keeps the decoder of its other segmentation mode."""
-# Its exports may carry that decoder too.
+# Exports of others may carry micro-sam's distance decoder among SAM's tensors.
 _FOREIGN = ("decoder.", "out_conv.", "deconv", "decoder_head.")
 
 
@@ -60,6 +60,9 @@ class LoadedModel:
         SHA-256 of the file.
     note : str
         What of the file was left out, in a sentence; empty if nothing was.
+    distances : DistanceDecoder or None
+        micro-sam's decoder for this model's embedding, if the file has one or one lies
+        beside it (``NAME_decoder.pt`` beside ``NAME.pt``). It is no part of ``sam``.
     """
 
     sam: Sam
@@ -67,6 +70,7 @@ class LoadedModel:
     architecture: str
     sha256: str
     note: str = ""
+    distances: DistanceDecoder | None = None
 
 
 def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
@@ -103,7 +107,7 @@ def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
                 f"are {', '.join(models.names())}."
             )
     # Read first: of a file cut short, what it lacks says more than its hash.
-    state, note = _read_state(path)
+    state, left_out, inside = _read_state(path)
     digest = file_sha256(path)
     if name_or_path in models.names():
         models.check(name, digest)
@@ -116,7 +120,10 @@ def load_sam(name_or_path: str, input_size: int | None = None) -> LoadedModel:
     state = {k: v.to(torch.float32) for k, v in state.items()}
     check_weights(f"The model {path}", state)
     sam.load_state_dict(state)
-    return LoadedModel(sam, name, architecture, digest, note)
+    distances, unknown = load_distances(name_or_path, path, inside, sized.prompt_dim)
+    left_out = [*([unknown] if unknown else []), *left_out]
+    note = f"Left out: {' and '.join(left_out)}." if left_out else ""
+    return LoadedModel(sam, name, architecture, digest, note, distances)
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -132,7 +139,7 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     dict of str to Tensor
         On the CPU, dtypes as stored; names as SAM's own: without wrappers such as
         ``model_state``, without a prefix such as ``module.`` or ``sam.``, without
-        the tensors of micro-sam's second decoder, and without the counters of
+        the tensors of micro-sam's distance decoder, and without the counters of
         MobileSAM's batch norms.
 
     Raises
@@ -143,11 +150,11 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     return _read_state(Path(path))[0]
 
 
-def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
-    """SAM's tensors, and a note of what else there was."""
+def _read_state(path: Path) -> tuple[dict[str, Tensor], list[str], dict[Any, Any]]:
+    """SAM's tensors, what of the file is not used, and a distance decoder's state."""
     if not path.is_file():
         raise InputError(f"There is no checkpoint file {path}.")
-    content, second_decoder = _unwrap(read_tensors(path))
+    content, inside = _unwrap(read_tensors(path))
     tensors = {
         k: v
         for k, v in content.items()
@@ -165,30 +172,32 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], str]:
         for k, v in tensors.items()
         if k.startswith(prefix) and not k.removeprefix(prefix).startswith(_FOREIGN)
     }
-    left_out = ["micro-sam's second decoder"] if second_decoder else []
-    if others := [k for k in tensors if k not in state]:
-        left_out.append(f"{len(others)} tensors that are not SAM's ({some(others)})")
-    note = f"Left out: {' and '.join(left_out)}." if left_out else ""
+    others = [k for k in tensors if k not in state]
+    left_out = []
+    if others:
+        left_out = [f"{len(others)} tensors that are not SAM's ({some(others)})"]
     state = {k.removeprefix(prefix): v for k, v in state.items()}
     state = {k: v for k, v in state.items() if not k.endswith(COUNTER)}
     check_tensors(path, state)
-    return {k: v for k, v in state.items() if k not in _BUFFERS}, note
+    state = {k: v for k, v in state.items() if k not in _BUFFERS}
+    return state, left_out, inside
 
 
-def _unwrap(content: Any) -> tuple[dict[Any, Any], bool]:
-    """The innermost state dict, and whether a second decoder lies beside one."""
-    second_decoder = False
+def _unwrap(content: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """The innermost state dict, and that of a distance decoder beside one."""
+    inside: dict[Any, Any] = {}
     for _ in range(MOST_WRAPPERS):  # a dict may hold itself
         if not isinstance(content, dict):
             break
-        second_decoder |= bool(content.get(_SECOND_DECODER))
+        if isinstance(content.get(INSIDE), dict):
+            inside = content[INSIDE]
         inner = next(
             (content[w] for w in _WRAPPERS if isinstance(content.get(w), dict)), None
         )
         if inner is None:
-            return content, second_decoder
+            return content, inside
         content = inner
-    return {}, second_decoder
+    return {}, inside
 
 
 def _check_shapes(

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samsp.sam.catalogue import MODELS
+from napari_samsp.sam.catalogue import DECODER, DECODERS, MODELS
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.paths import models_folder
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "NAPARI_SAMSP_MODELS_URL"
 
-_REGISTRY = {model.name: model for model in MODELS}
+_REGISTRY = {model.name: model for model in (*MODELS, *DECODERS)}
 
 
 def names() -> list[str]:
     """The names of all models, the default first."""
-    return list(_REGISTRY)
+    return [model.name for model in MODELS]
 
 
 def info(name: str) -> Model:
-    """Look up a model; an `InputError` lists the known ones if there is none."""
+    """Look up a model or a decoder; an `InputError` lists the known ones if none."""
     if name not in _REGISTRY:
         raise InputError(f"There is no model {name}; known are {', '.join(names())}.")
     return _REGISTRY[name]
@@ -74,12 +74,47 @@ def path(name: str) -> Path:
         raise InputError(
             f"The bundled model {place} is missing: install napari-samsp again."
         )
+    size = f"{download_bytes(name) / 1e6:.0f} MB"
     raise InputError(
         f"The model {name} is not on this computer yet: run python -m "
-        f"napari_samsp.models download {name} ({model.size_bytes / 1e6:.0f} MB), or "
+        f"napari_samsp.models download {name} ({size}), or "
         f"fetch {model.url} elsewhere ({model.hash_in_words}) and put it into "
         f"{place.parent} as {model.file}."
     )
+
+
+def decoder_of(name: str) -> str | None:
+    """The name of a model's distance decoder; None if its publisher has none."""
+    decoder = f"{name}{DECODER}"
+    return decoder if decoder in _REGISTRY else None
+
+
+def decoder_file(name_or_path: str) -> Path | None:
+    """The file of a distance decoder that lies beside a model's own.
+
+    Parameters
+    ----------
+    name_or_path : str
+        One of `names`, or a checkpoint file.
+
+    Returns
+    -------
+    Path or None
+        ``NAME_decoder.pt`` of ``NAME.pt``; None if it is not there.
+    """
+    if name_or_path in names():
+        name = decoder_of(name_or_path)
+        place = location(name) if name else None
+    else:
+        file = Path(name_or_path)
+        place = file.with_name(f"{file.stem}{DECODER}{file.suffix}")
+    return place if place is not None and place.is_file() else None
+
+
+def download_bytes(name: str) -> int:
+    """How much `download` fetches if nothing is there, to about a tenth."""
+    decoder = decoder_of(name)
+    return info(name).size_bytes + (info(decoder).size_bytes if decoder else 0)
 
 
 def file_sha256(path: str | Path) -> str:
@@ -137,7 +172,7 @@ def check(name: str, sha256: str) -> None:
         raise InputError(
             f"{place} is not the published {name}, or only a part of it (hash "
             f"{found[:8]} instead of {expected[:8]}): delete it and run python -m "
-            f"napari_samsp.models download {name}."
+            f"napari_samsp.models download {name.removesuffix(DECODER)}."
         )
     if not model.sha256 and not record.is_file():
         with suppress(OSError):  # a folder that only an administrator may write to
@@ -145,9 +180,9 @@ def check(name: str, sha256: str) -> None:
 
 
 def download(name: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Fetch a model, unless it is there.
+    """Fetch a model, and its distance decoder if it has one, unless they are there.
 
-    The file appears in the models folder complete and with the published hash, or not
+    A file appears in the models folder complete and with the published hash, or not
     at all. What an interrupted download got stays beside it, and the next goes on from
     there. A file that is there is checked, and fetched anew if it is another.
     ``$NAPARI_SAMSP_MODELS_URL`` names another folder of the same files.
@@ -163,25 +198,51 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     Returns
     -------
     Path
-        The file.
+        The model's file.
 
     Raises
     ------
     InputError
-        If it cannot be fetched; says where from, where to put it by hand, and the
+        If one cannot be fetched; says where from, where to put it by hand, and the
         hash to check it by.
     OSError
-        If it cannot be written.
+        If one cannot be written.
     """
-    model = info(name)
+    model, decoder = info(name), decoder_of(name)
     if model.bundled:
         return path(name)
+    if decoder is None:
+        return _fetch(model, progress)
+    problem: InputError | None = None
+    before, after = 0, model.size_bytes
+
+    def in_all(here: int, total: int) -> None:
+        if progress is not None:
+            progress(before + here, before + total + after)
+
+    # First, so that where the model is, it is whole.
+    try:
+        before = _fetch(info(decoder), in_all).stat().st_size
+    except InputError as error:
+        problem = error
+    after = 0
+    place = _fetch(model, in_all)
+    if problem is not None:
+        raise InputError(
+            f"{name} is here and can be used, but its distance decoder is not: "
+            f"{problem}"
+        ) from problem
+    return place
+
+
+def _fetch(model: Model, progress: Callable[[int, int], None] | None) -> Path:
+    """Fetch one file; what `download` says of it holds for each."""
     import pooch
     import requests
 
     from napari_samsp.sam.download import Resumable, reason
 
-    place = location(name)
+    place = location(model.name)
     mirror = os.environ.get(URL_VARIABLE)
     url = f"{mirror.rstrip('/')}/{model.file}" if mirror else model.url
     by_hand = (
@@ -208,5 +269,5 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
             f"What {url} sent is not the published {model.file}: {by_hand}"
         ) from error
     if not model.sha256:
-        check(name, file_sha256(place))
+        check(model.name, file_sha256(place))
     return place

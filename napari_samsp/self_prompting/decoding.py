@@ -34,6 +34,9 @@ class Decoding:
     separation : Tensor or None
         ``(B, 2, m, m)`` logits of depth in objects and nearness to their centres, where
         the model has learnt them and there was no prompt.
+    distances : Tensor or None
+        ``(B, 2, m, m)``, 0 to 1: distances to an object's centre and to what of it lies
+        deepest, 1 at its border, where a `DistanceDecoder` told them.
     """
 
     logits: Tensor
@@ -42,6 +45,7 @@ class Decoding:
     prompt: Prompt | None = None
     regions: Tensor | None = None
     separation: Tensor | None = None
+    distances: Tensor | None = None
 
     def distinct(self, classes: int = 1) -> Decoding:
         """Without maps of objects that one with a higher score shows too.

@@ -19,6 +19,8 @@ NECK_PIXELS, NECK_PART = 0.35, 0.1
 and by such a part of theirs."""
 PROMINENCE = 0.15
 """Two peaks of an object's learnt relief with a valley less deep are one."""
+NEAR = 0.5
+"""Less of both distances makes the inside of an object, as in micro-sam."""
 SPECK = 0.25
 """Of the largest part of a foreground: what is smaller is a speck."""
 SAME = 0.5
@@ -146,6 +148,35 @@ def _flood(relief: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     parts = segmentation.watershed(-relief, measure.label(peaks), mask=foreground)
     parts[foreground & (parts == 0)] = parts.max() + 1
     return measure.label(parts, background=0, connectivity=1).astype(np.int64)
+
+
+def parts_of_distances(logits: Tensor, distances: Tensor) -> Tensor:
+    """Take a foreground apart by distances within its objects, as micro-sam does.
+
+    Where both are below `NEAR` is the inside of an object; each inside grows into the
+    foreground, where that is nearest to it in height (watershed of the second). The
+    foreground around no inside is no object.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B, m, m)``, foreground above 0.
+    distances : Tensor
+        ``(B, 2, m, m)``, as `Decoding.distances`.
+
+    Returns
+    -------
+    Tensor
+        As `cut_at_necks`.
+    """
+    foreground = (logits > 0).cpu().numpy()
+    maps = distances.detach().float().cpu().numpy()
+    inside = (maps < NEAR).all(1) & foreground
+    parts = [
+        segmentation.watershed(deep, measure.label(seeds, connectivity=1), mask=where)
+        for deep, seeds, where in zip(maps[:, 1], inside, foreground, strict=True)
+    ]
+    return torch.from_numpy(np.stack(parts).astype(np.int64)).to(logits.device)
 
 
 def distinct(logits: Tensor, scores: Tensor, image_index: Tensor) -> Tensor:

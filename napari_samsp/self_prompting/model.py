@@ -14,6 +14,7 @@ from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.instances import (
     cut_at_necks,
     objects_of,
+    parts_of_distances,
     split_touching,
     without_specks,
 )
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from segment_anything.modeling import Sam
+
+    from napari_samsp.sam.networks.distance_decoder import DistanceDecoder
 
 
 class SelfPrompting(PromptableSam):
@@ -41,6 +44,9 @@ class SelfPrompting(PromptableSam):
         shows is cut at its necks, what a map of an object shows is that object.
     class_labels : sequence of int, optional
         The label of each class, in the order of their tokens. Default: 1, 2, ...
+    distances : DistanceDecoder, optional
+        With objects, iteration 0 is what it says: its parts are the first to be
+        prompted.
 
     Notes
     -----
@@ -55,8 +61,9 @@ class SelfPrompting(PromptableSam):
         kind: str = "box+mask",
         objects: bool = False,
         class_labels: Sequence[int] = (),
+        distances: DistanceDecoder | None = None,
     ) -> None:
-        super().__init__(sam)
+        super().__init__(sam, distances)
         self.kind = kind
         self.objects = objects
         self.class_labels = tuple(class_labels or range(1, self.class_count + 1))
@@ -105,6 +112,8 @@ class SelfPrompting(PromptableSam):
         inside = valid_cells(valid, self.mask_size, self.stride)
         logits = decoding.largest_logit(len(valid))
         logits = logits.masked_fill(~inside, OUTSIDE_LOGIT)
+        if decoding.distances is not None:
+            return parts_of_distances(logits, decoding.distances)
         logits = only_best_class(logits, self.class_count)
         if decoding.separation is None:
             return cut_at_necks(logits)
@@ -165,6 +174,28 @@ class SelfPrompting(PromptableSam):
             self.kind, regions, regions, decoding.logits, self.stride, sides
         )
 
+    def each_part(self, whole: Decoding, valid: Tensor) -> Decoding:
+        """Make a map of each object that a foreground shows.
+
+        Parameters
+        ----------
+        whole : Decoding
+            One map an image, of `decode_unprompted`.
+        valid : Tensor
+            As for `next_prompt`.
+
+        Returns
+        -------
+        Decoding
+            N maps, one a part; the score of each is its mean probability.
+        """
+        regions, index = objects_of(self.parts(whole, valid))
+        logits = whole.logits[index]
+        logits = torch.where(regions | (logits <= 0), logits, OUTSIDE_LOGIT)
+        inside = (logits.sigmoid() * regions).flatten(1).sum(1)
+        scores = inside / regions.flatten(1).sum(1)
+        return Decoding(logits, scores, index, regions=regions)
+
     def iterate(
         self,
         embeddings: Tensor,
@@ -199,6 +230,8 @@ class SelfPrompting(PromptableSam):
         current = first
         if current is None:
             current = self.decode_unprompted(embeddings, relief=self.objects)
+            if current.distances is not None:
+                current = self.each_part(current, valid)
         yield current
         for _ in range(iterations - 1):
             prompt, index, regions = self.next_prompt(current, valid)

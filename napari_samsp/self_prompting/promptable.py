@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_samsp.sam.adapters.class_tokens import count_classes
 from napari_samsp.sam.architecture import (
@@ -26,9 +27,13 @@ from napari_samsp.utils.memory import in_batches
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
+    from napari_samsp.sam.networks.distance_decoder import DistanceDecoder
+
 TOKENS_AT_ONCE = (8192, 262_144)
 """Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
 a CPU more is slower: what one call writes should stay near the processor."""
+LEAST_PROBABILITY = 1e-4
+"""Of foreground, and of background: a logit of 9, as sure as SAM's masks are."""
 
 
 class PromptableSam(nn.Module):
@@ -38,6 +43,8 @@ class PromptableSam(nn.Module):
     ----------
     sam : Sam
         From `napari_samsp.sam.architecture.build_sam`, or such a model wrapped by PEFT.
+    distances : DistanceDecoder, optional
+        micro-sam's, of the embedding of this very ``sam``.
 
     Attributes
     ----------
@@ -45,9 +52,10 @@ class PromptableSam(nn.Module):
         Tiles that fit into memory together; None until memory was short.
     """
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Sam, distances: DistanceDecoder | None = None) -> None:
         super().__init__()
         self.sam = sam
+        self.distances = distances
         self.tile_batch: int | None = None
         self._prompt_batch = max(TOKENS_AT_ONCE)  # less, once memory was short
 
@@ -169,7 +177,8 @@ class PromptableSam(nn.Module):
         embeddings : Tensor
             ``(B, C, h, w)``.
         relief : bool
-            Whether a model that has learnt to tell objects apart says how.
+            Whether a model that has learnt to tell objects apart says how; one with a
+            `DistanceDecoder` then gives that decoder's foreground.
 
         Returns
         -------
@@ -177,6 +186,8 @@ class PromptableSam(nn.Module):
             B maps; with K classes B * K, and entry ``b * K + k`` is class k of image
             b, prompted by the class's token alone.
         """
+        if relief and self.distances is not None:
+            return self._decode_distances(self.distances, embeddings)
         count = self.class_count
         entries = torch.arange(len(embeddings) * count, device=embeddings.device)
         prompt = Prompt() if count == 1 else Prompt(classes=entries % count)
@@ -210,6 +221,32 @@ class PromptableSam(nn.Module):
             entries,
             prompt if len(prompt) else None,
             separation=maps[:, 1:3],
+        )
+
+    def _decode_distances(
+        self, decoder: DistanceDecoder, embeddings: Tensor
+    ) -> Decoding:
+        """Foreground and distances, one image after the other: they are large."""
+        side = self.mask_size
+
+        def decode(one: slice) -> Tensor:
+            with torch.autocast(embeddings.device.type, enabled=False):
+                maps = decoder(self.neck(embeddings[one]).float())
+            # micro-sam resizes probabilities, too.
+            return F.avg_pool2d(maps, maps.shape[-1] // side)
+
+        parts, _ = in_batches(decode, len(embeddings), 1, "tiles in the decoder")
+        maps = torch.cat(parts)
+        foreground = maps[:, 0]
+        # If the probabilities are right, this is the IoU that is to be expected.
+        found = foreground > 0.5
+        shared = (foreground * found).flatten(1).sum(1)
+        either = torch.maximum(foreground, found.float()).flatten(1).sum(1)
+        return Decoding(
+            foreground.logit(eps=LEAST_PROBABILITY),
+            shared / either,
+            torch.arange(len(embeddings), device=embeddings.device),
+            distances=maps[:, 1:],
         )
 
     def decode_entries(

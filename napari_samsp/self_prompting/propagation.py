@@ -110,7 +110,11 @@ def follow(
             free.scores.index_copy(0, index, scores),
             free.image_index,
         )
-    return _with_new_objects(free, maps, scores, index, inside)
+    if free.distances is None:
+        parts = cut_at_necks(free.logits.masked_fill(~inside, OUTSIDE_LOGIT))
+    else:
+        parts = model.parts(free, valid)
+    return _with_new_objects(free, parts, maps, scores, index)
 
 
 def followed(
@@ -164,15 +168,13 @@ def _of_each_class(
 
 
 def _with_new_objects(
-    free: Decoding, maps: Tensor, scores: Tensor, index: Tensor, inside: Tensor
+    free: Decoding, parts: Tensor, maps: Tensor, scores: Tensor, index: Tensor
 ) -> Decoding:
-    """Maps of known objects, and a map of each that only ``free`` shows."""
-    taken = torch.zeros_like(inside)
+    """Maps of known objects, and a map of each part that only ``free`` shows."""
+    taken = torch.zeros_like(parts, dtype=torch.bool)
     for n, b in enumerate(index.tolist()):
         taken[b] |= maps[n] > 0
-    new, where = objects_of(
-        cut_at_necks(free.logits.masked_fill(~inside, OUTSIDE_LOGIT))
-    )
+    new, where = objects_of(parts)
     shared = (new & taken[where]).flatten(1).sum(1) / new.flatten(1).sum(1)
     new, where = new[shared < COVERED], where[shared < COVERED]
     background = (free.logits <= 0)[where]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from segment_anything.modeling import Sam
+    from torch import nn
 
 
 class Progress:
@@ -36,12 +37,21 @@ class Progress:
             self._tell(self._done)
 
     @contextmanager
-    def within(self, sam: Sam) -> Iterator[None]:
-        """Beat before every block of the encoder and every call of the decoder."""
+    def within(self, sam: Sam, distances: nn.Module | None = None) -> Iterator[None]:
+        """Beat before every block of the encoder and every call of the decoder.
+
+        Parameters
+        ----------
+        sam : Sam
+            The model that computes.
+        distances : torch.nn.Module, optional
+            Its distance decoder, before every part of which it beats too.
+        """
         if self._tell is None:
             yield
             return
         # The kernels call the parts of SAM's own blocks; vit_t's run as a whole.
         modules = [getattr(b, "norm1", b) for b in sam.image_encoder.blocks]
-        with called_before([*modules, sam.prompt_encoder], self.beat):
+        more = () if distances is None else distances.modules()
+        with called_before([*modules, sam.prompt_encoder, *more], self.beat):
             yield

@@ -68,7 +68,7 @@ def test_a_user_is_told_what_each_model_is_for_and_how_large_it_is(capsys) -> No
         about = models.info(name)
         assert about.size_bytes > 40e6
         assert ":" in about.description
-        assert f"{name} {about.size_bytes / 1e6:.0f} MB" in said
+        assert f"{name} {models.download_bytes(name) / 1e6:.0f} MB" in said
     assert {"vit_t", "vit_t_lm", "vit_h_histopathology"} < set(models.names())
 
 
@@ -260,6 +260,74 @@ def test_a_file_put_there_by_hand_is_checked_at_its_first_use(server: dict) -> N
     models.check("vit_b_lm", hashlib.sha256(server["whole"]).hexdigest())
     assert files() == [place.name, f"{place.name}.sha256"]
     assert server["requests"] == []
+
+
+def test_a_distance_decoder_comes_with_its_model(server: dict, capsys) -> None:
+    seen: list[tuple[int, int]] = []
+    place = models.download("vit_b_lm", lambda *parts: seen.append(parts))
+    decoder = models.decoder_file("vit_b_lm")
+    assert place.name == "vit_b_lm.pt"
+    assert decoder == place.with_name("vit_b_lm_decoder.pt")
+    assert decoder.read_bytes() == place.read_bytes() == server["whole"]
+    both = 2 * len(server["whole"])
+    assert models.download_bytes("vit_b_lm") == both
+    assert seen[-1] == (both, both)
+    assert {total for _, total in seen} == {both}
+    assert [here for here, _ in seen] == sorted(here for here, _ in seen)
+    models.download("vit_b_lm")
+    assert len(server["requests"]) == 2
+    command.main(["info", "vit_b_lm"])
+    said = capsys.readouterr().out
+    assert f"decoder       {decoder} (downloaded)" in said
+    assert models.info("vit_b_lm_decoder").url in said
+
+
+def test_only_what_its_publisher_has_is_fetched(server: dict) -> None:
+    models.download("vit_b")
+    assert [path for path, _ in server["requests"]] == ["/sam_vit_b_01ec64.pth"]
+    with_one = {name for name in models.names() if models.decoder_of(name)}
+    assert with_one == {
+        *("vit_t_lm", "vit_b_lm", "vit_l_lm", "vit_b_medical_imaging"),
+        *(f"vit_{size}_em_organelles" for size in "tbl"),
+        *(f"vit_{size}_histopathology" for size in "blh"),
+    }
+    assert not any(name.endswith("_decoder") for name in models.names())
+
+
+def test_decoders_have_whole_hashes_and_files_of_their_own() -> None:
+    decoders = [
+        models.info(f"{n}_decoder") for n in models.names() if models.decoder_of(n)
+    ]
+    for one in decoders:
+        algorithm, _, digits = one.published_hash.partition(":")
+        assert (algorithm, len(digits)) == ("xxh128", 32)
+        assert int(digits, 16)
+        assert one.url.startswith("https://")
+    assert len({one.url for one in decoders}) == len(decoders)
+    assert len({one.published_hash for one in decoders}) == len(decoders)
+    names = {models.info(name).url for name in models.names()}
+    assert not names & {one.url for one in decoders}
+
+
+def test_a_model_without_its_decoder_is_told_and_can_be_used(
+    server: dict, capsys
+) -> None:
+    models.download("vit_b_lm")
+    models.location("vit_b_lm_decoder").unlink()
+    server["gone"] = True
+    with pytest.raises(InputError, match=r"vit_b_lm is here.*as vit_b_lm_decoder.pt"):
+        models.download("vit_b_lm")
+    assert models.path("vit_b_lm").is_file()
+    command.main(["list"])
+    assert "no decoder" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_decoder_of_another_content_is_refused(server: dict) -> None:
+    models_folder().mkdir(parents=True)
+    models.location("vit_b_lm_decoder").write_bytes(server["whole"][::-1])
+    with pytest.raises(InputError, match="models download vit_b_lm") as error:
+        models.check("vit_b_lm_decoder", "0" * 64)
+    assert str(error.value).endswith("models download vit_b_lm.")
 
 
 def test_progress_can_stop_a_download(server: dict) -> None:

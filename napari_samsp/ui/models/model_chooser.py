@@ -108,7 +108,7 @@ class ModelChooser(QWidget):
         for name in models.names():
             about = models.info(name)
             missing = not models.is_available(name)
-            size = f"  ↓ {_megabytes(about.size_bytes)}" if missing else ""
+            size = f"  ↓ {_megabytes(models.download_bytes(name))}" if missing else ""
             state = "To be downloaded" if missing else "On this computer"
             tip = f"{about.description}\n{state}; {about.licence}"
             self.combo.add(f"{name}{size}", name, tip, about.description)
@@ -226,7 +226,7 @@ class ModelChooser(QWidget):
         self.cancel_button.setVisible(running)
         if self.is_missing:
             about = models.info(self.model)
-            size = _megabytes(about.size_bytes)
+            size = _megabytes(models.download_bytes(self.model))
             self.download_button.setText(f"Download {self.model} ({size})")
             self.download_button.setToolTip(
                 plain(f"From {about.url}\nto {models.location(self.model)}")

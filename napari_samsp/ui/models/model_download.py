@@ -83,7 +83,7 @@ class _Job:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.bytes = (0, models.info(name).size_bytes)
+        self.bytes = (0, models.download_bytes(name))
         self.worker: Any = None
         self._stopping = threading.Event()
 

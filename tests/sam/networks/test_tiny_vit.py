@@ -167,7 +167,9 @@ def test_files_of_others_are_read(mobile, tmp_path, prefix):
     torch.save({"model_state": state, "decoder_state": {"x": torch.ones(1)}}, path)
     loaded = load_sam(str(path))
     assert loaded.architecture == "vit_t"
-    assert loaded.note == "Left out: micro-sam's second decoder."
+    assert loaded.note == (
+        "Left out: a second decoder of a kind that is not known here."
+    )
     counters = [name for name in state if name.endswith("num_batches_tracked")]
     assert len(load_state_dict(path)) == 439 - len(counters) == 412
 

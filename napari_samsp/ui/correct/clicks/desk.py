@@ -121,7 +121,7 @@ class Desk:
         loaded = self._workplace.loaded
         if loaded is not None and loaded.key == job.request.model_key:
             check = partial(self._check, job)
-            watched.enter_context(interruptible(loaded.segmenter.sam, check))
+            watched.enter_context(interruptible(loaded.segmenter.networks, check))
 
     def _load(self, job: ClickJob, watched: ExitStack) -> Loaded:
         self._check(job)

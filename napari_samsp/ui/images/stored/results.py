@@ -68,7 +68,9 @@ class Wanted:
         model = _sha256(models.path(name) if name in models.names() else Path(name))
         if self.adapter is not None:
             adapter = _sha256(self.adapter / WEIGHTS_FILE)
-        found = fingerprint(self.settings, model, adapter)
+        beside = models.decoder_file(name)
+        decoder = _sha256(beside) if beside else None
+        found = fingerprint(self.settings, model, adapter, decoder=decoder)
         return found | {"scaling": str(self.scaling)}
 
 
@@ -221,7 +223,7 @@ class Results:
         except OSError:
             state = None
         try:
-            with interruptible(segmenter.sam, check):
+            with interruptible(segmenter.networks, check):
                 outcome = segment_file(
                     job, wanted.settings, lambda _: check(), segmenter, wanted.scaling
                 )
