@@ -11,6 +11,8 @@ from napari_samsp.ui.commands import KEYS, press
 from napari_samsp.ui.correct.class_list import CLASS_KEY, CLASS_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
     from napari_samsp.ui.widget import SamSpWidget

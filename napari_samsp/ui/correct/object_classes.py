@@ -20,6 +20,7 @@ from napari_samsp.ui.widgets.object_classes import (
     set_classes,
     turn_to,
 )
+from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
@@ -77,15 +78,9 @@ class ObjectClasses(QObject):
         class_list.chosen.connect(self._on_chosen)
         class_list.renamed.connect(self._on_renamed)
         class_list.rest_button.clicked.connect(self.class_rest)
-        moved, turn = viewer.dims.events.current_step, self._on_moved
-        moved.connect(turn)
-
-        def forget() -> None:
-            # The viewer, and its layers, may outlive the widget.
-            moved.disconnect(turn)
-            self._watch(None)
-
-        self.destroyed.connect(forget)
+        self._ties = Ties(self)
+        self._ties.connect(viewer.dims.events.current_step, self._on_moved)
+        self._ties.add(self._unwatch)
 
     def set_under_cursor(self) -> None:
         """Give the object under the cursor the chosen class."""
@@ -227,14 +222,18 @@ class ObjectClasses(QObject):
     def _watch(self, layer: Labels | None) -> None:
         if layer is self._watched:
             return
-        if self._watched is not None:
-            self._watched.events.paint.disconnect(self._on_paint)
-            self._watched.events.selected_label.disconnect(self._on_selected)
-        self._painted.clear()
+        self._unwatch()
         self._watched = layer
         if layer is not None:
             layer.events.paint.connect(self._on_paint)
             layer.events.selected_label.connect(self._on_selected)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._watched.events.paint.disconnect(self._on_paint)
+            self._watched.events.selected_label.disconnect(self._on_selected)
+        self._watched = None
+        self._painted.clear()
 
     def _on_paint(self, event: Any) -> None:
         page = None if self._watched is None else self._page(self._watched)
