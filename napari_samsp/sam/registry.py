@@ -163,7 +163,7 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     Returns
     -------
     Path
-        The file.
+        The file in the models folder, complete and checked.
 
     Raises
     ------
