@@ -14,9 +14,12 @@ from napari_samsp.utils.cli import Parser, run
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
+    import argparse
+
     from segment_anything.modeling import Sam
 
     from napari_samsp.sam.adapters.adapter_card import AdapterCard
+    from napari_samsp.sam.checkpoints import LoadedModel
 
 PACKAGE = ".bioimageio.zip"
 SUFFIXES = (".pth", ".pt", ".safetensors", ".onnx", PACKAGE)
@@ -68,8 +71,6 @@ def main(argv: list[str] | None = None) -> None:
 
     from napari_samsp.sam.adapters.adapter import load_adapter, merge
     from napari_samsp.sam.adapters.class_tokens import drop_class_tokens
-    from napari_samsp.sam.architecture import is_hybrid, is_tiny
-    from napari_samsp.sam.checkpoints import load_sam
 
     if suffix == ".onnx":
         from napari_samsp.sam.onnx_export import CLASS_LABEL, check_onnx
@@ -79,18 +80,7 @@ def main(argv: list[str] | None = None) -> None:
         from napari_samsp.inference.bioimageio_package import check_bioimageio
 
         check_bioimageio()
-    base = card.base_to_load(args.model)
-    loaded = load_sam(base)
-    own_size = int(loaded.sam.image_encoder.img_size)
-    if own_size != card.image_size:
-        if suffix in (".onnx", PACKAGE):  # it says its input size
-            loaded = load_sam(base, card.image_size)
-        elif not args.any_input_size:
-            raise InputError(
-                f"{args.adapter} was trained at an input size of {card.image_size}, "
-                f"and programs run a {suffix} file at {own_size}, which gives other "
-                "masks: export to .onnx, or write it anyway with --any-input-size."
-            )
+    loaded = _load_base(args, card, suffix)
     model, _ = load_adapter(loaded.sam, args.adapter, loaded.sha256)
     sam = merge(model)
     if suffix == PACKAGE:
@@ -113,20 +103,48 @@ def main(argv: list[str] | None = None) -> None:
             f"{n} {one.name}" for n, one in enumerate(card.classes, CLASS_LABEL)
         )
         print(f"A point with one of these labels asks for a class: {labels}.")
-    elif len(card.classes) > 1:
+    if suffix != ".onnx":
+        _tell_of_state(sam, args.output, card)
+
+
+def _load_base(args: argparse.Namespace, card: AdapterCard, suffix: str) -> LoadedModel:
+    """The base model at the input size that the file is to have."""
+    from napari_samsp.sam.checkpoints import load_sam
+
+    base = card.base_to_load(args.model)
+    loaded = load_sam(base)
+    own_size = int(loaded.sam.image_encoder.img_size)
+    if own_size == card.image_size:
+        return loaded
+    if suffix in (".onnx", PACKAGE):  # it says its input size
+        return load_sam(base, card.image_size)
+    if not args.any_input_size:
+        raise InputError(
+            f"{args.adapter} was trained at an input size of {card.image_size}, "
+            f"and programs run a {suffix} file at {own_size}, which gives other "
+            "masks: export to .onnx, or write it anyway with --any-input-size."
+        )
+    return loaded
+
+
+def _tell_of_state(sam: Sam, output: Path, card: AdapterCard) -> None:
+    """What a state dict cannot do, and which programs open it."""
+    from napari_samsp.sam.architecture import is_hybrid, is_tiny
+
+    if len(card.classes) > 1:
         print(
             "A plain SAM has no place for classes, so the file does not know "
             f"{some([one.name for one in card.classes])}: it segments from clicks and "
             "boxes, and only the adapter tells the classes apart."
         )
-    if suffix != ".onnx" and is_hybrid(sam):
+    if is_hybrid(sam):
         print(
-            f"segment_anything has no image encoder of this kind: {args.output} opens "
+            f"segment_anything has no image encoder of this kind: {output} opens "
             "with napari_samsp.load_sam. For other programs export to .onnx."
         )
-    if suffix != ".onnx" and is_tiny(sam):
+    if is_tiny(sam):
         print(
-            f"{args.output} has MobileSAM's layout: its sam_model_registry opens it as "
+            f"{output} has MobileSAM's layout: its sam_model_registry opens it as "
             "vit_t, and so does napari_samsp.load_sam."
         )
 

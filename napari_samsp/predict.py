@@ -99,10 +99,7 @@ def main(argv: list[str] | None = None) -> int:
             _remove_leftovers(jobs, [output / file for file in files])
             if whole or not args.scheduler:  # a cluster may go on with what it began
                 manifest.end()
-    if failed:
-        good = len(images) - len(failed)
-        rest = f" ({good} of {len(images)} images are done)" if len(images) > 1 else ""
-        raise InputError(" ".join(failed) + rest)
+    _check_failed(failed, len(images))
     if args.object_size is None and (summary := in_words(scales)):
         print(summary, file=sys.stderr)
     if len(todo) < len(images):
@@ -112,6 +109,13 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _check_failed(failed: list[str], count: int) -> None:
+    if failed:
+        good = count - len(failed)
+        rest = f" ({good} of {count} images are done)" if count > 1 else ""
+        raise InputError(" ".join(failed) + rest)
 
 
 def _write_classes(args: argparse.Namespace, objects: bool) -> None:

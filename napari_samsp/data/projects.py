@@ -98,7 +98,7 @@ def new_project(name: str) -> Project:
     Returns
     -------
     Project
-        The new project.
+        Of a folder that exists now, with a ``project.json``.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class Written(IterationResult):
     area_fraction : float
         Part of the image that is foreground.
     tiles : int
-        Number of tiles.
+        How many tiles the image was cut into.
     tile : int
         Side of a tile in pixels: how much the model saw at once.
     """

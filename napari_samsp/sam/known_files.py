@@ -50,9 +50,9 @@ def remember(path: str | Path, sha256: str = "") -> None:
     Parameters
     ----------
     path : str or Path
-        The checkpoint.
+        A checkpoint that was opened.
     sha256 : str
-        Its hash; if it is not given, the one that is known stays.
+        Its SHA-256; if it is not given, the one that is known stays.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def find(name: str, sha256: str) -> Path | None:
     Parameters
     ----------
     name : str
-        The file's name.
+        Of the file, without a folder, as an adapter's card has it.
     sha256 : str
-        The file's hash.
+        Of its content.
 
     Returns
     -------

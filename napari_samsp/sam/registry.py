@@ -198,7 +198,7 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
     Returns
     -------
     Path
-        The model's file.
+        The model's file in the models folder, complete and checked.
 
     Raises
     ------

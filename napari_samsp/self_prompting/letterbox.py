@@ -31,9 +31,9 @@ def fit(shape: tuple[int, int], size: int) -> tuple[int, int]:
     Parameters
     ----------
     shape : tuple of int
-        Height and width.
+        Rows and columns of the image.
     size : int
-        Side of the model's input.
+        Side of the model's input in pixels.
 
     Returns
     -------

@@ -68,6 +68,22 @@ class SamSpWidget(QWidget):
         self._viewer = viewer
         self.ties = Ties(self)
         self.projects = ProjectChooser()
+        self._make_steps(viewer)
+        self._make_foot()
+        self._lay_out()
+        make_plain(self)
+        WheelGuard(self)
+
+        self._connect()
+        self._use_project(self.projects.project)
+        self._settings = SettingsStore(self, self.projects.project)
+        watch(self, viewer)
+        bind_keys(self, viewer)
+        self.follow_selection()
+        self._show_status()
+        self.finetuning.attach()
+
+    def _make_steps(self, viewer: napari.viewer.Viewer) -> None:
         self.segmenting = SegmentPanel(viewer)
         session = Session(self.segmenting)
         self.correcting = CorrectPanel(viewer, session)
@@ -86,6 +102,8 @@ class SamSpWidget(QWidget):
             ),
         )
         self.correcting.add_tools(self.clicking)
+
+    def _make_foot(self) -> None:
         self.status = QLabel()
         self.status.setObjectName("samsp_status")
         self.status.setWordWrap(True)
@@ -93,18 +111,6 @@ class SamSpWidget(QWidget):
         self.stop_button.setObjectName("samsp_stop")
         self.stop_button.setEnabled(False)
         self._activity_line = ""
-        self._lay_out()
-        make_plain(self)
-        WheelGuard(self)
-
-        self._connect()
-        self._use_project(self.projects.project)
-        self._settings = SettingsStore(self, self.projects.project)
-        watch(self, viewer)
-        bind_keys(self, viewer)
-        self.follow_selection()
-        self._show_status()
-        self.finetuning.attach()
 
     def _connect(self) -> None:
         """What one step does changes others."""

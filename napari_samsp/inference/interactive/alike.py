@@ -131,7 +131,7 @@ class AlikeSearch:
     model : SelfPrompting
         In evaluation mode, on its device.
     encoder : TileEncoder
-        Of the image.
+        Encodes tiles of the image.
     grid : Grid
         The image's tiles.
     """
@@ -145,9 +145,9 @@ class AlikeSearch:
         Parameters
         ----------
         view : Tile
-            Holds the object.
+            The part of the image that the object is seen in.
         known : Cut
-            The object.
+            Its mask, placed in the image.
 
         Returns
         -------

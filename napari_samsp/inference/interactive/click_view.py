@@ -258,7 +258,7 @@ def _as_clicked(mask: np.ndarray, clicks: Clicks, reach: float) -> np.ndarray:
     mask : numpy.ndarray
         ``(Y, X)`` bool.
     clicks : Clicks
-        In it.
+        Rows and columns in pixels of the mask.
     reach : float
         How far a click that the mask does not heed changes it, by the way to its
         border.

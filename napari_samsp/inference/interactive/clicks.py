@@ -143,7 +143,7 @@ class ClickedImage:
         Parameters
         ----------
         before : Cut
-            The object there.
+            Its mask there, placed in the image.
         iterations : int
             How many. The first is prompted by the object as it was, each later one by
             the one before.
@@ -196,7 +196,7 @@ class ClickedImage:
         Parameters
         ----------
         known : Cut
-            The object.
+            Mask of that one, placed in the image.
         free : numpy.ndarray
             ``(Y, X)`` bool: the pixels that are nobody's yet.
 

@@ -20,7 +20,7 @@ def cut_along(
     Parameters
     ----------
     known : Cut
-        The object.
+        Mask of the object, placed in the image.
     start, end : tuple of int
         Row and column of the line's ends in the image, in or beside the object.
 

@@ -147,7 +147,7 @@ def read_card(folder: str | Path) -> AdapterCard:
     Parameters
     ----------
     folder : str or Path
-        The adapter's folder.
+        With the card, PEFT's config and the weights.
 
     Returns
     -------

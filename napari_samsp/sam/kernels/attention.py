@@ -206,7 +206,7 @@ def chunks(n: int, heads: int, tokens: int) -> list[tuple[slice, slice]]:
     Parameters
     ----------
     n : int
-        Number of windows.
+        Windows, of all images together; with ``heads`` 1 perhaps one a head.
     heads, tokens : int
         Heads and tokens of each window.
 

@@ -152,9 +152,9 @@ def match_objects(
     regions : Tensor
         ``(N, m, m)`` bool, what prompts were made from.
     image_index : Tensor
-        ``(N,)`` int64.
+        ``(N,)`` int64: which of the B images each region is of.
     labels : Tensor
-        ``(B, S, S)`` int64 true labels.
+        ``(B, S, S)`` int64 true labels, 0 for background.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def mean_loss(terms: list[Term], totals: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Scalar loss.
+        Scalar; those of all parts of a batch add up to its loss.
     """
     loss = terms[0][1].new_zeros(())
     for (weight, values), count in zip(terms, totals.tolist(), strict=True):

@@ -44,7 +44,7 @@ def fold_limits(config: TrainConfig, count: int) -> Limits:
     config : TrainConfig
         Settings of the run.
     count : int
-        Number of folds.
+        How many folds the images are parted into.
 
     Returns
     -------
