@@ -19,6 +19,7 @@ from napari_samsp.ui.widget import SamSpWidget
 WITHOUT_COMMAND = {
     "samsp_class_add",
     "samsp_class_remove",
+    "samsp_class_rest",
     "samsp_classes",
     "samsp_draw_object_size",
     "samsp_draw_region",

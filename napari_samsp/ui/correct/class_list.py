@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -261,10 +261,18 @@ class ClassList(QWidget):
                     self.table.setItem(n, column, item)
             if 0 <= row < len(self._classes):
                 self.table.selectRow(row)
+        self._fit()
+        self._update_buttons()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Qt's; rows are as high as napari's theme makes them, which is known now."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
         shown = min(max(len(self._classes), 1), ROWS_SHOWN)
         head = self.table.horizontalHeader().sizeHint().height()
         self.table.setFixedHeight(head + shown * self.table.rowHeight(0) + 4)
-        self._update_buttons()
 
     def _rename(self, item: QTableWidgetItem) -> None:
         if item.column() != NAME:

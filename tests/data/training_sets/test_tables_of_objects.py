@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, read_table
@@ -46,6 +46,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+@settings(max_examples=12)  # each step waits for the disk
 @given(OBJECTS, STEPS)
 def test_whatever_is_done_each_mask_has_its_own_table(tmp_path_factory, first, steps):
     training_set = TrainingSet(tmp_path_factory.mktemp("set"))
