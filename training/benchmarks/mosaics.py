@@ -115,8 +115,8 @@ def inside_ap50(
         seam[here] = False
     nothing |= seam  # the gaps
     areas, covered = (
-        np.bincount(prediction[where], minlength=prediction.max() + 1)
-        for where in (..., nothing)
+        np.bincount(pixels, minlength=prediction.max() + 1)
+        for pixels in (prediction.ravel(), prediction[nothing])
     )
     left = np.where((2 * covered > areas)[prediction], 0, prediction)
     return ap50(left, np.where(nothing, 0, labels))
