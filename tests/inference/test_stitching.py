@@ -34,7 +34,8 @@ def assert_same_objects(joined, truth):
     assert ((joined > 0) == (truth > 0)).all()
     pairs = np.unique(np.stack([truth.ravel(), joined.ravel()]), axis=1)
     numbers = len(np.unique(truth))
-    assert pairs.shape[1] == numbers  # each object has one label, and no two share one
+    assert pairs.shape[1] == numbers  # each object has one label,
+    assert len(np.unique(joined)) == numbers  # and no two share one
     assert set(np.unique(joined)) == set(
         range(int((truth > 0).all()), joined.max() + 1)
     )
@@ -115,6 +116,16 @@ def test_neighbours_that_one_tile_takes_for_one_draw_in_nobody_else():
     views[1] = np.where(views[1] == 2, 1, views[1])
     joined = put_together(grid, views)
     assert_same_objects(joined, truth)  # as the first tile has them
+
+
+def test_what_a_tile_shows_whole_and_apart_is_not_joined_by_corners_of_others():
+    """The tile above takes two for one, and a corner of the next links it to both."""
+    truth = np.zeros((100, 102), np.int32)
+    truth[45:70, 8:31], truth[50:75, 31:56] = 1, 2
+    grid = Grid(truth.shape, 60)
+    views = [relabelled(truth[tile.window]) for tile in grid.tiles]
+    views[0] = np.where(views[0] == 2, 1, views[0])
+    assert_same_objects(put_together(grid, views), truth)  # as the tile below has them
 
 
 def test_components_of_a_region_go_through_all_strips():
