@@ -85,7 +85,7 @@ def _show_file(path: Path) -> None:
             "decoder": "for distances, used for separate objects"
             if loaded.distances
             else "none for distances",
-            "note": loaded.note or "every tensor is SAM's",
+            "note": loaded.note or "nothing was left out",
         }
     )
 
