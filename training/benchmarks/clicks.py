@@ -1,9 +1,10 @@
 """What clicks cost: to make an object, to mend an image, and in milliseconds.
 
     python training/benchmarks/clicks.py DATA [--model FILE] [--adapter FOLDER]
-        [--only isic2017 ...] [--images 20] [--json FILE]
+        [--corrections 5] [--only isic2017 ...] [--images 20] [--json FILE]
 
-Of the test images of each set:
+With ``--corrections`` an adapter first learns from so many images of each set, drawn by
+``--seed``. Of the test images of each set:
 
 NoC@85, NoC@90
     Clicks until an object (or the one region) has this IoU, at most 20: the first at
@@ -24,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,13 +37,16 @@ from scipy import ndimage
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from held_out import next_clicks
-from real_images import test_pairs, training_pairs
+from real_images import Pair, test_pairs, training_pairs, with_tests
 
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.tiling import Tile
+from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.interactive.clicks import Clicks, Cut
 from napari_samsp.metrics import iou
+from napari_samsp.train.config import TrainConfig
+from napari_samsp.train.loop import train
 from napari_samsp.ui.correct.clicks import edits as click_edits
 from napari_samsp.utils.errors import InputError
 
@@ -210,9 +215,20 @@ class User:
         return next_click(np.zeros_like(mask), mask)[0]
 
 
-def measure(segmenter: Segmenter, folder: Path, objects: bool, most: int) -> dict:
-    """The figures of a set."""
-    pairs = test_pairs(folder) or training_pairs(folder)
+def learn(pairs: list[Pair], config: TrainConfig, work: Path) -> Path:
+    """Train on images, and give the adapter's folder."""
+    corrections = TrainingSet(work / "set")
+    for pair in pairs:
+        labels = read_labels(pair.mask)
+        corrections.add(read_image(pair.image), labels, name=pair.stem)
+    train(corrections.folder, work / "run", config)
+    return work / "run" / "adapter"
+
+
+def measure(
+    segmenter: Segmenter, pairs: list[Pair], objects: bool, most: int
+) -> dict[str, float]:
+    """The figures of a set's images, of which so many are evenly drawn."""
     pairs = [
         pairs[n] for n in np.unique(np.linspace(0, len(pairs) - 1, most, dtype=int))
     ]
@@ -258,17 +274,38 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=SETS, default=list(SETS))
     parser.add_argument("--images", type=int, default=20, help="of each set, at most")
     parser.add_argument("--json", type=Path, help="append the figures to this file")
+    parser.add_argument("--corrections", type=int, default=0, metavar="N")
+    parser.add_argument("--steps", type=int, default=60, help="to learn them")
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    segmenter = Segmenter(args.model, args.adapter, device="cpu")
     for name in args.only:
         begun = time.monotonic()
-        row = measure(segmenter, args.data / name, SETS[name], args.images)
+        folder, objects = args.data / name, SETS[name]
+        pairs, adapter = test_pairs(folder) or training_pairs(folder), args.adapter
+        with tempfile.TemporaryDirectory() as work:
+            if args.corrections:
+                pool, pairs = with_tests(folder)
+                order = np.random.default_rng(args.seed).permutation(len(pool))
+                config = TrainConfig(
+                    model=args.model, adapter=adapter and str(adapter), objects=objects,
+                    steps=args.steps, seed=args.seed, validation="0",
+                    speed="everywhere", threads=torch.get_num_threads(), device="cpu",
+                )  # fmt: skip
+                some = [pool[n] for n in order[: args.corrections]]
+                adapter = learn(some, config, Path(work))
+            segmenter = Segmenter(args.model, adapter, device="cpu")
+            row = measure(segmenter, pairs, objects, args.images)
         took = time.monotonic() - begun
         print(
             name, *(f"{k} {v}" for k, v in row.items()), f"({took:.0f} s)", flush=True
         )
         if args.json:
-            about = {"model": args.model, "adapter": str(args.adapter or "")}
+            about = {
+                "model": args.model,
+                "adapter": str(args.adapter or ""),
+                "corrections": args.corrections,
+                "seed": args.seed,
+            }
             with args.json.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({**about, name: row}) + "\n")
 
