@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QInputDialog,
     QLabel,
-    QMenu,
-    QToolButton,
     QWidget,
 )
 from superqt.utils import signals_blocked
@@ -25,6 +23,7 @@ from napari_samsp.data.projects import (
     new_project,
     open_project,
 )
+from napari_samsp.ui.widgets.menu_button import MenuButton
 from napari_samsp.ui.widgets.plain_text import plain, show_error
 from napari_samsp.utils.errors import InputError
 
@@ -56,16 +55,10 @@ class ProjectChooser(QWidget):
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        menu = QMenu(self)
-        menu.addAction("New project…", self._ask_name)
-        menu.addAction("Open a project or training set…", self._ask_folder)
-        more = QToolButton()
-        more.setObjectName("samsp_project_menu")
-        more.setText("…")
-        more.setToolTip("A new project, or one from another folder")
-        more.setMenu(menu)
-        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        tip = "A new project, or one from another folder"
+        more = MenuButton("samsp_project_menu", tip, self)
+        more.add("New project…", self._ask_name)
+        more.add("Open a project or training set…", self._ask_folder)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(6, 0, 4, 0)
         layout.addWidget(QLabel("Project"))

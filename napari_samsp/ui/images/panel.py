@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QTableView,
-    QToolButton,
     QToolTip,
     QVBoxLayout,
     QWidget,
@@ -28,6 +27,7 @@ from superqt import QElidingLabel
 from napari_samsp.ui.images.image_list import State
 from napari_samsp.ui.images.table_model import TableModel
 from napari_samsp.ui.images.thumbnails import Thumbnails
+from napari_samsp.ui.widgets.menu_button import MenuButton
 from napari_samsp.ui.widgets.plain_text import plain
 from napari_samsp.utils.paths import home
 
@@ -69,7 +69,8 @@ class ImagesPanel(QWidget):
         self.open_button = self._button(
             "Open folder…", "samsp_open_folder", "List the images of a folder"
         )
-        self.more = QToolButton()
+        tip = "Other lists: a pattern of files, the open layers"
+        self.more = MenuButton("samsp_images_more", tip, self)
         self.previous = self._button(
             "Previous", "samsp_previous", "The image before, with its labels"
         )
@@ -271,7 +272,6 @@ class ImagesPanel(QWidget):
         for column, text in ((1, "segmented"), (2, "Objects")):
             width = bold.horizontalAdvance(text) + 16
             head.resizeSection(column, width)
-        menu = QMenu(self)
         for text, slot in (
             ("Open folder…", self._choose_folder),
             ("Open files by a pattern…", self._choose_files),
@@ -279,12 +279,7 @@ class ImagesPanel(QWidget):
             ("Look into the folder again", self.control.refresh),
             ("Close the list", self.control.close_list),
         ):
-            menu.addAction(text).triggered.connect(lambda _=False, slot=slot: slot())
-        self.more.setObjectName("samsp_images_more")
-        self.more.setText("▾")
-        self.more.setToolTip("Other lists: a pattern of files, the open layers")
-        self.more.setMenu(menu)
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+            self.more.add(text, slot)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for row in (

@@ -9,8 +9,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QInputDialog,
-    QMenu,
-    QToolButton,
     QWidget,
 )
 
@@ -18,6 +16,7 @@ from napari_samsp.data.projects import default_project
 from napari_samsp.sam.adapters.adapter_card import rename_adapter
 from napari_samsp.ui.models.adapters import Adapter, kept_adapters, read_adapter
 from napari_samsp.ui.widgets.described_list import DescribedList
+from napari_samsp.ui.widgets.menu_button import MenuButton
 from napari_samsp.ui.widgets.plain_text import show_error
 from napari_samsp.utils.errors import InputError
 
@@ -47,16 +46,10 @@ class AdapterChooser(QWidget):
         self.combo = DescribedList()
         self.combo.setObjectName("samsp_adapter")
         self.combo.currentIndexChanged.connect(self._on_index)
-        menu = QMenu(self)
-        menu.addAction("Add an adapter's folder…", self._browse)
-        self._rename_action = menu.addAction("Rename the adapter…", self._ask_name)
-        more = QToolButton()
-        more.setObjectName("samsp_adapter_menu")
-        more.setText("…")
-        more.setToolTip("Add a folder, such as one from a workstation, or rename")
-        more.setMenu(menu)
-        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        tip = "Add a folder, such as one from a workstation, or rename"
+        more = MenuButton("samsp_adapter_menu", tip, self)
+        more.add("Add an adapter's folder…", self._browse)
+        self._rename_action = more.add("Rename the adapter…", self._ask_name)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo, 1)
