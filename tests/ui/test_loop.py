@@ -53,12 +53,12 @@ def test_segment_correct_finetune_segment(
         click("samsp_use_anyway")
     chosen = widget.segmenting.adapter.adapter
     assert chosen is not None
-    assert chosen.name == run.name
+    assert chosen.folder == run / "adapter"
 
     segment()
     about = result(viewer).metadata["samsp"]
     assert about["adapter"] == run.name
-    assert run.name in widget.status.text()
+    assert chosen.name in widget.status.text()
 
 
 def test_stopping_a_training_keeps_the_best(viewer, widget, click, qtbot, nuclei):

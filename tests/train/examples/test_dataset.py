@@ -130,7 +130,7 @@ def test_an_image_of_a_file_can_be_picked(tmp_path, nuclei):
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     with tifffile.TiffWriter(tmp_path / "images" / "a.tif") as file:
-        file.write(np.tile(image, (2, 2)))
+        file.write(np.tile(image, (2, 3)))
         file.write(image)
     write_labels(tmp_path / "masks" / "a.tif", labels)
     (sample,) = TrainingSet(tmp_path).check()
