@@ -13,25 +13,26 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 import napari
-import numpy as np
 
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from real_images import Pair, with_tests
+from real_images import evenly, shuffled, with_tests, write_corrections
 
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
-from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.metrics import average_precision, dice
 from napari_samsp.train.config import TrainConfig
 from napari_samsp.train.loop import train
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CORRECTIONS, STEPS, SEED = 5, 60, 0
 TESTS = 24
@@ -50,17 +51,14 @@ class Row(NamedTuple):
 def learnt(folder: Path, what: str, work: Path) -> Row:
     """A test image before and after corrections of five others."""
     pool, tests = with_tests(folder)
-    order = np.random.default_rng(SEED).permutation(len(pool))
-    corrections = TrainingSet(work / folder.name)
-    for pair in (pool[n] for n in order[:CORRECTIONS]):
-        labels = read_labels(pair.mask)
-        corrections.add(read_image(pair.image), labels, name=pair.stem)
+    corrections = work / folder.name
+    write_corrections(shuffled(pool, SEED)[:CORRECTIONS], corrections)
     config = TrainConfig(steps=STEPS, seed=SEED, validation="0", speed="everywhere")
     run = work / f"{folder.name}_run"
-    train(corrections.folder, run, config)
+    train(corrections, run, config)
     before, after = Segmenter(), Segmenter(adapter=run / "adapter")
     found = []
-    for pair in evenly(tests):
+    for pair in evenly(tests, TESTS):
         image, truth = read_image(pair.image), read_labels(pair.mask)
         said = [last(segmenter, image) for segmenter in (before, after)]
         found.append((image, said, [dice(labels, truth) for labels in said]))
@@ -80,7 +78,7 @@ def learnt(folder: Path, what: str, work: Path) -> Row:
 def objects(folder: Path) -> Row:
     """A test image of many objects, round 0 and round 1."""
     found = []
-    for pair in evenly(with_tests(folder)[1]):
+    for pair in evenly(with_tests(folder)[1], TESTS):
         image, truth = read_image(pair.image), read_labels(pair.mask)
         first, second, *_ = Segmenter().segment(image, ITERATIONS, objects=True)
         figures = [
@@ -103,12 +101,6 @@ def objects(folder: Path) -> Row:
 def last(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
     """The labels of the last iteration."""
     return segmenter.segment(image, ITERATIONS)[-1].labels
-
-
-def evenly(pairs: list[Pair]) -> list[Pair]:
-    """At most `TESTS` of them."""
-    spread = np.linspace(0, len(pairs) - 1, min(TESTS, len(pairs)))
-    return [pairs[int(n)] for n in spread]
 
 
 def panel(

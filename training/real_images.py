@@ -11,6 +11,11 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from napari_samsp.data.image_files import read_image, read_labels
+from napari_samsp.data.training_sets.training_set import TrainingSet
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -52,6 +57,25 @@ def with_tests(folder: Path) -> tuple[list[Pair], list[Pair]]:
     sources = [pair.stem.rpartition("_")[0] for pair in train]
     first = sources.index(sources[-(len(train) // 3)])
     return train[:first], train[first:]
+
+
+def shuffled(pairs: list[Pair], seed: int) -> list[Pair]:
+    """The images in an order that the seed draws; the first ones are a user's."""
+    return [pairs[n] for n in np.random.default_rng(seed).permutation(len(pairs))]
+
+
+def evenly(pairs: list[Pair], most: int) -> list[Pair]:
+    """At most so many images, evenly spread."""
+    places = np.linspace(0, len(pairs) - 1, min(most, len(pairs)), dtype=int)
+    return [pairs[n] for n in places]
+
+
+def write_corrections(pairs: list[Pair], folder: Path) -> None:
+    """Make a training set of images and their masks."""
+    corrections = TrainingSet(folder)
+    for pair in pairs:
+        labels = read_labels(pair.mask)
+        corrections.add(read_image(pair.image), labels, name=pair.stem)
 
 
 def _split(folder: Path, test: bool) -> list[Pair]:

@@ -22,7 +22,7 @@ import numpy as np
 
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from real_images import training_pairs
+from real_images import evenly, training_pairs
 
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
@@ -49,11 +49,10 @@ def count(found: list[Cut], truth: np.ndarray) -> np.ndarray:
 
 def measure(segmenter: Segmenter, folder: Path, most: int) -> dict[str, float]:
     """The figures of a set."""
-    pairs = training_pairs(folder)
-    places = np.unique(np.linspace(0, len(pairs) - 1, most, dtype=int))
+    pairs = evenly(training_pairs(folder), most)
     rng = np.random.default_rng(0)
     ours, segments, seconds, clicks = np.zeros(3), np.zeros(3), 0.0, 0
-    for pair in (pairs[n] for n in places):
+    for pair in pairs:
         pixels, truth = read_image(pair.image), read_labels(pair.mask).astype(np.int64)
         numbers, areas = np.unique(truth[truth > 0], return_counts=True)
         if len(numbers) < 2:

@@ -37,12 +37,19 @@ from scipy import ndimage
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from held_out import next_clicks
-from real_images import Pair, test_pairs, training_pairs, with_tests
+from real_images import (
+    Pair,
+    evenly,
+    shuffled,
+    test_pairs,
+    training_pairs,
+    with_tests,
+    write_corrections,
+)
 
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.tiling import Tile
-from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.interactive.clicks import Clicks, Cut
 from napari_samsp.metrics import iou
 from napari_samsp.train.config import TrainConfig
@@ -215,23 +222,11 @@ class User:
         return next_click(np.zeros_like(mask), mask)[0]
 
 
-def learn(pairs: list[Pair], config: TrainConfig, work: Path) -> Path:
-    """Train on images, and give the adapter's folder."""
-    corrections = TrainingSet(work / "set")
-    for pair in pairs:
-        labels = read_labels(pair.mask)
-        corrections.add(read_image(pair.image), labels, name=pair.stem)
-    train(corrections.folder, work / "run", config)
-    return work / "run" / "adapter"
-
-
 def measure(
     segmenter: Segmenter, pairs: list[Pair], objects: bool, most: int
 ) -> dict[str, float]:
     """The figures of a set's images, of which so many are evenly drawn."""
-    pairs = [
-        pairs[n] for n in np.unique(np.linspace(0, len(pairs) - 1, most, dtype=int))
-    ]
+    pairs = evenly(pairs, most)
     noc: list[list[int]] = []
     seconds: list[float] = []
     mended: list[int] = []
@@ -285,14 +280,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             if args.corrections:
                 pool, pairs = with_tests(folder)
-                order = np.random.default_rng(args.seed).permutation(len(pool))
                 config = TrainConfig(
                     model=args.model, adapter=adapter and str(adapter), objects=objects,
                     steps=args.steps, seed=args.seed, validation="0",
                     speed="everywhere", threads=torch.get_num_threads(), device="cpu",
                 )  # fmt: skip
-                some = [pool[n] for n in order[: args.corrections]]
-                adapter = learn(some, config, Path(work))
+                learnt, run = Path(work) / "set", Path(work) / "run"
+                some = shuffled(pool, args.seed)[: args.corrections]
+                write_corrections(some, learnt)
+                train(learnt, run, config)
+                adapter = run / "adapter"
             segmenter = Segmenter(args.model, adapter, device="cpu")
             row = measure(segmenter, pairs, objects, args.images)
         took = time.monotonic() - begun

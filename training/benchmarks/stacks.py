@@ -35,7 +35,7 @@ from skimage.transform import AffineTransform, warp
 
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from real_images import test_pairs
+from real_images import shuffled, test_pairs
 
 from napari_samsp.data.image_files import read_image, read_labels
 
@@ -117,10 +117,9 @@ def compare(
     objects = ["--objects"] if SETS[name] else []
     for place in ("images", "masks"):
         (work / place).mkdir()
-    pairs = test_pairs(data / name)
-    chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
-    for seed, n in enumerate(chosen):
-        image, labels = read_image(pairs[n].image), read_labels(pairs[n].mask)
+    chosen = shuffled(test_pairs(data / name), 0)[:count]
+    for seed, pair in enumerate(chosen):
+        image, labels = read_image(pair.image), read_labels(pair.mask)
         stack, truth = make_stack(image, labels, KINDS[kind], seed)
         axes = {"axes": "ZYXS" if stack.ndim == 4 else "ZYX"}
         rgb = {"photometric": "rgb"} if stack.ndim == 4 else {}

@@ -26,7 +26,7 @@ import yaml
 # What the scripts of training/ share lies there; it is no package.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from methods import METHODS, Job
-from real_images import Pair, with_tests
+from real_images import Pair, evenly, shuffled, with_tests
 
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
@@ -149,16 +149,13 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     pool, tests = with_tests(folder / data)
     objects = data in recipe.objects
     if count != "all":
-        order = np.random.default_rng(seed).permutation(len(pool))
+        drawn = shuffled(pool, seed)
         number = int(str(count).removesuffix(CHOSEN))
         if str(count).endswith(CHOSEN):
-            folder_of_user = [pool[i] for i in order[:FOLDER]]
-            pool = first_to_correct(folder_of_user, base, objects)[:number]
-        else:
-            pool = [pool[i] for i in order[:number]]
+            drawn = first_to_correct(drawn[:FOLDER], base, objects)
+        pool = drawn[:number]
     if recipe.tests:
-        spread = np.linspace(0, len(tests) - 1, min(recipe.tests, len(tests)))
-        tests = [tests[int(i)] for i in spread]
+        tests = evenly(tests, recipe.tests)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         job = Job(
