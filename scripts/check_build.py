@@ -28,7 +28,7 @@ IN_SDIST = (
     "tox.ini",
     "training/pretrain.py",
 )
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 QT_BINDINGS = ("pyqt5", "pyqt6", "pyside2", "pyside6")
 
 
@@ -68,7 +68,8 @@ def check_wheel(path: Path) -> list[str]:
     for requirement in metadata.get_all("Requires-Dist", []):
         if requirement.lower().startswith(QT_BINDINGS):
             faults.append(f"{path.name} requires {requirement}, but Qt is a choice")
-    for link in LINK.findall(str(metadata.get_payload())):
+    for found in LINK.finditer(str(metadata.get_payload())):
+        link = found[1] or found[2]
         if not link.startswith(("https:", "#")):
             faults.append(f"{path.name} has a README whose link {link} leads nowhere")
     if os.environ.get("GITHUB_REPOSITORY") and not metadata.get_all("Project-URL"):

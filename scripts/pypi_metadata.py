@@ -16,6 +16,8 @@ from pathlib import Path
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_PICTURE = re.compile(r"<picture>.*?</picture>\n*", re.DOTALL)
+_SOURCE = re.compile(r'(?P<name>src|srcset)="(?P<target>[^"]+)"')
 _GITHUB = re.compile(r"github\.com[:/](?P<name>[^/\s]+/[^/\s]+?)(\.git)?/?$")
 
 
@@ -56,6 +58,8 @@ def with_whole_links(text: str, name: str, ref: str) -> str:
         The tag or branch whose files are meant.
     """
 
+    raw = f"https://raw.githubusercontent.com/{name}/{ref}"
+
     def whole(link: re.Match) -> str:
         image, words, target = link["image"], link["text"], link["target"]
         if re.match(r"[a-z]+:|#", target):
@@ -63,11 +67,14 @@ def with_whole_links(text: str, name: str, ref: str) -> str:
         if not name:
             return "" if image else words
         if image:
-            return (
-                f"![{words}](https://raw.githubusercontent.com/{name}/{ref}/{target})"
-            )
+            return f"![{words}]({raw}/{target})"
         return f"[{words}](https://github.com/{name}/blob/{ref}/{target})"
 
+    # A picture for light and dark pages can be written as HTML alone.
+    if name:
+        text = _SOURCE.sub(rf'\g<name>="{raw}/\g<target>"', text)
+    else:
+        text = _PICTURE.sub("", text)
     return _LINK.sub(whole, text)
 
 
