@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from napari_samsp.data.training_sets.training_set import TrainingSet
@@ -48,8 +49,8 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     recipe = {
         "data": ["cells"], "objects": ["cells"], "images": [1], "seeds": [0],
         "methods": [
-            "otsu", "forest", "unet", "unet, ImageNet", "untrained", "components",
-            "sam-sp, luckiest epoch",
+            "otsu", "forest", "unet", "unet, ImageNet", "unet, borders", "untrained",
+            "components", "sam-sp, luckiest epoch",
         ],
         "minutes": 0.02, "iterations": 2, "bases": {"cells": "mine.safetensors"},
     }  # fmt: skip
@@ -61,8 +62,8 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     rows = rows_of(results)
     iterations = {row["method"]: int(row["iteration"]) for row in rows}
     assert iterations == {
-        "otsu": 0, "forest": 0, "unet": 0, "unet, ImageNet": 0, "untrained": 1,
-        "components": 1,
+        "otsu": 0, "forest": 0, "unet": 0, "unet, ImageNet": 0, "unet, borders": 0,
+        "untrained": 1, "components": 1,
         "sam-sp, luckiest epoch": 1,
     }  # fmt: skip
     best = {row["method"]: float(row["dice"]) for row in rows}
@@ -74,7 +75,7 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     # An interrupted run goes on: only the seed that is new is run.
     file.write_text(yaml.safe_dump({**recipe, "methods": ["otsu"], "seeds": [0, 1]}))
     assert run("run.py", file, data, "--output", results).returncode == 0
-    assert [row["seed"] for row in rows_of(results)] == ["0"] * 10 + ["1"]
+    assert [row["seed"] for row in rows_of(results)] == ["0"] * 11 + ["1"]
 
     done = run("report.py", results, "--output", tmp_path / "report")
     assert done.returncode == 0, done.stderr
@@ -92,6 +93,22 @@ def test_a_recipe_becomes_a_table(tmp_path, data):
     assert longer.startswith(table.rstrip())
     assert "| set | method | 1 image | all images |" in longer
     assert (tmp_path / "more" / "images.png").stat().st_size > 5000
+
+
+def test_borders_keep_objects_apart_that_touch(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    from unets import borders, cut
+
+    labels = np.zeros((40, 60), np.int32)
+    labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2
+    edges = borders(torch.from_numpy(labels)[None])[0].numpy()
+    found = cut(np.where(labels > 0, 3.0, -3.0), np.where(edges, 2.0, -2.0))
+    assert found.max() == 2
+    assert ((found > 0) == (labels > 0)).all()
+    for label in (1, 2):
+        (same,) = np.unique(found[labels == label])
+        assert (found == same).sum() == (labels == label).sum()
 
 
 def test_a_recipe_with_a_mistake_names_it(tmp_path, data):

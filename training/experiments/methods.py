@@ -17,7 +17,7 @@ from skimage.color import rgb2gray
 from skimage.feature import multiscale_basic_features
 from skimage.filters import threshold_otsu
 from sklearn.ensemble import RandomForestClassifier
-from unets import imagenet_unet, scratch_unet
+from unets import border_unet, imagenet_unet, scratch_unet
 
 from napari_samsp import Segmenter
 from napari_samsp.data.training_sets.training_set import TrainingSet
@@ -132,6 +132,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "forest": forest,
     "unet": scratch_unet,
     "unet, ImageNet": imagenet_unet,
+    "unet, borders": border_unet,
     "untrained": untrained,
     "decoder": trained(iterations=1, speed="decoder"),
     "lora": trained(iterations=1),
