@@ -57,7 +57,6 @@ def with_whole_links(text: str, name: str, ref: str) -> str:
     ref : str
         The tag or branch whose files are meant.
     """
-
     raw = f"https://raw.githubusercontent.com/{name}/{ref}"
 
     def whole(link: re.Match) -> str:
