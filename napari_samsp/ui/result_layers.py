@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -36,7 +36,8 @@ class Source:
     Attributes
     ----------
     image_id : object
-        ``unique_id`` of the image layer, which stays the same when it is renamed.
+        ``unique_id`` of the image layer, which stays the same when it is renamed; None
+        of a result that is about to go.
     plane : PlaneIndex or None
         Plane of the image; None if the layer holds several.
     prediction : numpy.ndarray or None
@@ -113,6 +114,19 @@ def remember_source(layer: Labels, source: Source) -> None:
     if source.channels is not None:
         plain["channels"] = [source.channels.axis, *source.channels.picked]
     layer.metadata[SOURCE_KEY] = plain
+
+
+def forget_image(layer: Labels) -> None:
+    """Let a result belong to no image any more, so that nothing keeps or edits it.
+
+    Parameters
+    ----------
+    layer : Labels
+        Of a layer that is not a result, nothing changes.
+    """
+    source = source_of(layer)
+    if source is not None:
+        remember_source(layer, replace(source, image_id=None))
 
 
 def weakly(data: Any) -> Callable[[], Any]:

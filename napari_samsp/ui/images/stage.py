@@ -11,7 +11,12 @@ from napari.layers import Image, Labels, Layer
 from napari_samsp.ui.images.reuse import fits, take_over_image, take_over_labels
 from napari_samsp.ui.images.stored.opened import whole_labels
 from napari_samsp.ui.planes import Channels, first_scale, labels_placement
-from napari_samsp.ui.result_layers import Source, remember_source, source_of
+from napari_samsp.ui.result_layers import (
+    Source,
+    forget_image,
+    remember_source,
+    source_of,
+)
 from napari_samsp.ui.segment.run_results import RunResults
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
 from napari_samsp.ui.widgets.object_classes import object_pages, put_pages
@@ -201,6 +206,9 @@ class Stage:
         self._going += [la for la in self._viewer.layers if _is_of(la, image)]
         for layer in self._going:
             layer.visible = False
+            if isinstance(layer, Labels):
+                # The image's layer shows the next image before that has labels.
+                forget_image(layer)
         self._closing.append(opened)
         if not later or not opened.is_flat:
             self.clear_rest()
