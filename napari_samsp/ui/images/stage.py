@@ -10,7 +10,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_samsp.ui.images.reuse import fits, take_over_image, take_over_labels
 from napari_samsp.ui.images.stored.opened import whole_labels
-from napari_samsp.ui.planes import Channels, first_scale, labels_placement
+from napari_samsp.ui.placement import labels_placement
+from napari_samsp.ui.planes import Channels, first_scale
 from napari_samsp.ui.result_layers import (
     Source,
     forget_image,

@@ -70,7 +70,7 @@ class MeasureRequest:
     colours : int
         How many of an RGB image's values are colours; 0 for other images.
     parts : tuple of Part
-        One a slice, or a volume.
+        One per slice, or per volume.
     size : PixelSize
         Along the axes that are measured.
     volumes : bool
@@ -233,7 +233,7 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
     Returns
     -------
     list of dict
-        A table a part, as `napari_samsp.data.tables.object_table.measure` gives it,
+        One table per part, as `napari_samsp.data.tables.object_table.measure` gives it,
         after the columns that say where.
 
     Raises

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_samsp.ui.planes import first_scale, labels_placement, shown_plane
+from napari_samsp.ui.placement import labels_placement
+from napari_samsp.ui.planes import first_scale, shown_plane
 from napari_samsp.ui.result_layers import (
     RESULT_KEY,
     Source,
@@ -37,7 +38,7 @@ REDRAW_3D_S = 2.0
 
 
 class RunResults:
-    """Turns what a run says into layers, one an iteration.
+    """Turns what a run says into layers, one per iteration.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class RunResults:
 
     @property
     def layers(self) -> list[Labels | None]:
-        """One an iteration; None where the user removed it."""
+        """One per iteration; None where the user removed it."""
         found = [layer_by_id(self._viewer, unique_id) for unique_id in self._ids]
         return [layer if isinstance(layer, Labels) else None for layer in found]
 

@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
 from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.models.model_chooser import ModelChooser
+from napari_samsp.ui.placement import labels_shape
 from napari_samsp.ui.planes import (
     PlaneReader,
-    labels_shape,
     plane_axes,
     planes_along,
     shown_plane,
