@@ -109,7 +109,7 @@ class Stitcher:
         Parameters
         ----------
         tick : callable, optional
-            Called now and then; what it raises ends the work.
+            Called now and then. An exception raised by it aborts the run.
 
         Returns
         -------

@@ -208,21 +208,36 @@ def load_adapter(
             f"({card.base_sha256[:8]}), not for this one ({base_sha256[:8]}): choose "
             "that model."
         )
-    count = max(len(card.classes), new_classes)
-    add_class_tokens(sam, count)
+    add_class_tokens(sam, max(len(card.classes), new_classes))
     check_config(folder / CONFIG_FILE)
     saved = read_tensors(folder / WEIGHTS_FILE)
     check_tensors(folder / WEIGHTS_FILE, saved)
+    model = _wrapped(sam, folder, trainable)
+    _check_fits(folder, saved, model, bool(card.classes))
+    check_weights(
+        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
+    )
+    return model, card
+
+
+def _wrapped(sam: Sam, folder: Path, trainable: bool) -> PeftModel:
     try:
-        with warnings.catch_warnings(action="ignore"):  # what it misses is said below
-            model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
+        # What it misses is said by `_check_fits`.
+        with warnings.catch_warnings(action="ignore"):
+            return PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
     except Exception as error:  # PEFT and safetensors raise many kinds
         if is_out_of_memory(error):
             raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
+
+
+def _check_fits(
+    folder: Path, saved: dict[str, torch.Tensor], model: PeftModel, has_classes: bool
+) -> None:
+    """Raise `InputError` if a model has other tensors than an adapter's file."""
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    if not card.classes:
+    if not has_classes:
         expected = {k: v for k, v in expected.items() if f".{TOKENS}." not in k}
     wrong = sorted(
         saved.keys() ^ expected.keys()
@@ -237,10 +252,6 @@ def load_adapter(
             f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
             f"are missing, extra or misshapen, the first is {wrong[0]}."
         )
-    check_weights(
-        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
-    )
-    return model, card
 
 
 def merge(model: PeftModel) -> Sam:
