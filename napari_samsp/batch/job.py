@@ -113,7 +113,7 @@ class Outcome:
     error : str
         One sentence if it could not be segmented, else empty.
     objects : tuple of dict
-        What was measured, a table a slice.
+        What was measured, one table per slice.
     scores : tuple of tuple of float
         SAM's predicted IoU of each plane, iteration by iteration; of a blank plane
         none.

@@ -241,7 +241,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        An entry an image, the last one that was written; anyone may have changed it.
+        One entry per image, the last one that was written; anyone may have changed it.
 
     Raises
     ------

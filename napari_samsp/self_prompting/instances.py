@@ -33,7 +33,7 @@ def objects_of(instances: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     instances : Tensor
-        ``(B, m, m)`` int, 0 is background, else a number an object. Where it is in
+        ``(B, m, m)`` int, 0 is background, else one number per object. Where it is in
         pieces, only the largest one counts: the others are what better maps left of it.
         Diagonal neighbours are apart.
 
@@ -97,7 +97,7 @@ def cut_at_necks(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``(B, m, m)`` int64: 0 is background, else a number a part, from 1 in each
+        ``(B, m, m)`` int64: 0 is background, else one number per part, from 1 in each
         image.
     """
     parts = [_cut(image) for image in logits.detach().float().cpu().numpy()]

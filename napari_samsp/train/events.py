@@ -20,14 +20,14 @@ class Figures:
     Attributes
     ----------
     dice, iou : list of float
-        The mean over the images, one number an iteration.
+        The mean over the images, one number per iteration.
     n : int
         Number of images judged.
     ap50 : list of float or None
         With objects, the average precision at IoU 0.5.
     class_dice : dict or None
         With classes, the Dice of each by its name: the mean over the images that have
-        it, one number an iteration. ``dice``, ``iou`` and ``ap50`` are then means over
+        it, one number per iteration. ``dice``, ``iou`` and ``ap50`` are then means over
         the classes of each image.
     """
 
@@ -118,7 +118,7 @@ class FoldEnded:
     fold, folds : int
         From 1, of so many.
     dice : list of float
-        The mean over the fold's images, one number an iteration.
+        The mean over the fold's images, one number per iteration.
     """
 
     fold: int
@@ -144,7 +144,7 @@ class EpochEnded:
     loss : float
         Mean over the epoch's images.
     dice : list of float
-        One number an iteration; of the held-out images, or of the training images
+        One number per iteration; of the held-out images, or of the training images
         if none is held out.
     seconds : float
         The epoch took so long.

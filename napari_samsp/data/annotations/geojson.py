@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath writes and reads it: a feature an object, holes included."""
+"""GeoJSON as QuPath writes and reads it: one feature per object, holes included."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def relief_of(labels: np.ndarray, size: int) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray
-        ``(S, S)`` integers, a number an object, 0 = background.
+        ``(S, S)`` integers, one number per object, 0 = background.
     size : int
         Side of the result's grid.
 

@@ -42,7 +42,7 @@ class StackResult:
     Parameters
     ----------
     shape : tuple of int
-        Of the labels: one entry a data axis of the image.
+        Of the labels: one entry per data axis of the image.
     axes : tuple of int
         The two of a plane.
     iterations : int

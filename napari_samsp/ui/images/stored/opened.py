@@ -45,7 +45,7 @@ class Opened:
     layer : Image
         Not in a viewer yet.
     axes : str
-        Of its labels, a letter an axis.
+        Of its labels, one letter per axis.
     stored : StoredImage
         As it was read.
     content : str
@@ -170,7 +170,7 @@ def read_rounds(
     wanted : Wanted
         How it was made.
     check : callable
-        Called at every plane; what it raises ends the work.
+        Called at every plane. An exception raised by it aborts the run.
     """
     stored = opened.stored
     if any(labels.shape != stored.labels_shape for labels in rounds.labels):
