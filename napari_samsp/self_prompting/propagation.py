@@ -96,7 +96,7 @@ def follow(
     Returns
     -------
     Decoding
-        One map per image, or with objects one per object; with K classes K per image.
+        One map an image, or with objects one an object; with K classes K an image.
     """
     free = model.decode_unprompted(embeddings, relief=model.objects)
     valid = valid.repeat_interleave(model.class_count, 0)
@@ -137,7 +137,7 @@ def followed(
     Returns
     -------
     Decoding
-        The maps that count, possibly none; with objects one per object.
+        The maps that count, possibly none; with objects one an object.
     """
     inside = valid_cells(valid, model.mask_size, model.stride)
     prompt, index, regions = model.prompts_of(labels, logits, valid)

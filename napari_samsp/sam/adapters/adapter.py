@@ -1,9 +1,9 @@
 """LoRA adapters on SAM, through PEFT.
 
 LoRA on the query and value projections of the image encoder's attention; the prompt
-encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3). Of
-the small model the convolutions of the image encoder are, too: there are few of them,
-and they are what has to adapt most.
+encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3). So
+are the convolutions of the small model's image encoder: there are few of them, and they
+have to adapt most.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from segment_anything.modeling import Sam
 
-# The mask decoder's attention has projections of the same names: not those.
+# The mask decoder's attention has projections of the same names, which get no LoRA.
 TARGETS = r"image_encoder\.blocks\.({blocks})\.attn\.(q_proj|v_proj)"
 FULLY_TRAINED = ["prompt_encoder", "mask_decoder"]
 # Of the small model's image encoder besides, as far as it learns at all: what follows
@@ -142,7 +142,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         with _system_errors(folder):
             model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
-        # In place of PEFT's own, which knows none of this.
+        # In place of PEFT's own card, which says nothing of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
         # safetensors writes for the user alone, whatever the umask says.
         mode = (fresh / CARD_FILE).stat().st_mode & 0o777
@@ -157,7 +157,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
 
 @contextmanager
 def _system_errors(folder: Path) -> Iterator[None]:
-    """Raise what the disk said, which safetensors hides in a text, as an `OSError`."""
+    """Raise an error of the disk, which safetensors hides in a text, as `OSError`."""
     try:
         yield
     except SafetensorError as error:

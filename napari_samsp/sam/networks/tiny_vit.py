@@ -128,7 +128,7 @@ class WindowBlock(nn.Module):
         self.mlp: nn.Module = block.mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
+        """Attend within windows, after the downsampling if there is one.
 
         Parameters
         ----------
