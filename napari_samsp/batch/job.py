@@ -1,4 +1,4 @@
-"""What a batch is made of: settings, a job a file, and its outcome."""
+"""What a batch is made of: settings, and for each file a job and its outcome."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Outcome:
     job : Job
         What was segmented.
     files : tuple of Path
-        Written; the last iteration's labels first.
+        Files that were written; the last iteration's labels come first.
     seconds : float
         Wall time in seconds.
     error : str

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
-"""A scheduler's worker runs tasks in threads, and they would fight for the cores."""
+"""A scheduler's worker runs tasks in threads, which would compete for the cores."""
 
-# What no other file would fare better with.
+# Errors that every other file would meet, too.
 _FOR_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -277,7 +277,7 @@ class _Planes:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """An array of labels an iteration that is wanted."""
+    """An array of labels for each iteration that is wanted."""
 
     arrays: dict[int, Any]
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
 
 KEPT_BYTES = 2**28
-"""Planes that were read for shared limits are kept in so much memory until they are
-segmented, since reading them again may mean to compute or to fetch them again."""
+"""Memory for planes that were read for shared limits: they are kept until they are
+segmented, since reading them again may mean computing or fetching them again."""
 
 
 def segment_stack(
@@ -135,7 +135,7 @@ def _shared_limits(
 
 @dataclass(frozen=True)
 class _PlaneRun:
-    """One plane on its way."""
+    """Segments one plane."""
 
     segmenter: Segmenter
     options: SegmentOptions
@@ -236,13 +236,13 @@ class _PlaneRun:
             )
 
     def say(self, done: float) -> None:
-        """How much of the plane is done."""
+        """Report which part of the plane is done."""
         self.beat()
         if self.tell is not None:
             self.tell(done)
 
     def beat(self) -> None:
-        """Stop if that was asked for."""
+        """Raise what the caller's check raises, to stop."""
         if self.check is not None:
             self.check()
 
