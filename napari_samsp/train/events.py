@@ -1,4 +1,4 @@
-"""What the trainer says while it runs, as one JSON object a line.
+"""What the trainer reports while it runs, as one JSON object per line.
 
 ``python -m napari_samsp.train ... --events`` writes them to its standard output; the
 widget and the terminal's progress bar read the same objects. A line ``stop`` on the
@@ -128,7 +128,7 @@ class FoldEnded:
 
 @dataclass(frozen=True)
 class Noted:
-    """The run goes on otherwise than was asked; ``message`` says how, and why."""
+    """The run deviates from what was asked; ``message`` says how, and why."""
 
     message: str
 
@@ -147,7 +147,7 @@ class EpochEnded:
         One number per iteration; of the held-out images, or of the training images
         if none is held out.
     seconds : float
-        The epoch took so long.
+        Wall time of the epoch.
     best : bool
         The adapter was saved.
     seconds_left : float
@@ -211,7 +211,7 @@ _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def to_json(event: Event) -> str:
-    """One line, without its end."""
+    """Encode as one line of JSON, without the newline."""
     return json.dumps({"event": type(event).__name__, **asdict(event)})
 
 

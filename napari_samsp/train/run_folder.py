@@ -100,7 +100,7 @@ class RunFolder:
         training_set : Path
             Folder of the training set.
         fingerprint : str
-            Of the training set.
+            Hash of the training set.
         resume : bool
             Continue the run in the folder.
 

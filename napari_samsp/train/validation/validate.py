@@ -1,4 +1,4 @@
-"""How good a model is on images with masks, and which of two states is to be kept."""
+"""How good a model is on images with masks, and which of two states to keep."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 LEAST_GAIN = 1e-4
 """A smaller rise of the score is noise, and no improvement."""
 CERTAINTY = 0.95
-"""With which images have to tell that a state is worse than another."""
+"""Confidence of the paired test with which one state counts as worse than another."""
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What images say of one state of the model.
+    """Scores of one state of the model on some images.
 
     Attributes
     ----------
@@ -85,14 +85,14 @@ class ValidationResult:
 def joined(
     parts: list[ValidationResult], positions: list[list[int]]
 ) -> ValidationResult:
-    """One judgement of several that are of different images.
+    """Join results on different images to one.
 
     Parameters
     ----------
     parts : list of ValidationResult
         One or more.
     positions : list of list of int
-        Where the images of each have their place.
+        Positions of each part's images in the whole.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def judge(
     model : SelfPrompting
         With objects, AP at 0.5 is judged too. Left in evaluation mode.
     pictures : list of Example
-        What to judge by.
+        Images with masks to validate on.
     iterations : int
         How many to run.
     tile : {"auto", "on", "off"}, int or tuple of int
@@ -229,7 +229,7 @@ def _by_class(
     true_kinds = np.where(truth > 0, (truth - 1) % count + 1, 0)
     every = range(1, count + 1)
     found = class_scores((prediction, kinds), (truth, true_kinds), every, figures)
-    return found or {1: figures(prediction, truth)}  # nothing, and nothing was found
+    return found or {1: figures(prediction, truth)}  # no object in either
 
 
 def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
@@ -240,7 +240,7 @@ def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
 def should_checkpoint(
     now: ValidationResult, best: ValidationResult | None, before: ValidationResult
 ) -> bool:
-    """Whether the newest state takes the place of the saved one.
+    """Whether the latest state replaces the saved one.
 
     The best epoch by one or two held-out images is the luckiest: on other images the
     newest was found better (training/RESULTS.md, *Which epoch is kept*). So it is kept
