@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def placement_of(layer: Layer) -> dict[str, Any]:
-    """What puts another layer of as many axes in the same place.
+    """Arguments that put another layer of as many axes in the same place.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def labels_shape(
     layer : Image
         What was segmented.
     plane : PlaneIndex
-        Where; one of several.
+        Index of the plane, or of one of several.
     along : tuple of int
         Axes that the labels share with the image beside the plane's two.
 
@@ -71,7 +71,7 @@ def labels_placement(
     along: tuple[int, ...] = (),
     channels: Channels | None = None,
 ) -> dict[str, Any]:
-    """Place labels so that they lie where the pixels are that they belong to.
+    """Arguments that place labels on the pixels that they belong to.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class Source:
     by_slice: bool = False
 
     def prediction_of(self, plane: PlaneIndex) -> np.ndarray | None:
-        """What was predicted of a plane, None if it was not segmented."""
+        """Labels of a plane as they were predicted; None if it was not segmented."""
         if self.stack is not None:
             return self.stack.prediction(self.iteration, plane)
         return self.prediction
@@ -158,9 +158,9 @@ def result_layer(
     image : Image
         What was segmented.
     iteration : Summary
-        What is told about it.
+        Its figures, which go into the layer's metadata.
     labels : array_like, or list of such
-        The layer's data.
+        Data of the layer; a list of levels makes it multiscale.
     **options
         Of `napari.layers.Labels`, with ``metadata`` about how it was made.
 
@@ -264,7 +264,7 @@ def image_to_label(
     labels : Labels
         Any labels layer.
     chosen : napari.layers.Image or None
-        The user's choice.
+        The image that the user chose, if any.
     """
     if source_of(labels) is None and SAMPLE_KEY not in labels.metadata:
         return chosen

@@ -144,7 +144,7 @@ def check_painted(labels: np.ndarray, meaning: Classes | None) -> None:
     labels : numpy.ndarray
         ``(Y, X)``, as corrected.
     meaning : Classes or None
-        What labels mean.
+        What labels mean; None while the list of classes is closed.
 
     Raises
     ------
@@ -175,11 +175,11 @@ def rectangle(
     shapes : Shapes
         With one selected shape, or with one alone; its bounding box counts.
     labels : Labels
-        Whose pixels.
+        Labels that the rectangle is drawn over.
     plane : tuple
-        Which plane of them.
+        Index of the plane of the labels.
     shape : tuple of int
-        The plane's.
+        Height and width of the plane.
 
     Returns
     -------
@@ -221,7 +221,7 @@ def same_pixels(
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The corrections to search.
     image : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
     name : str

@@ -42,7 +42,7 @@ class Changed:
     before : numpy.ndarray or None
         The same without the changes, if that is known and no class was changed.
     classes : dict
-        Of the objects.
+        Names of the objects' classes, by slice and label.
     """
 
     labels: np.ndarray
@@ -60,7 +60,7 @@ class Stage:
     viewer : napari.viewer.Viewer
         The viewer that shows the images.
     segmenting : SegmentPanel
-        Whose table and choosers show the result.
+        The panel whose table and choosers show the result.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, segmenting: SegmentPanel) -> None:

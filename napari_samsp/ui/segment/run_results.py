@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from napari_samsp.ui.segment.summary import Summary
 
 REDRAW_3D_S = 2.0
-"""A volume is drawn again so often at most: all of it goes to the graphics card."""
+"""Seconds at least between redrawings of a volume, which is uploaded as a whole."""
 
 
 class RunResults:
-    """Turns what a run says into layers, one per iteration.
+    """Turns the results of a run into layers, one per iteration.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Viewer that shows the layers.
     image : Image
-        What is segmented.
+        The image that is segmented.
     request : SegmentRequest
         Image, settings and planes of the run.
     along : tuple of int
@@ -93,7 +93,7 @@ class RunResults:
         return ""
 
     def add(self, step: Segmented, model: str, adapter: str | None) -> Labels | None:
-        """Show what a run says.
+        """Show a result of the run.
 
         Parameters
         ----------

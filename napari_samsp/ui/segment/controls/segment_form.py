@@ -1,4 +1,4 @@
-"""All that is set before a run, in one form."""
+"""The form with all settings of a run."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class SegmentForm(QWidget):
         Parameters
         ----------
         image : Image
-            The one to segment.
+            The image to segment.
 
         Raises
         ------
