@@ -25,9 +25,9 @@ FOLDER = "judged"
 BEFORE, AFTER = "before", "after"
 MASK = "mask"
 MOST = 24
-"""Pictures a run; of more images, so many are evenly spread over them."""
+"""Pictures per run; of more images, so many are taken, evenly spread."""
 LONGEST_SIDE = 512
-"""In pixels; larger images are made smaller."""
+"""Longest side in pixels; larger images are made smaller."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ TOKENS_AT_ONCE = (8192, 262_144)
 """Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
 a CPU more is slower: what one call writes should stay near the processor."""
 LEAST_PROBABILITY = 1e-4
-"""Of foreground, and of background: a logit of 9, as sure as SAM's masks are."""
+"""Least probability of foreground and of background: a logit of 9, as sure as SAM's
+masks are."""
 
 
 class PromptableSam(nn.Module):

@@ -24,7 +24,7 @@ LEAST_TO_HOLD_OUT = 20
 """With fewer images, all train. Of five, the one held out was a fifth of what could be
 learnt from, and which epoch it chose was luck."""
 LEAST_TO_CROSS_VALIDATE = 3
-"""Of two, each fold would learn from one, and two figures tell nothing."""
+"""With two images, each fold would learn from one, and two figures tell nothing."""
 
 
 def _option(default: Any, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a run keeps on disk. Every file is complete at every moment."""
+"""The files of a run. Every file is complete at every moment."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class RunFolder:
         )
 
     def check_adapter(self) -> None:
-        """Check that the saved adapter is there and whole.
+        """Check that the saved adapter exists and is complete.
 
         Raises
         ------

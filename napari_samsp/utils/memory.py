@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 M_MMAP_THRESHOLD = -3
-"""Of ``mallopt`` in glibc."""
+"""Option of ``mallopt`` in glibc."""
 GIVEN_BACK, KEPT = 4 * 2**20, 32 * 2**20
 """Blocks from so many bytes on go back to the system when they are freed: those of a
 large model's activations, or as glibc has it after a while with tensors."""

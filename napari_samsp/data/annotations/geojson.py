@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_DEPTH = 20
-"""Of collections in collections."""
+"""Levels of collections within collections."""
 
 
 def read(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_samsp.data.lazy_rgb import LazyRGB
 
 WIDTH_IN_PATCHES = 3.0 * 4 / pi
-"""Of 2.5, 3, 3.5 and 4 times 4 / pi the best compromise on training images of dsb2018,
-nasa_superalloy and nasa_instances: closer is slower, and loses what is around."""
+"""The best compromise of 2.5, 3, 3.5 and 4 times 4 / pi on training images of dsb2018,
+nasa_superalloy and nasa_instances: closer is slower, and loses the surroundings."""
 WORTH_IT = 1.5
 """A view less than this much closer than the whole image is not worth its tiles."""
 CLOSEST = 4
@@ -56,7 +56,7 @@ TOLERANCE_TILED = 0.05
 """The same for all of an image, in the tiles that its region asks for. Of -0.1, 0, 0.05
 and 0.1 the best mean Dice over 19 sets, 15 or 16 training images each."""
 TILES_TO_COMPARE = 16
-"""Of more tiles, the crops that were looked at must be enough."""
+"""Most tiles to compare a region on; with more, the crops seen before must do."""
 UNCERTAIN = 0.15
 """Evidence below it is no more than noise gives."""
 UNCERTAIN_REGION = 0.5

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 TOKENS = "class_tokens"
-"""Of the prompt encoder's modules."""
+"""Name of the tokens among the prompt encoder's modules."""
 
 
 def add_class_tokens(sam: Sam, count: int) -> None:

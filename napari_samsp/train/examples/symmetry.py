@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_IMAGES = 3
-"""In fewer, foreground lies on one side by chance."""
+"""With fewer images, foreground lies on one side by chance."""
 AGREEING = 0.9
 """Share of the images that must have their foreground on the same side."""
 OFF_CENTRE = 0.1
