@@ -181,15 +181,23 @@ def judge(
             if see is not None and len(each) == iterations:
                 see(picture, step)
         scores.append([_mean(found) for found in each])
-        kinds = picture.labels[picture.labels > 0] - 1
-        present = np.unique(kinds % model.class_count)
         if names:
+            kinds = picture.labels[picture.labels > 0] - 1
             class_dice.append(
                 {
                     names[n]: [float(found[n + 1]["dice"]) for found in each]
-                    for n in present
+                    for n in np.unique(kinds % model.class_count)
                 }
             )
+    return _summed_up(scores, class_dice, model.objects)
+
+
+def _summed_up(
+    scores: list[list[dict[str, float]]],
+    class_dice: list[dict[str, list[float]]],
+    objects: bool,
+) -> ValidationResult:
+    """Sum up the figures of each image and iteration."""
 
     def mean(name: str) -> list[float]:
         values = [[step[name] for step in image] for image in scores]
@@ -198,11 +206,11 @@ def judge(
     figures = Figures(
         dice=mean("dice"),
         iou=mean("iou"),
-        n=len(pictures),
-        ap50=mean("ap50") if model.objects else None,
+        n=len(scores),
+        ap50=mean("ap50") if objects else None,
         class_dice=_class_means(class_dice),
     )
-    judged_by = ["dice", "ap50"] if model.objects else ["dice"]
+    judged_by = ["dice", "ap50"] if objects else ["dice"]
     merits = [float(np.mean([image[-1][key] for key in judged_by])) for image in scores]
     return ValidationResult(figures, merits, class_dice)
 

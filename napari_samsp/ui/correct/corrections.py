@@ -86,25 +86,18 @@ def collect(
         is nothing labelled.
     """
     found = LabelledPlane.shown(labels, image, dims, channels)
-    labels, image, plane = found.labels, found.image, found.plane
-    in_image, in_labels = found.pixels, found.numbers
-    prediction = None if found.source is None else found.source.prediction_of(plane)
+    labels, in_image, in_labels = found.labels, found.pixels, found.numbers
+    prediction = None
+    if found.source is not None:
+        prediction = found.source.prediction_of(found.plane)
     if shapes is None and in_image.is_large:
         raise InputError(
-            f"{image.name} is {size_text(in_image.shape)} pixels, too many for "
+            f"{found.image.name} is {size_text(in_image.shape)} pixels, too many for "
             "one correction: draw a rectangle in a Shapes layer and choose that as the "
             "region."
         )
-    info: dict[str, Any] = {}
+    info = _origin_of(found)
     window: tuple[slice, slice] = np.s_[:, :]
-    file = image.source.path
-    # What comes from one source is held out together or not at all.
-    info |= {"layer": image.name, "file": file, "source": str(file or image.name)}
-    if image.ndim > 2:
-        info["slice"] = list(plane)
-    if found.channels is not None:
-        info["channels"] = list(found.channels.picked)
-    info |= found.scaling
     if shapes is not None:
         region = rectangle(shapes, labels, found.of_labels, in_labels.shape)
         window = np.s_[region[0] : region[1], region[2] : region[3]]
@@ -124,6 +117,18 @@ def collect(
         None if prediction is None else prediction.copy(),
         info,
     )
+
+
+def _origin_of(found: LabelledPlane) -> dict[str, Any]:
+    """Where the pixels of a correction come from, and how they were scaled."""
+    image, file = found.image, found.image.source.path
+    # Corrections of one source are held out together or not at all.
+    info = {"layer": image.name, "file": file, "source": str(file or image.name)}
+    if image.ndim > 2:
+        info["slice"] = list(found.plane)
+    if found.channels is not None:
+        info["channels"] = list(found.channels.picked)
+    return info | found.scaling
 
 
 def check_sight(image: Image | None, dims: Dims, channels: Channels | None) -> None:
