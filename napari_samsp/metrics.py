@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BOUNDARY_TOLERANCE = 2.0
 """Pixels by which a boundary may be off."""
 THRESHOLDS = (0.5, 0.75)
-"""Of the average precision."""
+"""IoU thresholds of the average precision."""
 
 
 class Summary(NamedTuple):
@@ -69,9 +69,9 @@ def scores(
     prediction, truth : numpy.ndarray
         ``(Y, X)`` integer labels.
     objects : bool
-        Adds those of instances.
+        Whether to add the figures of instances.
     tolerance : float
-        Of the boundary, in pixels.
+        Pixels by which a boundary may be off.
 
     Returns
     -------

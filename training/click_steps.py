@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from prompted_steps import (
-    OWN_OBJECTS,
     degraded,
+    own_prompts,
     prompt_errors,
     true_prompts,
     with_click,
@@ -112,11 +112,7 @@ def kept(
     weight = valid_cells(batch.valid, model.mask_size, model.stride).float()
     with torch.no_grad():
         was = before.decode_unprompted(old)
-        before.objects = objects
-        prompt, index, regions = before.next_prompt(was, batch.valid)
-        if objects:
-            pick = torch.randperm(len(index))[:OWN_OBJECTS]
-            prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
+        prompt, index, regions = own_prompts(before, was, batch.valid, objects)
     now = model.decode_unprompted(new)
     losses = {"none": differ(now, was, weight)}
     assert now.separation is not None and was.separation is not None

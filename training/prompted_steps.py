@@ -60,57 +60,165 @@ def step_loss(
     dict of str to Tensor
         Losses; what ends with ``_error`` is one minus IoU, to be logged.
     """
-    size, stride = model.mask_size, model.stride
     embeddings = model.encode(batch.image)
-    weight = valid_cells(batch.valid, size, stride).float()
-    whole = coverage(batch.labels > 0, size)
-    losses: dict[str, Tensor] = {}
-
-    def judge(name: str, found: Decoding, target: Tensor, counts: Tensor) -> None:
-        loss, iou = decoding_loss(found, target, weight[found.image_index], 1.0)
-        total = counts.sum().clamp(min=1)
-        losses[name] = (loss * counts).sum() / total
-        losses[f"{name}_error"] = 1 - (iou * counts).sum() / total
-
+    weight = valid_cells(batch.valid, model.mask_size, model.stride).float()
     first = model.decode_unprompted(embeddings)
-    unprompted = batch.unprompted.float()
-    judge("none", first, whole, unprompted)
+    return {
+        **unprompted_losses(first, batch, weight),
+        **user_losses(model, embeddings, batch, weight, kind, clicks),
+        **own_losses(model, embeddings, batch, weight, first, objects),
+    }
+
+
+def unprompted_losses(
+    first: Decoding, batch: Sample, weight: Tensor
+) -> dict[str, Tensor]:
+    """Losses of the decoding without a prompt: its mask, and the objects' relief.
+
+    Parameters
+    ----------
+    first : Decoding
+        One map an image, with its ``separation``.
+    batch : Sample
+        B views.
+    weight : Tensor
+        ``(B, m, m)``, 0 in the padding.
+    """
+    whole = coverage(batch.labels > 0, weight.shape[-1])
     assert first.separation is not None
     relief = relief_loss(first.separation, batch.relief, weight)
     known = batch.instances.float()
-    losses["relief"] = RELIEF_WEIGHT * (relief * known).sum() / known.sum().clamp(min=1)
+    return {
+        **judged("none", first, whole, weight, batch.unprompted.float()),
+        "relief": RELIEF_WEIGHT * (relief * known).sum() / known.sum().clamp(min=1),
+    }
 
+
+def user_losses(
+    model: SelfPrompting,
+    embeddings: Tensor,
+    batch: Sample,
+    weight: Tensor,
+    kind: str,
+    clicks: int,
+) -> dict[str, Tensor]:
+    """Losses of a user's prompts, and of the clicks that follow them.
+
+    Parameters
+    ----------
+    model, batch, kind, clicks
+        As for `step_loss`.
+    embeddings : Tensor
+        ``(B, C, h, w)``.
+    weight : Tensor
+        ``(B, m, m)``, 0 in the padding.
+    """
     prompt, masks, index = true_prompts(batch, kind, model)
-    if len(index):
-        target = coverage(masks, size)
-        once = torch.ones(len(index))
+    if not len(index):
+        return {}
+    target, weight = coverage(masks, model.mask_size), weight[index]
+    found = model.decode(embeddings, index, prompt)
+    losses = judged("true", found, target, weight)
+    for n in range(clicks):
+        prompt = with_click(prompt, found, target, weight, model.stride)
         found = model.decode(embeddings, index, prompt)
-        judge("true", found, target, once)
-        for n in range(clicks):
-            prompt = with_click(prompt, found, target, weight[index], stride)
-            found = model.decode(embeddings, index, prompt)
-            judge(f"click{n + 1}", found, target, once)
+        losses |= judged(f"click{n + 1}", found, target, weight)
+    return losses
 
-    model.objects = objects
+
+def own_losses(
+    model: SelfPrompting,
+    embeddings: Tensor,
+    batch: Sample,
+    weight: Tensor,
+    first: Decoding,
+    objects: bool,
+) -> dict[str, Tensor]:
+    """Losses of the model's own prompts: its objects, or the one region.
+
+    Parameters
+    ----------
+    model, batch, objects
+        As for `step_loss`.
+    embeddings : Tensor
+        ``(B, C, h, w)``.
+    weight : Tensor
+        ``(B, m, m)``, 0 in the padding.
+    first : Decoding
+        Without a prompt; its output becomes the prompts.
+    """
+    size = model.mask_size
     if not objects:
-        first = replace(first, logits=first.logits + prompt_errors(len(whole), size))
-    prompt, index, regions = model.next_prompt(first, batch.valid)
-    target, counts = whole, unprompted
+        errors = prompt_errors(len(batch.labels), size)
+        first = replace(first, logits=first.logits + errors)
+    prompt, index, regions = own_prompts(model, first, batch.valid, objects)
+    if not len(index):
+        return {}
+    found = model.decode(embeddings, index, prompt, regions)
+    if objects:
+        matched, _ = match_objects(regions, index, batch.labels)
+        target = coverage(matched, size)
+        return judged("own_objects", found, target, weight[index])
+    whole = coverage(batch.labels > 0, size)
+    return judged("own", found, whole, weight[index], batch.unprompted.float())
+
+
+def judged(
+    name: str,
+    found: Decoding,
+    target: Tensor,
+    weight: Tensor,
+    counts: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The mean loss of decodings, and one minus their IoU.
+
+    Parameters
+    ----------
+    name : str
+        Key of the loss; that of the other ends with ``_error``.
+    found : Decoding
+        N decodings.
+    target, weight : Tensor
+        ``(N, m, m)`` in 0 to 1.
+    counts : Tensor, optional
+        ``(N,)``, 0 for decodings that are left out of the mean; default: all count.
+    """
+    loss, iou = decoding_loss(found, target, weight, 1.0)
+    counts = torch.ones(len(loss)) if counts is None else counts
+    total = counts.sum().clamp(min=1)
+    return {
+        name: (loss * counts).sum() / total,
+        f"{name}_error": 1 - (iou * counts).sum() / total,
+    }
+
+
+def own_prompts(
+    model: SelfPrompting, first: Decoding, valid: Tensor, objects: bool
+) -> tuple[Prompt, Tensor, Tensor]:
+    """Prompts of the model's own output, of at most `OWN_OBJECTS` objects.
+
+    Returns
+    -------
+    tuple
+        N prompts, their image index and the ``(N, m, m)`` regions that they are of.
+    """
+    model.objects = objects
+    prompt, index, regions = model.next_prompt(first, valid)
     if objects:
         pick = torch.randperm(len(index))[:OWN_OBJECTS]
         prompt, index, regions = prompt.select(pick), index[pick], regions[pick]
-        target = coverage(match_objects(regions, index, batch.labels)[0], size)
-        counts = torch.ones(len(index))
-    if len(index):
-        found = model.decode(embeddings, index, prompt, regions)
-        judge("own_objects" if objects else "own", found, target, counts)
-    return losses
+    return prompt, index, regions
 
 
 def true_prompts(
     batch: Sample, kind: str, model: SelfPrompting
 ) -> tuple[Prompt, Tensor, Tensor]:
     """Prompts of random objects, with the errors that a user makes.
+
+    Fine-tuning rehearses boxes alone, of objects that are drawn alike and by the seed
+    of their image, see `napari_samsp.train.objective.objective.true_boxes`: its images
+    come from one user, and it only has to keep what is learnt here. Here every kind of
+    prompt is learnt, on images of which some show hundreds of specks.
 
     Returns
     -------

@@ -19,7 +19,7 @@ _ELSEWHERE = (
     "prompts",
     "object_classes",
 )
-"""What changes no label, and files, which are told by their content."""
+"""Settings that change no label, and files, whose content is compared instead."""
 _LATER = {
     "series": None,
     "single_channels": None,
@@ -28,8 +28,8 @@ _LATER = {
     "link_slices": False,
     "cleanup": asdict(Cleanup()),
 }
-"""Settings that manifests of earlier versions do not have: left out while they are what
-was done then."""
+"""Settings that manifests of earlier versions do not have, and what was done then:
+such a value is left out."""
 
 
 def fingerprint(

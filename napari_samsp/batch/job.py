@@ -1,4 +1,4 @@
-"""What a batch is made of: settings, a job a file, and its outcome."""
+"""What a batch is made of: settings, and for each file a job and its outcome."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ class Outcome:
     job : Job
         What was segmented.
     files : tuple of Path
-        Written; the last iteration's labels first.
+        Files that were written; the last iteration's labels come first.
     seconds : float
         Wall time in seconds.
     error : str
         One sentence if it could not be segmented, else empty.
     objects : tuple of dict
-        What was measured, a table a slice.
+        What was measured, one table per slice.
     scores : tuple of tuple of float
         SAM's predicted IoU of each plane, iteration by iteration; of a blank plane
         none.

@@ -28,7 +28,7 @@ _LABELS = re.compile(r"(\.iter\d+)?\.(tif|ome\.zarr|nii\.gz)|\.classes\.csv")
 
 @dataclass(frozen=True)
 class State:
-    """What tells whether a file changed: it is compared, its content is not read.
+    """Size and time of a file, by which a change is noticed without reading it.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Manifest:
         )
 
     def line(self, name: str) -> dict[str, Any]:
-        """What is listed of an image, as it was written or edited; else nothing."""
+        """The line of an image, which anyone may have edited; empty without one."""
         return self._lines.get(name, {})
 
     def labels(self, name: str) -> Path:
@@ -241,7 +241,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        An entry an image, the last one that was written; anyone may have changed it.
+        One entry per image, the last one that was written; anyone may have changed it.
 
     Raises
     ------

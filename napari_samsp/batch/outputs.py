@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from napari_samsp.batch.job import Job
-from napari_samsp.batch.segment_file import as_nifti
+from napari_samsp.batch.output_labels import as_nifti
 from napari_samsp.data.image_files import is_image_folder, is_ome_zarr
 from napari_samsp.data.training_sets.class_labels import TABLE_ENDING
 from napari_samsp.utils.errors import InputError, some
@@ -25,7 +25,7 @@ def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[st
     Parameters
     ----------
     name : str
-        Of the output, with its folders.
+        Name of the output, with its folders.
     image : Path
         The image file.
     settings : Settings
@@ -106,7 +106,7 @@ def plan(
             if not is_input and (overwrite or manifest.may_replace(file)):
                 continue
             if len(names) > 1:
-                spared.append(path)  # perhaps it is not what will be written
+                spared.append(path)  # the image's size decides whether it is written
             elif is_input:
                 raise InputError(
                     f"The labels of {image} would take the place of the image {path}: "
@@ -124,7 +124,7 @@ def plan(
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What is equal for two paths to one file; None if there is none."""
+    """Device and inode: equal for two paths to one file; None without a file."""
     try:
         found = os.stat(path)
     except OSError:

@@ -30,7 +30,7 @@ def label_prompted(
     labels: Any,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write an object a prompt; where two want a pixel, the first keeps it.
+    """Write one object per prompt; where two want a pixel, the first keeps it.
 
     Parameters
     ----------

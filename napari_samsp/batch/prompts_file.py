@@ -19,16 +19,16 @@ BOXES = ("rectangle", "ellipse", "polygon", "path", "line")
 
 @dataclass(frozen=True)
 class ObjectPrompt:
-    """What is said of one object.
+    """The points and the box of one object.
 
     Attributes
     ----------
     plane : tuple of int
-        In a stack, the slice; empty for a 2D image.
+        Indices of the slice in a stack; empty for a 2D image.
     points : tuple
         Row and column of each.
     inside : tuple of bool
-        One a point: whether it is on the object.
+        For each point, whether it is on the object.
     box : tuple of float or None
         row0, column0, row1, column1.
     """

@@ -15,19 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.job import Job, Outcome, Settings
+from napari_samsp.batch.output_labels import OutputLabels
 from napari_samsp.batch.prompted_planes import label_prompted
-from napari_samsp.data.formats.nifti_files import is_nifti, write_nifti
-from napari_samsp.data.image_files import is_ome_zarr
 from napari_samsp.data.image_source import StoredImage, is_large, open_image
-from napari_samsp.data.label_files import (
-    collected,
-    ome_zarr_to_fill,
-    write_ome_zarr,
-    write_tiff,
-)
 from napari_samsp.data.plane_view import PlaneView
 from napari_samsp.data.tables.object_files import measure_file
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.data.training_sets.class_labels import class_table
 from napari_samsp.inference.interactive.correct_next import look_as_text
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
@@ -44,7 +37,6 @@ from napari_samsp.utils.notes import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     import numpy as np
 
@@ -55,9 +47,9 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
 
 _one_at_a_time = threading.RLock()
-"""A scheduler's worker runs tasks in threads, and they would fight for the cores."""
+"""A scheduler's worker runs tasks in threads, which would compete for the cores."""
 
-# What no other file would fare better with.
+# Errors that every other file would meet, too.
 _FOR_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -114,21 +106,10 @@ def segment_file(
                     objects = tuple(
                         measure_file(files[0], job.image, axes=settings.axes)
                     )
-        except (InputError, OSError) as reason:
-            if isinstance(reason, OSError) and (
-                reason.errno in _FOR_ALL or not is_disk_error(reason)
-            ):
+        except (InputError, OSError, MemoryError, RuntimeError) as reason:
+            error = _blame(job.image, reason)
+            if not error:
                 raise
-            error = in_words(reason)
-            if str(job.image) not in error:
-                error = f"{job.image}: {error}"
-        except (MemoryError, RuntimeError) as reason:
-            if not is_out_of_memory(reason):
-                raise
-            error = (
-                f"{job.image} needs more memory than there is; use fewer --workers, "
-                "or a smaller --tile."
-            )
     return Outcome(
         job,
         files,
@@ -140,6 +121,23 @@ def segment_file(
         tuple(said.scales),
         look_as_text(said.looks),
     )
+
+
+def _blame(image: Path, reason: Exception) -> str:
+    """What is wrong with one file; empty if no other file would fare better."""
+    if isinstance(reason, InputError) or (
+        isinstance(reason, OSError)
+        and reason.errno not in _FOR_ALL
+        and is_disk_error(reason)
+    ):
+        text = in_words(reason)
+        return text if str(image) in text else f"{image}: {text}"
+    if is_out_of_memory(reason):
+        return (
+            f"{image} needs more memory than there is; use fewer --workers, or a "
+            "smaller --tile."
+        )
+    return ""
 
 
 def load(settings: Settings) -> Segmenter:
@@ -184,68 +182,35 @@ def _segment(
         open_image(job.image, settings.axes, series=settings.series) as image,
         ExitStack() as stack,
     ):
-        shape = image.labels_shape
-        large = is_large(shape[-2:])
-        if large and settings.follow_slices:
+        if settings.follow_slices and is_large(image.labels_shape[-2:]):
             raise InputError(
                 f"{job.image} is too large for --follow-slices: leave it out, and its "
                 "slices are segmented one by one."
             )
-        last = settings.iterations - 1
-        names = {job.labels.name: last}
-        if settings.all_iterations:
-            names |= {f"{job.labels.name}.iter{t}": t for t in range(last + 1)}
-        ending = _ending(job, settings, large)
-        written = {job.labels.with_name(f"{n}{ending}"): t for n, t in names.items()}
-        files = list(written)
-        if settings.object_classes:
-            files.append(job.labels.with_name(job.labels.name + TABLE_ENDING))
-        if spared := [path for path in files if path in job.spared]:
-            raise InputError(
-                f"{spared[0]} would be replaced, and earlier calls of this command did "
-                "not write it: use another --output, or add --overwrite."
-            )
-        job.labels.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[int, Any] = {}
-        in_place: set[Path] = set()
-        for path, t in written.items():
-            if t in arrays:
-                continue
-            place: AbstractContextManager[Any]
-            if ending == ".ome.zarr" and is_large(shape):
-                in_place.add(path)
-                place = ome_zarr_to_fill(path, shape, image.labels_axes, image.voxels)
-            else:
-                name = f"{job.labels.name}.labels"
-                place = collected(shape, job.labels.parent, name)
-            arrays[t] = stack.enter_context(place)
-        channels = settings.channels
-        if channels is None and image.channel_axis == "C":
-            channels = settings.single_channels
-        planes = _Planes(image, channels)
+        files = OutputLabels.of(job, settings, image)
+        files.check(job.spared)
+        arrays = files.allocate(image, stack)
+        planes = _Planes(image, _channels(image, settings))
         said.scores = dict.fromkeys(planes.planes, ())
         if settings.prompts is not None:
-            label_prompted(
-                segmenter, planes, job.image, settings, arrays[last], progress
-            )
-            said.count = sum(count_labels(arrays[last][p]) for p in planes.planes)
+            last = arrays[settings.iterations - 1]
+            label_prompted(segmenter, planes, job.image, settings, last, progress)
+            said.count = sum(count_labels(last[plane]) for plane in planes.planes)
         else:
             _label(segmenter, planes, settings, arrays, progress, said, scaling)
-        if settings.object_classes:
-            names_of = {one.label: one.name for one in segmenter.classes}
-            table = class_table(image.plane_axes.lower(), said.classes, names_of)
-            write_atomically(files[-1], table)
-        # The last iteration's at the end: where they are, all are. What is filled in
-        # place is completed after this, by the stack, in the same order.
-        for path, t in reversed(written.items()):
-            if path in in_place:
-                continue
-            if ending == ".nii.gz":
-                write_nifti(path, arrays[t], image.labels_axes, job.image)
-                continue
-            write = write_ome_zarr if ending == ".ome.zarr" else write_tiff
-            write(path, arrays[t], image.labels_axes, image.voxels)
-    return tuple(files)
+        if files.table is not None:
+            names = {one.label: one.name for one in segmenter.classes}
+            table = class_table(image.plane_axes.lower(), said.classes, names)
+            write_atomically(files.table, table)
+        files.write(arrays, image, job.image)
+    return files.paths
+
+
+def _channels(image: StoredImage, settings: Settings) -> tuple[int, ...] | None:
+    """The channels that are segmented; None: all, or there are none to choose from."""
+    if settings.channels is None and image.channel_axis == "C":
+        return settings.single_channels
+    return settings.channels
 
 
 def _label(
@@ -312,7 +277,7 @@ class _Planes:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """An array of labels an iteration that is wanted."""
+    """An array of labels for each iteration that is wanted."""
 
     arrays: dict[int, Any]
 
@@ -322,22 +287,3 @@ class _Arrays:
 
     def complete(self, *_: object) -> None:
         """Nothing is left to do: files are written when all planes are done."""
-
-
-def as_nifti(image: Path, settings: Settings) -> bool:
-    """Whether labels become NIfTI: as the image is, if nothing else is asked for."""
-    return (
-        settings.output_format == "auto"
-        and settings.axes is None
-        and image.is_file()
-        and is_nifti(image)
-    )
-
-
-def _ending(job: Job, settings: Settings, large: bool) -> str:
-    kind = settings.output_format
-    if as_nifti(job.image, settings):
-        return ".nii.gz"
-    if kind == "ome-zarr" or (kind == "auto" and large and is_ome_zarr(job.image)):
-        return ".ome.zarr"
-    return ".tif"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_samsp.batch.job import Job, Outcome, Settings
 
 AHEAD = 4
-"""Files that wait for each worker, so that none waits for us."""
+"""Files submitted ahead for each worker, so that none waits for us."""
 CONNECT_SECONDS = 20
 
 
@@ -125,9 +125,9 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
     jobs : list of Job
         The files, by paths that mean the same on every worker.
     settings : Settings
-        How; each worker loads the model once.
+        How they are segmented and written; each worker loads the model once.
     address : str
-        Of the scheduler, such as ``tcp://node1:8786``.
+        Address of the scheduler, such as ``tcp://node1:8786``.
 
     Yields
     ------
@@ -154,7 +154,7 @@ def on_cluster(jobs: list[Job], settings: Settings, address: str) -> Generator[O
             f"No scheduler answers at {address}; is it running, and is the address "
             f"right? ({error})"
         ) from error
-    # Of a lost connection it logs a traceback, and we say it in a sentence.
+    # It logs a traceback for a lost connection, where we raise one sentence.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         futures = [

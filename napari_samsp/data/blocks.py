@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 BLOCK_BYTES = 8 * 2**20
-"""So much is read at once, or a chunk where chunks are larger."""
+"""Bytes that are read at a time; a larger chunk is read as a whole."""
 
 
 def chunk_sides(array: Any) -> tuple[int, ...] | None:
-    """What an array stores together.
+    """Shape of the pieces in which an array is stored.
 
     Parameters
     ----------
     array : array_like
-        Zarr (its shards, if it has any), dask, or what has no chunks.
+        Zarr (of which shards count before chunks), dask, or an array without chunks.
 
     Returns
     -------
     tuple of int or None
-        A side an axis.
+        One side per axis; None without chunks.
     """
     chunks = getattr(array, "shards", None) or getattr(array, "chunks", None)
     if not isinstance(chunks, tuple) or not chunks:
         return None
-    # Dask's are a tuple an axis.
+    # Dask gives the sizes of all chunks along each axis.
     return tuple(int(max(n) if isinstance(n, tuple) else n) for n in chunks)
 
 

@@ -67,7 +67,7 @@ def connected_parts(labels: np.ndarray) -> np.ndarray:
 
 
 def parts_note(names: Sequence[str]) -> str:
-    """Say where connected parts became the objects because nothing else told them.
+    """Say in which masks connected parts were taken for the objects.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def read_image(
 
 
 def orientation(path: Path, series: int | None = None) -> int:
-    """How the pixels of a file that was read are turned in it.
+    """How an image file stores its pixels: turned or mirrored, as EXIF says it.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _read_tiff(path: Path, mask: bool, number: int | None) -> np.ndarray:
     if "S" in axes:
         array = np.moveaxis(array, axes.index("S"), -1)
         if array.shape[-1] == MOST_COLOURS and not alpha:
-            array = array[..., :3]  # what the fourth is the file does not say
+            array = array[..., :3]  # the file does not say what the fourth channel is
     return np.asarray(array)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import zarr
 
 LARGE_PIXELS = 50_000_000
-"""A plane or a stack of more is never held as a whole."""
+"""A plane or a stack of more pixels is never held in memory as a whole."""
 MOST_BLOCKS = 10_000_000
 """Chunks of a lazy array: 30,000 x 30,000 in chunks of 64 are 220,000."""
 
@@ -49,8 +49,8 @@ class StoredImage:
     array : array_like
         numpy, or dask of what is read only when it is asked for.
     axes : str
-        A letter an axis: Y and X, C or S for channels (S: the colours of a pixel), Z,
-        T and others for stacks.
+        One letter per axis: Y and X, C or S for channels (S: the colours of a pixel),
+        Z, T and others for stacks.
     voxels : VoxelSize
         As the file tells it.
     alpha : bool
@@ -64,7 +64,7 @@ class StoredImage:
 
     @property
     def channel_axis(self) -> str:
-        """C, else S, or nothing."""
+        """The letter of the channels' axis, C or else S; empty if there is none."""
         return next((axis for axis in "CS" if axis in self.axes), "")
 
     @property
@@ -88,7 +88,7 @@ class StoredImage:
 
     @property
     def labels_shape(self) -> tuple[int, ...]:
-        """In the order of `labels_axes`."""
+        """The length of each of `labels_axes`, in their order."""
         return tuple(self._side(axis) for axis in self.labels_axes)
 
     def planes(self) -> list[tuple[int, ...]]:
@@ -168,7 +168,7 @@ def open_image(
         OME-Zarr, a folder of a DICOM series, an image in a file such as
         ``mouse.czi/P1``, or what `read_image` reads.
     axes : str, optional
-        Instead of what the file says, such as ``"TZYX"``; a letter an axis longer
+        Instead of what the file says, such as ``"TZYX"``; one letter per axis longer
         than 1.
     mask : bool
         Whether the pixels are labels: the indices of a palette are values then.
@@ -262,7 +262,7 @@ def _lazy_tiff(path: Path, series: tifffile.TiffPageSeries) -> Any:
 
 
 def _in_blocks(path: Path, stored: zarr.Array) -> Any:
-    """A lazy array of the chunks; dask notes each, so that a claim can be too much."""
+    """A lazy array; dask keeps a record of each chunk, so their number is checked."""
     import dask.array
 
     sides = zip(stored.shape, stored.chunks, strict=True)
@@ -346,5 +346,5 @@ def _image(
 
 
 def is_large(shape: Sequence[int]) -> bool:
-    """Whether so many pixels are never held as a whole."""
+    """Whether a plane or a stack of this shape is too large to be held in memory."""
     return math.prod(shape) > LARGE_PIXELS

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SAMPLE = 2**22
-"""Values that percentiles are taken from where they cannot be counted."""
+"""Values in the sample that percentiles are taken from, where counting all of them
+is not possible."""
 COUNTED_AT_ONCE = 2**20
 EXACT = 2**53
 """Whole numbers beyond are not all float64 numbers."""
@@ -38,19 +39,20 @@ def power(low: float, high: float) -> int:
 
 
 def distances(values: np.ndarray, low: int) -> np.ndarray:
-    """How far 64-bit integers are above one of them, as float64.
+    """Differences of 64-bit integers to a lower bound, as float64.
 
     Parameters
     ----------
     values : numpy.ndarray
         int64 or uint64.
     low : int
-        Not above any of them.
+        The bound: at most the smallest of them.
 
     Returns
     -------
     numpy.ndarray
-        Exact before it becomes float64: uint64 is arithmetic modulo 2**64.
+        Differences, which are exact until they become float64: uint64 is arithmetic
+        modulo 2**64.
     """
     return (values.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.float64)
 

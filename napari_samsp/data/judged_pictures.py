@@ -1,4 +1,4 @@
-"""Small pictures of what a run was judged by, from the trainer to the widget.
+"""Small pictures of the images that judge a run, from the trainer to the widget.
 
 In a run's folder ``judged/``: of each image ``NAME.png``, as the model reads it, and
 labels of its size, ``NAME.mask.tif`` as corrected, ``NAME.before.tif`` and
@@ -25,9 +25,9 @@ FOLDER = "judged"
 BEFORE, AFTER = "before", "after"
 MASK = "mask"
 MOST = 24
-"""Pictures a run; of more images, so many are evenly spread over them."""
+"""Pictures per run; of more images, so many are taken, evenly spread."""
 LONGEST_SIDE = 512
-"""In pixels; larger images are made smaller."""
+"""Longest side in pixels; larger images are made smaller."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class JudgedPicture:
 
 
 def chosen(names: list[str]) -> list[str]:
-    """The names of which pictures are kept, at most `MOST`.
+    """Names of the images whose pictures are kept, at most `MOST`.
 
     Parameters
     ----------

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 CHUNK = 1024
 TILE = 512
 BIG_TIFF = 2**31
-"""Bytes before compression; such files need 64-bit offsets, if it does not help."""
+"""Bytes before compression. A larger file gets 64-bit offsets, in case compression
+does not make it small enough."""
 SMALLEST_LEVEL = 1024
 """Side in pixels of the last level of a pyramid, at most."""
 
@@ -78,7 +79,7 @@ def write_tiff(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> None:
     labels : array_like
         int32, numpy or zarr.
     axes : str
-        A letter an axis, ``YX`` last. Of axes that OME knows, or with a voxel size,
+        One letter per axis, ``YX`` last. Of axes that OME knows, or with a voxel size,
         the file is an OME-TIFF.
     voxels : VoxelSize
         Voxel size of the image.
@@ -115,7 +116,7 @@ def write_ome_zarr(path: Path, labels: Any, axes: str, voxels: VoxelSize) -> Non
     labels : array_like
         int32, numpy or zarr.
     axes : str
-        A letter an axis, ``YX`` last.
+        One letter per axis, ``YX`` last.
     voxels : VoxelSize
         Voxel size of the image.
     """
@@ -137,7 +138,7 @@ def ome_zarr_to_fill(
     shape : tuple of int
         Y and X last.
     axes : str
-        A letter an axis, ``YX`` last.
+        One letter per axis, ``YX`` last.
     voxels : VoxelSize
         Voxel size of the image.
 
@@ -196,7 +197,7 @@ def _ome_metadata(
         factor = 2**level
         sized = [*scale[:-2], scale[-2] * factor, scale[-1] * factor]
         steps: list[dict[str, Any]] = [{"type": "scale", "scale": sized}]
-        if voxels.origin:  # the same for all: a level is every second pixel
+        if voxels.origin:  # the same for all levels, which begin alike
             place = [voxels.origin.get(axis, 0.0) for axis in axes]
             steps.append({"type": "translation", "translation": place})
         datasets.append({"path": str(level), "coordinateTransformations": steps})

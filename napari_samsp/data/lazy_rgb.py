@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
 
 LONGEST = 500
-"""Sides by which an image may be longer than wide; in tiles of a narrower one there is
-next to nothing to see, and there are thousands of them."""
+"""An image may be so many times longer than wide. Tiles of a narrower one would be
+thousands, with next to nothing to see in them."""
 ALPHA = 3
-"""Where a pixel of four colours has its alpha."""
+"""Index of alpha among four channels."""
 
 
 class LazyRGB:
@@ -47,7 +47,7 @@ class LazyRGB:
     scaling : Scaling
         How intensities become 0 to 255.
     tick : callable, optional
-        Called whenever the image is read; what it raises ends the work.
+        Called whenever the image is read. An exception raised by it aborts the run.
 
     Attributes
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 PlaneIndex = tuple[int | None, ...]
-"""One entry an axis: the index of an axis that is cut, None for the two of the plane.
+"""One entry per axis: the index of an axis that is cut, None for the two of the plane.
 An axis of channels is cut at the first channel that is read."""
 
 
@@ -17,7 +17,7 @@ class PlaneView:
     array : array_like
         numpy, zarr or the like.
     index : tuple
-        One entry an axis: a number, or None or a full slice for an axis of the plane.
+        One entry per axis: a number, or None or a full slice for an axis of the plane.
         Axes after the last entry are the plane's.
 
     Attributes

@@ -83,7 +83,7 @@ class Project:
 
 
 def default_project() -> Project:
-    """The one that is there from the beginning."""
+    """The project that is there without being made."""
     return Project(DEFAULT, home(), corrections_folder(), runs_folder(), widget_file())
 
 

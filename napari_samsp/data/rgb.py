@@ -22,7 +22,7 @@ class Scaling:
         Limits from the image's percentiles, fixed limits, or 8-bit values as they
         are.
     low, high : float
-        Percentiles, or intensities.
+        Percentiles from 0 to 100, or intensities, as ``kind`` says.
     """
 
     kind: Literal["percentile", "limits", "none"] = "percentile"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 PLANES_LOOKED_AT = 16
 PIXELS_LOOKED_AT = 4_000_000
-"""Of all those planes together; percentiles of more are not worth their time."""
+"""Pixels that are read of these planes together; reading more would take longer
+without changing the percentiles much."""
 
 P = TypeVar("P")
 

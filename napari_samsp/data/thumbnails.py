@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_BYTES = 2**28
-"""Of a file; a picture of a larger one would keep the disk busy for too long."""
+"""Largest file: a picture of a larger one would keep the disk busy for too long."""
 
 
 def thumbnail(path: Path, side: int) -> np.ndarray | None:

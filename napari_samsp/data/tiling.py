@@ -21,7 +21,7 @@ class Tile:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return self.bottom - self.top, self.right - self.left
 
     @property
@@ -30,7 +30,7 @@ class Tile:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def shifted(self, rows: int, columns: int) -> Tile:
-        """As large, so many rows and columns further."""
+        """A tile of the same size, moved down and to the right by so many pixels."""
         return Tile(
             self.top + rows,
             self.bottom + rows,
@@ -40,7 +40,7 @@ class Tile:
 
 
 class Grid:
-    """Tiles that cover an image, and what each is worth where.
+    """Tiles that cover an image, and the weight of each of their pixels.
 
     The tiles are of equal size, evenly spread, and overlap by at least `OVERLAP`
     where there are several.
@@ -86,20 +86,20 @@ class Grid:
         return np.outer(self._rows.weights[tile.top], self._columns.weights[tile.left])
 
     def core(self, tile: Tile) -> tuple[slice, slice]:
-        """Where in the tile it knows best: up to the middle of each overlap.
+        """The part of a tile that it decides: up to the middle of each overlap.
 
         The cores of all tiles divide the image.
         """
         return self._rows.cores[tile.top], self._columns.cores[tile.left]
 
     def covered_before(self, tile: Tile) -> list[tuple[slice, slice]]:
-        """Where in the tile those before it have been: above, and to the left."""
+        """The parts of a tile that earlier tiles cover: above it, and to its left."""
         rows = self._rows.covered[tile.top]
         columns = slice(0, self._columns.covered[tile.left])
         return [(slice(0, rows), slice(None)), (slice(rows, None), columns)]
 
     def inner_borders(self, tile: Tile) -> list[tuple[slice | int, slice | int]]:
-        """Indices, in the tile, of its outermost lines that are not the image's."""
+        """Indices of a tile's outermost rows and columns that are inside the image."""
         every, (height, width) = slice(None), self.shape
         lines: list[tuple[bool, tuple[slice | int, slice | int]]] = [
             (tile.top > 0, (0, every)),

@@ -47,7 +47,7 @@ class VoxelSize:
 
     @classmethod
     def of(cls, told: Mapping[str, tuple[Any, Any]]) -> VoxelSize:
-        """Keep what makes sense of scales and units by axis."""
+        """Make one of scales and units by axis, without those that make no sense."""
         scale, units = {}, {}
         for axis, (value, unit) in told.items():
             try:
@@ -87,7 +87,7 @@ def of_tiff(
         Opened. The resolution of other TIFFs is often that of a printer: it is kept,
         and is no voxel size.
     series : tifffile.TiffPageSeries, optional
-        Whose, of several images of the file; default: the first.
+        The image to read of a file that holds several; default: the first.
 
     Returns
     -------

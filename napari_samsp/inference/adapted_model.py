@@ -80,7 +80,7 @@ class AdaptedModel:
 
     @property
     def networks(self) -> nn.ModuleList:
-        """All that computes: the SAM, and its distance decoder if it has one."""
+        """The modules that compute: the SAM, and its distance decoder if it has one."""
         one = [] if self.distances is None else [self.distances]
         return nn.ModuleList([self.sam, *one])
 
@@ -134,7 +134,7 @@ class AdaptedModel:
             tile = self.card.field_of_view
         model = self._models.get((prompt, objects))
         if model is None:
-            # Kept, since it learns how much fits into memory.
+            # Kept from run to run, since it learns how much fits into memory.
             labels = [one.label for one in self.classes]
             model = SelfPrompting(self.sam, prompt, objects, labels, self.distances)
             self._models[prompt, objects] = model

@@ -62,7 +62,7 @@ def check_bioimageio() -> None:
 
 
 def what_is_lost(card: AdapterCard) -> list[str]:
-    """What the package does otherwise than the adapter in napari-samsp.
+    """How the package differs from the adapter in napari-samsp.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def what_is_lost(card: AdapterCard) -> list[str]:
     Returns
     -------
     list of str
-        A sentence or two each.
+        One or two sentences for each difference.
     """
     said = []
     if card.objects:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from napari_samsp.inference.results import Iteration
 
 LOWEST, HIGHEST = 0.01, 0.99
-"""Thresholds: beyond them the map tells noise from noise."""
+"""Thresholds allowed; beyond them the map tells one noise from another."""
 MOST_PIXELS = 2**31 - 1
-"""Of a least size: Qt's spin boxes are of 32 bits."""
+"""Largest least size in pixels: Qt's spin boxes have 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Cleanup:
 
     @property
     def logit(self) -> float:
-        """The threshold as SAM's maps have it; 0 for 0.5."""
+        """The threshold as a logit, such as 0 for a probability of 0.5."""
         return log(self.threshold / (1 - self.threshold))
 
     @property
@@ -101,7 +101,7 @@ class Meaning:
 
     @classmethod
     def of(cls, objects: bool, classes: Sequence[LabelClass]) -> Meaning:
-        """Of what a segmenter with these classes gives."""
+        """The meaning of the labels that a segmenter with these classes gives."""
         if objects or len(classes) > 1:
             return cls(objects, None)
         return cls(False, classes[0].label if classes else 1)

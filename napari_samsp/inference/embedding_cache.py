@@ -34,7 +34,8 @@ SIZE_VARIABLE = "NAPARI_SAMSP_CACHE_MB"
 DISK_MB = 2048
 MEMORY_BYTES = 2**28
 FORMAT = 1
-"""Goes up when the same weights and input give another embedding."""
+"""Version of the stored embeddings: raised when the same weights and input give
+another one."""
 
 
 def fingerprint(encoder: nn.Module) -> str:
@@ -62,7 +63,7 @@ def fingerprint(encoder: nn.Module) -> str:
 
 
 def key(encoder: str, model_input: Tensor) -> str:
-    """What an embedding is kept under.
+    """Make the key under which an embedding is kept.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ class EmbeddingCache:
                 status = entry.stat()
                 files.append((status.st_mtime_ns, status.st_size, entry.path))
         total = sum(size for _, size, _ in files) + wanted
-        # Some more than needed, for this is slow where files are many.
+        # More than needed, since this is slow where there are many files.
         aim = self._disk_bytes if total <= self._disk_bytes else self._disk_bytes * 0.9
         for _, size, place in sorted(files):
             if total <= aim:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 EVERYTHING = 0.95
-"""Part of the image; more foreground than that is no object any more."""
+"""Part of the image; a larger foreground is hardly an object."""
 UNSURE = 0.3
 """SAM's predicted IoU. Of the sets that samsp_small was tried on, results below it were
 no use; good ones were above 0.45, with separate objects too."""
@@ -24,7 +24,7 @@ CONFETTI = 20
 MANY_PARTS = 5
 """So many separate parts of one region are more likely objects."""
 PART = 0.05
-"""Of the largest part's area: smaller ones are specks, as one region may have."""
+"""Parts smaller than this share of the largest one are specks, as a region may have."""
 
 
 class Oddity(Enum):

@@ -82,7 +82,7 @@ class Joiner:
         ones, others = earlier[both] - a0, later[both] - b0
         shared = sparse.coo_matrix(
             (np.ones(len(ones), np.int64), (ones, others))
-        ).tocsr()  # sums what is equal
+        ).tocsr()  # adds up entries of the same pair
         best_a, best_b = (shared.max(axis=n).toarray().ravel() for n in (1, 0))
         pairs = shared.tocoo()
         a, b, pixels = pairs.row, pairs.col, pairs.data
@@ -103,7 +103,7 @@ class Joiner:
         return np.where(self._cut[numbers], covered, self._areas[numbers])
 
     def is_cut(self, numbers: np.ndarray) -> np.ndarray:
-        """Whether the tile that saw them cuts them, bool of any shape."""
+        """Whether each number's tile cuts its object; bool of the same shape."""
         return self._cut[numbers]
 
     def link(
@@ -128,7 +128,7 @@ class Joiner:
         self._shared.append(shared)
 
     def use(self, numbers: np.ndarray) -> None:
-        """Say which numbers are in the result, any shape; others get no label."""
+        """Note which numbers are in the result; others get no label in the `table`."""
         self._used[numbers] = True
 
     def table(self) -> np.ndarray:

@@ -14,7 +14,7 @@ from napari_samsp.inference.scale.object_scale import SEEN_WHOLE, ObjectScale
 
 @dataclass(frozen=True, kw_only=True)
 class IterationResult:
-    """What is told of an iteration, wherever its labels are.
+    """Figures of an iteration, wherever its labels are.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Written(IterationResult):
 
     @classmethod
     def of_part(cls, iteration: Iteration, shape: tuple[int, ...]) -> Written:
-        """What is told of an iteration that was written to a part of a plane.
+        """Figures of an iteration that was written to a part of a plane.
 
         Parameters
         ----------

@@ -297,7 +297,7 @@ class Segmenter(PromptSegmenter):
         Returns
         -------
         list of Written
-            One an iteration that was wanted.
+            One per iteration that was wanted.
 
         Raises
         ------

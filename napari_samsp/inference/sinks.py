@@ -66,7 +66,7 @@ class Stitched:
     look: np.ndarray | None = None
 
     def add(self, maps: TileMaps) -> None:
-        """Take what the next tile says."""
+        """Add the maps of the next tile."""
         self.stitcher.add(maps.tile, maps.logits, maps.objects)
         self.scores += maps.scores
 
@@ -103,7 +103,7 @@ class Sink(Protocol[R_co]):
         """Where an iteration's ``(Y, X)`` labels go, and its logits if wanted."""
 
     def result(self, done: Stitched, tick: Callable[[], None]) -> R_co:
-        """What is said of a complete iteration; they come in order."""
+        """Make the result of a complete iteration; iterations come in order."""
 
 
 class InMemory:
@@ -129,7 +129,7 @@ class InMemory:
         return np.zeros(shape, np.int32), np.empty(shape, np.float32)
 
     def result(self, done: Stitched, _tick: Callable[[], None]) -> Iteration:
-        """Labels, logits and figures."""
+        """Make an `Iteration` of the labels, the logits and the figures."""
         assert done.logits is not None
         previous, self._previous = self._previous, done.labels
         return Iteration(
@@ -179,7 +179,7 @@ class IntoArrays:
         return self._outs[iteration], None
 
     def result(self, done: Stitched, tick: Callable[[], None]) -> Written:
-        """Figures; the labels are where they were wanted."""
+        """Make the figures; the labels are in their array."""
         previous, agreement = self._outs.get(done.iteration - 1), None
         if previous is not None:
             agreement = _foreground_iou(previous, done.labels, tick)

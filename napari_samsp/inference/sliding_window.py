@@ -28,15 +28,17 @@ from napari_samsp.inference.tile_encoder import (
 from napari_samsp.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
+    from napari_samsp.data.tiling import Tile
     from napari_samsp.inference.embedding_cache import ModelCache
     from napari_samsp.inference.results import Iteration
     from napari_samsp.inference.scale.field_of_view import Tiling
     from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.sinks import Sink
+    from napari_samsp.inference.tile_encoder import TileMaps
     from napari_samsp.self_prompting.model import SelfPrompting
 
 AHEAD = 4
@@ -115,8 +117,19 @@ def iterate_picture(
     # What does not fit goes tile by tile, and all iterations are ready at the end.
     fits = len(tiles) * embed.bytes_per_tile <= EMBEDDINGS_BYTES and not sink.in_strips
     embed.cache = cache if fits else None
-    steps: dict[int, Stitched] = {}
-    begun = time.perf_counter()
+
+    def begin(t: int) -> Stitched:
+        labels, logits = sink.arrays(t, shape)
+        stitcher = Stitcher(
+            grid, labels, model.objects, logits, missing, model.class_labels
+        )
+        prompt = model.kind if t > 0 or before is not None else None
+        return Stitched(t, stitcher, labels, logits, prompt, scale, len(tiles))
+
+    def finish(step: Stitched) -> None:
+        step.look = embed.look
+        step.finish(report.beat)
+
     work = iterate_tiles(
         model,
         embed,
@@ -127,25 +140,52 @@ def iterate_picture(
         progress=report,
         before=before,
     )
+    for step in _stitched(work, tiles[-1], begin, finish, started):
+        yield sink.result(step, report.beat)
+
+
+def _stitched(
+    work: Iterator[TileMaps],
+    last: Tile,
+    begin: Callable[[int], Stitched],
+    finish: Callable[[Stitched], None],
+    started: float,
+) -> Iterator[Stitched]:
+    """Stitch the maps of tiles, and time each iteration.
+
+    Parameters
+    ----------
+    work : iterator of TileMaps
+        Of all tiles and iterations; of each iteration, in the order of the tiles.
+    last : Tile
+        With its maps an iteration is complete.
+    begin, finish : callable
+        Called with an iteration's number before its first tile, and with the iteration
+        after its last.
+    started : float
+        When the picture was begun, by `time.perf_counter`.
+
+    Yields
+    ------
+    Stitched
+        Each iteration as soon as it is complete. What the caller then does is not part
+        of any iteration's seconds.
+    """
+    steps: dict[int, Stitched] = {}
+    begun = time.perf_counter()
     for maps in work:
         t = maps.iteration
         if t not in steps:
-            labels, logits = sink.arrays(t, shape)
-            stitcher = Stitcher(
-                grid, labels, model.objects, logits, missing, model.class_labels
-            )
-            prompt = model.kind if t > 0 or before is not None else None
-            steps[t] = Stitched(t, stitcher, labels, logits, prompt, scale, len(tiles))
+            steps[t] = begin(t)
         steps[t].add(maps)
-        complete = maps.tile is tiles[-1]
+        complete = maps.tile is last
         if complete:
-            steps[t].look = embed.look
-            steps[t].finish(report.beat)
+            finish(steps[t])
         now = time.perf_counter()
         steps[t].seconds += now - begun
         steps[t].since_start = now - started
         if complete:
-            yield sink.result(steps.pop(t), report.beat)
+            yield steps.pop(t)
             now = time.perf_counter()
         begun = now
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
 
 KEPT_BYTES = 2**28
-"""Planes that were read for shared limits are kept in so much memory until they are
-segmented, since reading them again may mean to compute or to fetch them again."""
+"""Memory for planes that were read for shared limits: they are kept until they are
+segmented, since reading them again may mean computing or fetching them again."""
 
 
 def segment_stack(
@@ -82,23 +82,6 @@ def segment_stack(
     """
     planes = source.planes
     several = len(planes) > 1
-    scaling = options.scaling or segmenter.scaling
-    kept: dict[PlaneIndex, np.ndarray] = {}
-    if several and options.shared_limits:
-
-        def opened(plane: PlaneIndex) -> Any:
-            if check is not None:
-                check()
-            pixels = source.open(plane)
-            size = prod(pixels.shape) * np.dtype(pixels.dtype).itemsize
-            if is_large(pixels.shape[:2]) or size > KEPT_BYTES // PLANES_LOOKED_AT:
-                return pixels
-            kept[plane] = np.asarray(pixels[:, :])
-            return kept[plane]
-
-        scaling = resolve_percentiles(scaling, opened, planes)
-    propagator = SlicePropagator(planes, options.follow_axis, options.objects)
-    linker = SliceLinker(options.link_axis)
     if options.link_axis is not None and not (
         options.objects and len(segmenter.classes) < 2
     ):
@@ -106,6 +89,12 @@ def segment_stack(
             "Only separate objects without classes can be linked from slice to slice: "
             "switch Separate objects on, or leave linking out."
         )
+    scaling = options.scaling or segmenter.scaling
+    kept: dict[PlaneIndex, np.ndarray] = {}
+    if several and options.shared_limits:
+        scaling, kept = _shared_limits(scaling, source, check)
+    propagator = SlicePropagator(planes, options.follow_axis, options.objects)
+    linker = SliceLinker(options.link_axis)
     for number, plane in enumerate(planes):
         tell = None if progress is None else partial(progress, number)
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
@@ -125,9 +114,28 @@ def segment_stack(
             yield PlaneSkipped(plane, error)
 
 
+def _shared_limits(
+    scaling: Scaling, source: PlaneSource, check: Callable[[], None] | None
+) -> tuple[Scaling, dict[PlaneIndex, np.ndarray]]:
+    """The limits of all planes together, and the planes that were read for them."""
+    kept: dict[PlaneIndex, np.ndarray] = {}
+
+    def opened(plane: PlaneIndex) -> Any:
+        if check is not None:
+            check()
+        pixels = source.open(plane)
+        size = prod(pixels.shape) * np.dtype(pixels.dtype).itemsize
+        if is_large(pixels.shape[:2]) or size > KEPT_BYTES // PLANES_LOOKED_AT:
+            return pixels
+        kept[plane] = np.asarray(pixels[:, :])
+        return kept[plane]
+
+    return resolve_percentiles(scaling, opened, source.planes), kept
+
+
 @dataclass(frozen=True)
 class _PlaneRun:
-    """One plane on its way."""
+    """Segments one plane."""
 
     segmenter: Segmenter
     options: SegmentOptions
@@ -228,13 +236,13 @@ class _PlaneRun:
             )
 
     def say(self, done: float) -> None:
-        """How much of the plane is done."""
+        """Report which part of the plane is done."""
         self.beat()
         if self.tell is not None:
             self.tell(done)
 
     def beat(self) -> None:
-        """Stop if that was asked for."""
+        """Raise what the caller's check raises, to stop."""
         if self.check is not None:
             self.check()
 

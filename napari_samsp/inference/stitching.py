@@ -1,4 +1,4 @@
-"""What tiles say about an image, put together row by row.
+"""The results of tiles, put together row by row.
 
 Only the rows that tiles still to come can change are held: a strip as high as a tile.
 """
@@ -30,7 +30,7 @@ class Stitcher:
     Parameters
     ----------
     grid : Grid
-        Whose tiles will come, in its order.
+        Grid of the tiles, which come in its order.
     labels : array_like
         ``(Y, X)`` of at least 32-bit integers, numpy, zarr or the like: what takes
         ``labels[window] = ...`` and, with instances, gives ``labels[window]``.
@@ -68,7 +68,7 @@ class Stitcher:
         self.foreground = 0
 
     def add(self, tile: Tile, logits: np.ndarray, objects: np.ndarray | None) -> None:
-        """Take what the next tile says.
+        """Add the result of the next tile.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Stitcher:
         Parameters
         ----------
         tick : callable, optional
-            Called now and then; what it raises ends the work.
+            Called now and then. An exception raised by it aborts the run.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class Stitcher:
         return surest, np.take_along_axis(blend, surest[None], 0)[0]
 
     def _vote(self, numbers: np.ndarray, surest: Any) -> None:
-        """Count of which classes an object's pixels are."""
+        """Count the classes of each object's pixels."""
         count = len(self._classes)
         if count == 1:
             return
@@ -184,7 +184,7 @@ class Stitcher:
         self._votes.reshape(-1)[pairs] += pixels
 
     def _elect(self, table: np.ndarray) -> np.ndarray:
-        """The class's label of each object, of the labels that numbers became."""
+        """The label of each object's class: the one that most of its pixels have."""
         votes = np.zeros((int(table.max()) + 1, len(self._classes)), np.int64)
         some = min(len(table), len(self._votes))
         np.add.at(votes, table[:some], self._votes[:some])

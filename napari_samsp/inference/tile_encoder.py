@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from napari_samsp.self_prompting.model import SelfPrompting
 
 TOKENS_AT_ONCE = (2048, 65_536)
-"""Of small tiles, on a CPU and on a GPU, so many patches are encoded together."""
+"""Patches that are encoded together, on a CPU and on a GPU: several small tiles."""
 EMBEDDINGS_BYTES = 2**29
-"""Embeddings of so many tiles are kept until their last iteration."""
+"""Bytes of embeddings that are kept until their last iteration."""
 
 
 class TileMaps(NamedTuple):
-    """What one iteration says about a tile, in the image's pixels.
+    """Result of one iteration on a tile, in the image's pixels.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class TileEncoder:
         return np.asarray(torch.stack(self._looks).mean(0).numpy())
 
     def forget_looks(self) -> None:
-        """What was encoded so far, such as to estimate a scale, does not count."""
+        """Leave out of `look` what was encoded so far, such as to estimate a scale."""
         self._looks.clear()
         if self._known is not None:
             # It may be asked for again, and is not encoded again then.
@@ -288,7 +288,7 @@ class _TileRun:
 
 @contextmanager
 def inference(device: torch.device) -> Iterator[None]:
-    """No gradients; bf16 on a GPU that has it."""
+    """Run without gradients, and with bfloat16 on a GPU that has it."""
     bf16 = device.type == "cuda" and likes_bfloat16(device)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, bf16):
         yield

@@ -70,10 +70,10 @@ _SIZES = {
 }
 """Bytes of a file with all tensors of an architecture; others' differ by little."""
 _DECODER_BYTES = 41_000_000
-"""Of a distance decoder, between 38 and 44 million as its upsampling is of the one or
-the other kind."""
+"""Size of a distance decoder: between 38 and 44 million, depending on its kind of
+upsampling."""
 DECODER = "_decoder"
-"""Ends the name of a model's distance decoder, and of its file."""
+"""Suffix of the name of a model's distance decoder, and of its file."""
 _NOT_STATED = "not stated by its publisher: ask micro-sam's authors before you publish"
 
 

@@ -37,7 +37,7 @@ MOST_WRAPPERS = 10
 _LANDMARKS = ("image_encoder.pos_embed", FIRST_CONV, FIRST_CONV_HERE)
 """Tensors of which every SAM has one; what precedes its name is the prefix of all."""
 _FUSED = ".attn.qkv."
-"""In the names of SAM's own layout, see `from_stock_layout`."""
+"""A part of names in SAM's own layout, see `from_stock_layout`."""
 _BUFFERS = ("pixel_mean", "pixel_std")
 # Exports of others may carry micro-sam's distance decoder among SAM's tensors.
 _FOREIGN = ("decoder.", "out_conv.", "deconv", "decoder_head.")

@@ -29,7 +29,7 @@ def load_distances(
     name_or_path : str
         The model, as for `napari_samsp.sam.checkpoints.load_sam`.
     path : Path
-        Its file.
+        File of that model.
     inside : mapping
         What that has under `INSIDE`; empty if there is nothing.
     channels : int

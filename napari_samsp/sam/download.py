@@ -1,4 +1,4 @@
-"""A large file from the network, in as many goes as it takes. Needs no torch."""
+"""Download a large file, resuming it as often as needed. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 1 << 16
 SPARE_BYTES, SPARE_PART = 2_000_000, 0.1
 """What a file may have beyond its size, which not every publisher tells."""
 TIMEOUT_S = 30.0
-"""For an answer, and for every chunk."""
+"""Seconds to wait for an answer, and for each chunk after it."""
 
 
 class TooLargeError(requests.RequestException):
@@ -52,7 +52,7 @@ class Resumable:
         Parameters
         ----------
         url : str
-            Where from; redirections are followed.
+            Address of the file; redirections are followed.
         output_file : str
             Where it is written.
 

@@ -21,7 +21,7 @@ class KnownFile:
     path : str
         Absolute path of the file.
     sha256 : str
-        Of the file when it was last loaded; empty until then.
+        SHA-256 of the file when it was last loaded; empty until then.
     """
 
     path: str
@@ -76,9 +76,9 @@ def find(name: str, sha256: str) -> Path | None:
     Parameters
     ----------
     name : str
-        Of the file, without a folder, as an adapter's card has it.
+        Name of the file, without a folder, as an adapter's card has it.
     sha256 : str
-        Of its content.
+        SHA-256 of its content.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """SAM as two ONNX files: the image encoder, and prompt encoder with mask decoder.
 
 The decoder's inputs and outputs have the names, the order and the meaning of those of
-segment_anything's own exporter, so that its clients can use it; there is one mask a
+segment_anything's own exporter, so that its clients can use it; there is one mask per
 prompt, the one that self-prompting uses. Of an adapter with classes, a point whose
 label is `CLASS_LABEL` or more asks for a class; where it lies does not count.
 """

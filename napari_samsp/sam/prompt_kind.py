@@ -1,4 +1,4 @@
-"""Which prompts, and how many. Needs no torch, so that settings are checked at once."""
+"""Kinds of prompts, and numbers of iterations. Needs no torch: checks are fast."""
 
 from __future__ import annotations
 

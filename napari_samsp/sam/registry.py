@@ -220,7 +220,7 @@ def download(name: str, progress: Callable[[int, int], None] | None = None) -> P
         if progress is not None:
             progress(before + here, before + total + after)
 
-    # First, so that where the model is, it is whole.
+    # The decoder first, so that a model that is there has its decoder, too.
     try:
         before = _fetch(info(decoder), in_all).stat().st_size
     except InputError as error:

@@ -64,7 +64,8 @@ def read_tensors(path: Path) -> Any:
         mmap = _is_zip(path)
         if mmap:
             _check_records(path)
-        with warnings.catch_warnings(action="ignore"):  # we say it in our own words
+        # What torch warns of is raised in our own words.
+        with warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except InputError:
         raise
@@ -132,7 +133,7 @@ def check_weights(what: str, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.numel():
             low, high = (float(extreme) for extreme in tensor.aminmax())
-            if not -LARGEST_WEIGHT <= low <= high <= LARGEST_WEIGHT:  # also of NaN
+            if not -LARGEST_WEIGHT <= low <= high <= LARGEST_WEIGHT:  # NaN fails too
                 broken.append(name)
     if broken:
         raise InputError(

@@ -21,7 +21,7 @@ class Decoding:
     Attributes
     ----------
     logits : Tensor
-        ``(N, m, m)`` low-res logits, one map a prompt. N = B without objects.
+        ``(N, m, m)`` low-res logits, one map per prompt. N = B without objects.
     scores : Tensor
         ``(N,)`` SAM's predicted IoU.
     image_index : Tensor

@@ -20,7 +20,7 @@ def full_size(
     Parameters
     ----------
     logits : Tensor
-        ``(N, m, m)``.
+        ``(N, m, m)`` low-res logits of one tile.
     size, valid, shape
         As for `logits_to_image`.
 
@@ -73,19 +73,19 @@ class _Reach:
         self._by_pixel = _spans(weights != 0)
 
     def pixels(self, first: int, end: int) -> tuple[int, int]:
-        """From the first to behind the last pixel that the cells have a part in."""
+        """The pixels that the cells have a part in, as start and stop of a slice."""
         reached = [span for span in self._by_cell[first:end] if span[0] < span[1]]
         return (reached[0][0], reached[-1][1]) if reached else (0, 0)
 
     def cells(self, first: int, end: int) -> tuple[int, int]:
-        """From the first to behind the last cell that has a part in the pixels."""
+        """The cells that have a part in the pixels, as start and stop of a slice."""
         if first == end:
             return 0, 0
         return self._by_pixel[first][0], self._by_pixel[end - 1][1]
 
 
 def _spans(occupied: Tensor) -> list[tuple[int, int]]:
-    """The first and behind the last that is True of each row, (0, 0) of none."""
+    """Where True begins and ends in each row, as a slice; (0, 0) if it is nowhere."""
     length = occupied.shape[-1]
     places = torch.arange(length, device=occupied.device)
     first = torch.where(occupied, places, length).amin(-1)

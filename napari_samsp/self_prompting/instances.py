@@ -11,9 +11,10 @@ from torch import Tensor
 MIN_OBJECT_PIXELS = 2
 """Smaller components, in low-res pixels, are noise and get no prompt."""
 LEVELS = (0, 1, 2)
-"""Logits: between two objects they fall before they are below 0."""
+"""Logits above which distances are measured, to be averaged: between two objects the
+logits sink before they are below 0."""
 SMOOTH_PIXELS = 0.75
-"""Distances are smoothed so much, in low-res pixels: their grid is coarse."""
+"""Sigma, in low-res pixels, by which distances are smoothed: their grid is coarse."""
 NECK_PIXELS, NECK_PART = 0.35, 0.1
 """A neck is thinner than both sides of it by so many low-res pixels of its half-width,
 and by such a part of theirs."""
@@ -22,7 +23,7 @@ PROMINENCE = 0.15
 NEAR = 0.5
 """Less of both distances makes the inside of an object, as in micro-sam."""
 SPECK = 0.25
-"""Of the largest part of a foreground: what is smaller is a speck."""
+"""Parts smaller than this part of the largest one are specks."""
 SAME = 0.5
 """Maps whose foregrounds have a larger IoU show the same object."""
 
@@ -33,7 +34,7 @@ def objects_of(instances: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     instances : Tensor
-        ``(B, m, m)`` int, 0 is background, else a number an object. Where it is in
+        ``(B, m, m)`` int, 0 is background, else one number per object. Where it is in
         pieces, only the largest one counts: the others are what better maps left of it.
         Diagonal neighbours are apart.
 
@@ -97,7 +98,7 @@ def cut_at_necks(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``(B, m, m)`` int64: 0 is background, else a number a part, from 1 in each
+        ``(B, m, m)`` int64: 0 is background, else one number per part, from 1 in each
         image.
     """
     parts = [_cut(image) for image in logits.detach().float().cpu().numpy()]

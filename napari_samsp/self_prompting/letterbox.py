@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.lazy_rgb import LazyRGB
 
 REDUCING_GAP = 3
-"""An image that is larger by this is first averaged over whole numbers of pixels."""
+"""An image that is larger than its target by this factor is averaged first."""
 
 
 def fit(shape: tuple[int, int], size: int) -> tuple[int, int]:
@@ -154,9 +154,9 @@ def logits_to_image(
     Parameters
     ----------
     logits : Tensor
-        ``(N, m, m)``.
+        ``(N, m, m)`` low-res logits.
     size : int
-        Side of the model's input.
+        Side of the model's input in pixels.
     valid : tuple of int
         Unpadded height and width in the model's input.
     shape : tuple of int

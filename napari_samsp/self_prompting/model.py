@@ -187,7 +187,7 @@ class SelfPrompting(PromptableSam):
         Returns
         -------
         Decoding
-            N maps, one a part; the score of each is its mean probability.
+            N maps, one per part; the score of each is its mean probability.
         """
         regions, index = objects_of(self.parts(whole, valid))
         logits = whole.logits[index]

@@ -33,7 +33,8 @@ TOKENS_AT_ONCE = (8192, 262_144)
 """Prompts are decoded together up to so many embedding cells, on a CPU and on a GPU. On
 a CPU more is slower: what one call writes should stay near the processor."""
 LEAST_PROBABILITY = 1e-4
-"""Of foreground, and of background: a logit of 9, as sure as SAM's masks are."""
+"""Least probability of foreground and of background: a logit of 9, as sure as SAM's
+masks are."""
 
 
 class PromptableSam(nn.Module):
@@ -57,11 +58,11 @@ class PromptableSam(nn.Module):
         self.sam = sam
         self.distances = distances
         self.tile_batch: int | None = None
-        self._prompt_batch = max(TOKENS_AT_ONCE)  # less, once memory was short
+        self._prompt_batch = max(TOKENS_AT_ONCE)  # becomes less once memory was short
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     @property
@@ -85,7 +86,7 @@ class PromptableSam(nn.Module):
         return count_classes(self.sam)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode images.
+        """Compute the embeddings of a batch of images.
 
         Parameters
         ----------
@@ -170,7 +171,7 @@ class PromptableSam(nn.Module):
         )
 
     def decode_unprompted(self, embeddings: Tensor, relief: bool = True) -> Decoding:
-        """Decode embeddings without a user's prompt, once a class.
+        """Decode embeddings without a user's prompt, once per class.
 
         Parameters
         ----------

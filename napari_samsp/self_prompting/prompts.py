@@ -140,7 +140,8 @@ def prompt_from_masks(
     Parameters
     ----------
     kind : str or iterable of str
-        Such as ``"box+mask"``.
+        What the prompt is made of, such as ``"box+mask"``, see
+        `napari_samsp.sam.prompt_kind.parse_kind`.
     masks : Tensor
         ``(N, m, m)`` bool: the region of each prompt, low-res.
     boxed : Tensor

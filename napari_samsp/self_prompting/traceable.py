@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 ROUNDS = 16
-"""Of joining neighbours. They grow as the logarithm of a component's length: of 256 x
-256 cells, a spiral needs 14 and a snake of one cell's width 15."""
+"""Rounds of joining neighbours. Their number grows as the logarithm of a component's
+length: of 256 x 256 cells, a spiral needs 14, a snake of one cell's width 15."""
 
 
 class PromptFree(nn.Module):
@@ -39,7 +39,7 @@ class PromptFree(nn.Module):
     kind : str
         The prompt that an iteration hands to the next.
     iterations : int
-        How many, the prompt-free one included.
+        Number of iterations, the prompt-free one included.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class PromptFree(nn.Module):
         self.iterations = iterations
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment an image.
+        """Run all iterations on an image.
 
         Parameters
         ----------

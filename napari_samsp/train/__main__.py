@@ -35,7 +35,7 @@ EXAMPLES = """
 
 
 def parser() -> Parser:
-    """The command line: an option for each field of `TrainConfig`."""
+    """Build the command line: an option for each field of `TrainConfig`."""
     made = Parser(
         prog="python -m napari_samsp.train",
         description="Train a LoRA adapter with self-prompting and self-distillation.",
@@ -128,7 +128,7 @@ def _train_with_events(places: dict[str, Any], config: TrainConfig) -> None:
         for line in sys.stdin:
             if line.strip() == "stop":
                 break
-        stop.set()  # an ended input means that whoever started us is gone
+        stop.set()  # the input ends when the program that started this one is gone
 
     threading.Thread(target=listen, daemon=True).start()
 

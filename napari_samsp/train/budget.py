@@ -1,4 +1,4 @@
-"""How much of what it may take a run has spent, and how fast it learns for that."""
+"""The limits of a run, what is spent of them, and the learning rate that follows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RATE_FALLS_FROM = 0.5
 def learning_rate(
     peak: float, step: int, warm_up: int, left: float, least: float = 0.0
 ) -> float:
-    """The rate of a step: it rises from nothing, stays, and falls in a line.
+    """Learning rate of a step: a linear warm-up from 0, a plateau, a linear decay.
 
     Parameters
     ----------
     peak : float
-        The rate in between.
+        The rate of the plateau.
     step : int
         Number of the step, from 1.
     warm_up : int
@@ -45,7 +45,7 @@ class Limits:
     steps : int
         Optimiser steps; 0 for no limit.
     seconds : float
-        0 for no limit.
+        Wall time in seconds; 0 for no limit.
     """
 
     epochs: int

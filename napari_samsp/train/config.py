@@ -21,10 +21,10 @@ SPEEDS = {
 an image."""
 
 LEAST_TO_HOLD_OUT = 20
-"""Of fewer images all train. Of five, the one held out was a fifth of what could be
+"""With fewer images, all train. Of five, the one held out was a fifth of what could be
 learnt from, and which epoch it chose was luck."""
 LEAST_TO_CROSS_VALIDATE = 3
-"""Of two, each fold would learn from one, and two figures tell nothing."""
+"""With two images, each fold would learn from one, and two figures tell nothing."""
 
 
 def _option(default: Any, text: str) -> Any:
@@ -189,7 +189,7 @@ class TrainConfig:
 
     @property
     def most_epochs(self) -> int:
-        """The number that ends a run which nothing else ends."""
+        """Epochs after which a run ends if nothing else ends it."""
         return self.epochs or (100_000 if self.minutes or self.steps else 60)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What the processes of one run say to each other.
+"""Communication between the processes of one run.
 
 Gradients are summed by hand and not by torch's DistributedDataParallel, which averages
 them over processes: the loss is a mean over images and objects, of which the processes
-have different numbers. The trained part is small, so that one message a step is enough.
+have different numbers. The trained part is small: one message per step is enough.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """The processes that train together; one alone says nothing to nobody.
+    """The processes that train together; every method is a no-op for a single one.
 
     Every method but the properties is called by all of them, at the same moment.
 
@@ -86,7 +86,7 @@ class Processes:
             p.grad = one.view_as(p).clone() if used else None
 
     def broadcast(self, *values: float) -> tuple[float, ...]:
-        """The main process's numbers, so that all take the same turn."""
+        """The numbers of the main process, so that all processes go on alike."""
         if self.count == 1:
             return values
         sent = torch.tensor(values, dtype=torch.float32, device=self.device)

@@ -1,4 +1,4 @@
-"""The running mean of the trained weights, which is what is judged and kept.
+"""The running mean of the trained weights, which is what is validated and kept.
 
 With a handful of images the weights go up and down from step to step; their mean does
 not, and one noisy held-out image chooses less by luck.
@@ -47,7 +47,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the parameters after a step; the first ones soon count no more."""
+        """Add the parameters after a step; those of the first steps fade soon."""
         self.steps += 1
         decay = min(self._decay, self.steps / (self.steps + 10))
         for mean, parameter in zip(self._means, self._parameters, strict=True):
@@ -73,9 +73,9 @@ class EMA:
         Parameters
         ----------
         steps : int
-            Taken in so far.
+            Number of steps that were added so far.
         means : list of Tensor
-            Of the parameters, in order.
+            Means of the parameters, in the order of the model's.
         """
         self.steps = steps
         for mean, stored in zip(self._means, means, strict=True):

@@ -1,4 +1,4 @@
-"""What the trainer says while it runs, as one JSON object a line.
+"""What the trainer reports while it runs, as one JSON object per line.
 
 ``python -m napari_samsp.train ... --events`` writes them to its standard output; the
 widget and the terminal's progress bar read the same objects. A line ``stop`` on the
@@ -20,14 +20,14 @@ class Figures:
     Attributes
     ----------
     dice, iou : list of float
-        The mean over the images, one number an iteration.
+        The mean over the images, one number per iteration.
     n : int
         Number of images judged.
     ap50 : list of float or None
         With objects, the average precision at IoU 0.5.
     class_dice : dict or None
         With classes, the Dice of each by its name: the mean over the images that have
-        it, one number an iteration. ``dice``, ``iou`` and ``ap50`` are then means over
+        it, one number per iteration. ``dice``, ``iou`` and ``ap50`` are then means over
         the classes of each image.
     """
 
@@ -118,7 +118,7 @@ class FoldEnded:
     fold, folds : int
         From 1, of so many.
     dice : list of float
-        The mean over the fold's images, one number an iteration.
+        The mean over the fold's images, one number per iteration.
     """
 
     fold: int
@@ -128,7 +128,7 @@ class FoldEnded:
 
 @dataclass(frozen=True)
 class Noted:
-    """The run goes on otherwise than was asked; ``message`` says how, and why."""
+    """The run deviates from what was asked; ``message`` says how, and why."""
 
     message: str
 
@@ -144,10 +144,10 @@ class EpochEnded:
     loss : float
         Mean over the epoch's images.
     dice : list of float
-        One number an iteration; of the held-out images, or of the training images
+        One number per iteration; of the held-out images, or of the training images
         if none is held out.
     seconds : float
-        The epoch took so long.
+        Wall time of the epoch.
     best : bool
         The adapter was saved.
     seconds_left : float
@@ -211,7 +211,7 @@ _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def to_json(event: Event) -> str:
-    """One line, without its end."""
+    """Encode as one line of JSON, without the newline."""
     return json.dumps({"event": type(event).__name__, **asdict(event)})
 
 

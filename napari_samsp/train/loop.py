@@ -139,7 +139,7 @@ class _Run:
             self.report(Noted(note))
 
     def _budget(self, progress: Progress) -> Budget:
-        """What is left of the run's, after what was spent and judged before."""
+        """The budget that earlier calls and validation have left."""
         seconds = 60 * self.config.minutes
         if seconds:
             seconds = max(seconds - progress.seconds_judging, 1.0)
@@ -151,7 +151,7 @@ class _Run:
         )
 
     def _epoch(self, progress: Progress, budget: Budget) -> bool:
-        """Learn for an epoch, judge and keep; True if it was cut short on request."""
+        """Train an epoch, validate and keep; True if it was cut short on request."""
         begun = budget.elapsed()
         loss, stopped = self.trainer.epoch(
             progress.epoch + 1, budget, self.stop_requested
@@ -196,7 +196,7 @@ class _Run:
         progress.seconds_judging = self.seconds() - begun
 
     def _after(self, progress: Progress) -> tuple[ValidationResult, str]:
-        """How good the adapter is, and what says so."""
+        """Figures of the adapter, and what they were measured on."""
         assert progress.kept is not None
         if self.parts.held_out:
             return progress.kept, "validation set"

@@ -1,4 +1,4 @@
-"""The model in training: what is frozen of its image encoder runs once an image."""
+"""The model in training: the frozen part of its encoder runs once per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_BYTES = 2 * 2**30
-"""Of frozen features that are kept in memory; what is beyond them is computed again."""
+"""Bytes of frozen features that are kept in memory; others are computed again."""
 
 
 class ModelInTraining(SelfPrompting):
@@ -77,13 +77,13 @@ class ModelInTraining(SelfPrompting):
         return last_blocks(encoder, tokens, count, self.checkpointing)
 
     def _frozen(self, images: Tensor) -> Tensor:
-        """What the frozen part makes of images, kept by their content."""
+        """Features of the frozen part, kept under a hash of each image."""
         pixels = images.detach().cpu().numpy()
         keys = [xxhash.xxh3_128_digest(image) for image in pixels]
         new = {key: n for n, key in enumerate(keys) if key not in self._kept}
         fresh: dict[bytes, Tensor] = {}
         if new:
-            # Judging runs in inference mode, whose tensors training cannot use.
+            # Validation runs in inference mode, whose tensors training cannot use.
             with torch.inference_mode(False), torch.no_grad():
                 some = images[list(new.values())].clone()
                 fresh = dict(zip(new, self._run_frozen(some).cpu(), strict=True))

@@ -121,15 +121,11 @@ def load_network(
     large = (size // patch) ** 2 > WORTH_IT_TOKENS
     bfloat16 = likes_bfloat16(device) and (large or device.type != "cpu")
 
-    def speed() -> str:
-        """The one that was begun with, or else fits the time."""
-        if begun := folder.begun_with("speed"):
-            return str(begun)
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        possible = operations_per_second(device, dtype)
-        return choose_speed(encoder, images, config.minutes, possible)
-
     if config.speed == "auto":
+
+        def speed() -> str:
+            return _automatic_speed(config, encoder, images, folder, device, bfloat16)
+
         config = replace(config, speed=processes.run_on_main(speed))
     frozen = frozen_blocks(config.speed, encoder)
     torch.manual_seed(config.seed)
@@ -147,6 +143,22 @@ def load_network(
         config, loaded.name, loaded.sha256, peft, frozen, size, patch, scaling,
         bfloat16, tile,
     )  # fmt: skip
+
+
+def _automatic_speed(
+    config: TrainConfig,
+    encoder: ImageEncoder,
+    images: int,
+    folder: RunFolder,
+    device: torch.device,
+    bfloat16: bool,
+) -> str:
+    """The speed that a run began with; of a new one, what fits the time it has."""
+    if begun := folder.begun_with("speed"):
+        return str(begun)
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    possible = operations_per_second(device, dtype)
+    return choose_speed(encoder, images, config.minutes, possible)
 
 
 def check_continued(earlier: AdapterCard, classes: Classes | None) -> None:

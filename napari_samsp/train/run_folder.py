@@ -1,4 +1,4 @@
-"""What a run keeps on disk. Every file is complete at every moment."""
+"""The files of a run. Every file is complete at every moment."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RunFolder:
         training_set : Path
             Folder of the training set.
         fingerprint : str
-            Of the training set.
+            Hash of the training set.
         resume : bool
             Continue the run in the folder.
 
@@ -235,7 +235,7 @@ class RunFolder:
         )
 
     def check_adapter(self) -> None:
-        """Check that the saved adapter is there and whole.
+        """Check that the saved adapter exists and is complete.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What a training run is made of, from its settings: read, checked and put together."""
+"""Set up a training run from its settings: read, check and put together its parts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_samsp.train.network import Network
 
 LONGEST_SILENCE = timedelta(hours=6)
-"""While the main process judges, the others wait; then they take it for dead."""
+"""While the main process validates, the others wait; after this they give it up."""
 LIBRARIES = ("torch", "peft", "segment-anything", "accelerate")
 
 
@@ -107,7 +107,7 @@ class Parts:
         see: Callable[[Example, Iteration], None] | None = None,
         before: bool = False,
     ) -> ValidationResult:
-        """Judge the running mean of a trainer's weights; the same in all processes."""
+        """Validate the mean of a trainer's weights; all processes get the result."""
         tile = self.tile_before if before else self.field
 
         def work() -> ValidationResult:
@@ -119,7 +119,7 @@ class Parts:
 
     @property
     def names(self) -> list[str]:
-        """Of the classes, if there are several."""
+        """Names of the classes, if there are several."""
         names = [one.name for one in self.card.classes]
         return names if len(names) > 1 else []
 

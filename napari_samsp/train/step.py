@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WARM_UP_STEPS = 10
 LEAST_RATE = 0.02
-"""Of the peak: a run that has no end in sight goes on learning."""
+"""Part of the peak rate: a run that has no end in sight goes on learning."""
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients are clipped."""
 
@@ -43,7 +43,7 @@ class Step:
     learning : list of Parameter
         The parameters that learn.
     optimizer : torch.optim.Optimizer
-        Of these; each group has its peak rate as ``peak``.
+        The optimizer of these; each group has its peak rate as ``peak``.
     average : EMA
         The running mean of the weights.
     processes : Processes
@@ -70,7 +70,7 @@ class Step:
         views : View
             This process's share of it, possibly empty.
         number : int
-            Of the step, from 1.
+            Number of the step, from 1.
         spent : float
             The part of the run that is over, 0 to 1.
 
@@ -111,7 +111,7 @@ class Step:
                 with self.autocast():
                     terms = self.objective.terms(views)
                 loss = mean_loss(terms, totals.with_mine(counts(terms)))
-                if loss.requires_grad:  # not of an empty share
+                if loss.requires_grad:  # an empty share has no gradient
                     loss.backward()
                 return loss.detach()
             except (MemoryError, RuntimeError) as error:

@@ -25,15 +25,15 @@ LEAST_VIEWS = 400
 VIEWS_AN_IMAGE = 4
 """The same for each image, where there are many."""
 NO_LIMIT = 3600.0
-"""Seconds that a run may take to which no limit was given."""
+"""Seconds that a run without a limit is taken to last."""
 EFFICIENCY = 0.68
-"""Of the encoder, beside the speed of its matrix products alone: measured on a CPU by
+"""Speed of the encoder relative to its matrix products alone: measured on a CPU by
 training/benchmarks/encoder.py."""
 CONVOLUTIONS = (8e6, 4e6)
-"""Of the small model's trunk, and of what follows its blocks, a token. They run at half
-the speed of matrix products, so this is twice their number."""
+"""Operations per token of the small model's trunk, and of what follows its blocks. They
+run at half the speed of matrix products, so this is twice their number."""
 TINY_CONVOLUTIONS = (13e6, 1.2e6)
-"""The same of ``vit_t``; its first convolutions see 16 times as many cells. Seconds of
+"""The same for ``vit_t``; its first convolutions see 16 times as many cells. Seconds of
 a CPU at 1024 pixels, in operations at `EFFICIENCY`."""
 TINY_BLOCKS = 1.5
 """Its blocks' seconds by those of their products; they have convolutions, too."""
@@ -185,7 +185,7 @@ def operations_per_second(device: torch.device, dtype: torch.dtype) -> float:
     Returns
     -------
     float
-        Floating-point operations a second.
+        Floating-point operations per second.
     """
     side = 1024
     a = torch.ones(side, side, device=device, dtype=dtype)

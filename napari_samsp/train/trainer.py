@@ -38,7 +38,7 @@ class Trainer:
     Parameters
     ----------
     peft : peft.PeftModel
-        Whose trainable parameters learn, in place.
+        The model whose trainable parameters learn, in place.
     model : ModelInTraining
         The same, prompting itself.
     views : Views

@@ -7,9 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.transforms import Affine
 
-from napari_samsp.ui.placement import placement_of
 from napari_samsp.ui.plane_sizes import checked
 
 if TYPE_CHECKING:
@@ -224,7 +222,7 @@ def plane_within(plane: PlaneIndex, labels: Labels) -> PlaneIndex:
     plane : PlaneIndex
         Index of a plane of the image.
     labels : Labels
-        Of as many axes, placed by `labels_placement`.
+        Of as many axes, placed by `napari_samsp.ui.placement.labels_placement`.
 
     Returns
     -------
@@ -236,73 +234,6 @@ def plane_within(plane: PlaneIndex, labels: Labels) -> PlaneIndex:
         None if index is None else min(index, side - 1)
         for index, side in zip(plane, shape, strict=True)
     )
-
-
-def labels_shape(
-    layer: Image, plane: PlaneIndex, along: tuple[int, ...] = ()
-) -> tuple[int, ...]:
-    """Shape of labels that lie on a plane of an image, or on several.
-
-    Parameters
-    ----------
-    layer : Image
-        What was segmented.
-    plane : PlaneIndex
-        Where; one of several.
-    along : tuple of int
-        Axes that the labels share with the image beside the plane's two.
-
-    Returns
-    -------
-    tuple of int
-        One entry a data axis; 1 where the image is cut.
-    """
-    shape = first_scale(layer).shape
-    return tuple(
-        shape[axis] if index is None or axis in along else 1
-        for axis, index in enumerate(plane)
-    )
-
-
-def labels_placement(
-    layer: Image,
-    plane: PlaneIndex,
-    along: tuple[int, ...] = (),
-    channels: Channels | None = None,
-) -> dict[str, Any]:
-    """Place labels so that they lie where the pixels are that they belong to.
-
-    Parameters
-    ----------
-    layer : Image
-        What was segmented.
-    plane, along
-        As for `labels_shape`.
-    channels : Channels, optional
-        The labels, of length 1 along their axis, are made as thick as all channels:
-        they show whichever channel is shown.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of a Labels layer.
-    """
-    origin = np.array(
-        [0 if i is None or axis in along else i for axis, i in enumerate(plane)], float
-    )
-    scale = np.array(layer.scale, float)
-    linear = Affine(
-        scale=scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
-    ).linear_matrix
-    if channels is not None:
-        count = first_scale(layer).shape[channels.axis]
-        origin[channels.axis] = (count - 1) / 2
-        scale[channels.axis] *= count
-    return placement_of(layer) | {
-        "scale": scale,
-        "translate": np.asarray(layer.translate) + linear @ origin,
-        "axis_labels": layer.axis_labels,
-    }
 
 
 def disagreement(iterations: Iterable[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Which project is worked on."""
+"""The drop-down of projects."""
 
 from __future__ import annotations
 

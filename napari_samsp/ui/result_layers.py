@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -36,7 +36,8 @@ class Source:
     Attributes
     ----------
     image_id : object
-        ``unique_id`` of the image layer, which stays the same when it is renamed.
+        ``unique_id`` of the image layer, which stays the same when it is renamed; None
+        of a result that is about to go.
     plane : PlaneIndex or None
         Plane of the image; None if the layer holds several.
     prediction : numpy.ndarray or None
@@ -70,7 +71,7 @@ class Source:
     by_slice: bool = False
 
     def prediction_of(self, plane: PlaneIndex) -> np.ndarray | None:
-        """What was predicted of a plane, None if it was not segmented."""
+        """Labels of a plane as they were predicted; None if it was not segmented."""
         if self.stack is not None:
             return self.stack.prediction(self.iteration, plane)
         return self.prediction
@@ -115,6 +116,19 @@ def remember_source(layer: Labels, source: Source) -> None:
     layer.metadata[SOURCE_KEY] = plain
 
 
+def forget_image(layer: Labels) -> None:
+    """Let a result belong to no image any more, so that nothing keeps or edits it.
+
+    Parameters
+    ----------
+    layer : Labels
+        Of a layer that is not a result, nothing changes.
+    """
+    source = source_of(layer)
+    if source is not None:
+        remember_source(layer, replace(source, image_id=None))
+
+
 def weakly(data: Any) -> Callable[[], Any]:
     """Refer to data without keeping them in memory.
 
@@ -144,9 +158,9 @@ def result_layer(
     image : Image
         What was segmented.
     iteration : Summary
-        What is told about it.
+        Its figures, which go into the layer's metadata.
     labels : array_like, or list of such
-        The layer's data.
+        Data of the layer; a list of levels makes it multiscale.
     **options
         Of `napari.layers.Labels`, with ``metadata`` about how it was made.
 
@@ -250,7 +264,7 @@ def image_to_label(
     labels : Labels
         Any labels layer.
     chosen : napari.layers.Image or None
-        The user's choice.
+        The image that the user chose, if any.
     """
     if source_of(labels) is None and SAMPLE_KEY not in labels.metadata:
         return chosen

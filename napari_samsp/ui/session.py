@@ -1,4 +1,4 @@
-"""What the user has chosen: what every step of the widget works on."""
+"""What the user has chosen, for every step of the widget to work on."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.widget import SamSpWidget
 
 PAUSE_MS = 500
-"""A spin box that is held down is written once."""
+"""Pause after a change, so that a spin box that is held down is written once."""
 _TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "adapter": (str, type(None)),
@@ -42,12 +42,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class SettingsStore:
-    """Sets a widget to what it was, and writes down what it becomes.
+    """Restores the settings of a widget, and stores what changes.
 
     Parameters
     ----------
     widget : SamSpWidget
-        With its panels in place.
+        The dock widget, with its panels in place.
     project : Project
         The project whose settings are kept.
     """
@@ -93,8 +93,8 @@ class SettingsStore:
         Parameters
         ----------
         project : Project
-            That is worked on from now on. What changes within the ``with`` block is
-            a setting of neither.
+            The project that is worked on from now on. What changes within the ``with``
+            block is a setting of neither.
         """
         self._timer.stop()
         self.write()
@@ -171,7 +171,7 @@ def read_state(project: Project) -> dict[str, Any]:
     Parameters
     ----------
     project : Project
-        May remember nothing yet, or something broken.
+        A project, whose file may be missing or broken.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What ties the widget to its viewer, and is cut when the widget goes."""
+"""Connections of the widget to its viewer, which are cut when the widget goes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def bind_keys(widget: SamSpWidget, viewer: napari.viewer.Viewer) -> None:
     widget : SamSpWidget
         Its keys go with it, unless somebody else took them.
     viewer : napari.viewer.Viewer
-        Where they are pressed.
+        The viewer in whose window they are pressed.
     """
     bound: dict[str, Callable[..., None]] = {}
     for name, key in KEYS.items():

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from napari_samsp.data.projects import Project
 
 LEAST_WIDTH = 390
-"""In pixels, also for the tables and buttons that are hidden at first."""
+"""Least width in pixels, with the tables and buttons that are hidden at first."""
 IDLE_MS = 1500
-"""After the dock was opened, before the model is loaded: the window comes first."""
+"""From opening the dock until the model is loaded: the window comes first."""
 LAYOUT_MS = 50
 """Until the layouts have made room for what was shown: they take a few turns."""
 
@@ -113,7 +113,7 @@ class SamSpWidget(QWidget):
         self._activity_line = ""
 
     def _connect(self) -> None:
-        """What one step does changes others."""
+        """Connect the steps: what one does changes others."""
         self._idle.timeout.connect(self.segmenting.warm_up)
         self.correcting.labels.changed.connect(self.clicking.tools.follow)
         self.correcting.object_classes.said.connect(self._on_status)

@@ -1,4 +1,4 @@
-"""Files and folders that are whole at every moment, also after a crash."""
+"""Files and folders that are complete at every moment, also after a crash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNFINISHED = ".samsp-part"
 """Ends the hidden names of what is being written, so that it is told from the hidden
 files of others, such as an editor's."""
 _NAME_BYTES = 100
-"""Of a file's name in a hidden one; file systems take 255 in all."""
+"""Bytes of a file's name that its hidden name keeps; file systems allow 255 in all."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -107,7 +107,7 @@ def sync_folder(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        In which files were made, renamed or removed. Windows does it by itself.
+        A folder in which files were made, renamed or removed. Windows needs no call.
     """
     if os.name == "nt":
         return
@@ -120,12 +120,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Put all files in a folder on the disk, which others wrote without care.
+    """Flush all files in a folder to the disk, which libraries wrote without doing so.
 
     Parameters
     ----------
     folder : Path
-        It and the folders in it.
+        The folder, with all folders in it.
     """
     for place, _, names in os.walk(folder):
         for name in names:
@@ -144,9 +144,9 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     Parameters
     ----------
     fresh : Path
-        Gone afterwards; on the same disk.
+        The new folder, on the same disk; afterwards it has the other's name.
     folder : Path
-        May be there or not.
+        The folder to replace, if it exists.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def recover_folder(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        What was to be replaced.
+        The folder that was to be replaced.
     """
     old = _old(folder)
     if old.exists() and not folder.exists():

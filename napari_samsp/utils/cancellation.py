@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StoppedError(Exception):
-    """For a check to raise, and for whoever made it to catch."""
+    """Raised by a check to stop a job; caught by the code that passed the check on."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def interruptible(model: nn.Module, check: Callable[[], None]) -> Iterator[None]
     model : torch.nn.Module
         Left as it was in the end.
     check : callable
-        What it raises ends the forward pass.
+        Called without arguments. An exception raised by it aborts the forward pass.
     """
     with called_before(model.modules(), check):
         yield
@@ -48,7 +48,7 @@ def called_before(
     modules : iterable of torch.nn.Module
         Left as they were in the end.
     call : callable
-        What it raises ends the forward pass.
+        Called without arguments. An exception raised by it aborts the forward pass.
     """
     mine = threading.get_ident()
 

@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
     *args, **kwargs
         As for `argparse.ArgumentParser`.
     examples : str
-        Command lines, one a line.
+        Command lines, one per line.
     """
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:

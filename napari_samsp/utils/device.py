@@ -1,4 +1,4 @@
-"""Where the model runs."""
+"""Choosing the device that a model runs on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_samsp.utils.errors import InputError
 
 PRECISION_VARIABLE = "NAPARI_SAMSP_PRECISION"
 MOMENT = 0.3
-"""Seconds to look at other programs' work."""
+"""Seconds for which the load of other programs is measured."""
 
 
 def choose_device(name: str = "auto") -> torch.device:

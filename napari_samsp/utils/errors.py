@@ -22,7 +22,7 @@ class ConstantImageError(InputError):
     """Every pixel of an image has the same value: there is nothing in it."""
 
 
-# What a user's computer can say no to; another OSError is a fault of ours.
+# What a user's computer can refuse; any other OSError is a bug of ours.
 _DISK_ERRORS = {
     errno.EACCES: "there is no permission; choose another place, or ask for it",
     errno.EBUSY: "another program uses it; close that and try again",
@@ -46,12 +46,12 @@ _DISK_ERRORS = {
 
 
 def is_disk_error(error: OSError) -> bool:
-    """Whether it is a matter of the user's disk, and no fault of ours."""
+    """Whether an error comes from the disk or its permissions, and is no bug."""
     return error.errno in _DISK_ERRORS
 
 
-# Of the allocators of the CPU, CUDA and MPS, of mmap, and of the CPU's convolutions,
-# which say no more when they find no room for their scratch space.
+# Messages of the allocators of the CPU, CUDA and MPS, of mmap, and of the CPU's
+# convolutions, which say no more when there is no room for their scratch space.
 _NO_MEMORY = re.compile(
     "out of memory|not enough memory|can't allocate memory|cannot allocate memory|"
     "bad_alloc|_alloc_failed|could not (create|execute) a primitive(?! desc)",
@@ -60,7 +60,7 @@ _NO_MEMORY = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, on any device."""
+    """Whether an error means that memory was short, on any device."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     # torch raises plain RuntimeErrors, and a class of its own for CUDA only.

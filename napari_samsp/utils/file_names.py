@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ITERATION = re.compile(r"(?P<name>.+)\.iter(?P<number>\d+)")
-"""Stems of what `predict` writes of single iterations."""
+"""Stems of the files that `predict` writes for single iterations."""
 _ENDING = re.compile(r"[-_. ](cp_masks|masks?|seg|labels?)$", re.IGNORECASE)
-"""What other programs append to an image's name for its mask."""
+"""Endings that other programs append to an image's name for its mask."""
 
 
 def composed(name: str) -> str:
@@ -57,7 +57,7 @@ def stem_of(path: Path) -> str:
 
 
 def image_stem(stem: str) -> str:
-    """What an image is called whose mask has this stem, such as NAME for NAME_mask."""
+    """The stem of the image that a mask belongs to, such as NAME for NAME_mask."""
     return _ENDING.sub("", stem)
 
 
@@ -102,7 +102,7 @@ def by_stem(
 
 
 def proposed_name(title: str) -> str:
-    """A file's stem like a layer's name, for a dialog that lets a person change it."""
+    """A file name made from a layer's name, to be proposed in a dialog."""
     return "".join(c if c.isalnum() or c in "-_. " else "_" for c in title)
 
 

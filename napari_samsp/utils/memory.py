@@ -1,4 +1,4 @@
-"""Work in the memory that there is: batches that become smaller, blocks given back."""
+"""Work within the memory there is: smaller batches, and blocks that are given back."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 M_MMAP_THRESHOLD = -3
-"""Of ``mallopt`` in glibc."""
+"""Option of ``mallopt`` in glibc."""
 GIVEN_BACK, KEPT = 4 * 2**20, 32 * 2**20
 """Blocks from so many bytes on go back to the system when they are freed: those of a
 large model's activations, or as glibc has it after a while with tensors."""
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be had without driving anything out.
+    """Memory that can be allocated without swapping.
 
     Parameters
     ----------
     device : torch.device
-        Of others than CUDA's, the computer's own memory is what counts.
+        For any other than a CUDA device, the computer's own memory counts.
 
     Returns
     -------
@@ -76,32 +76,33 @@ def in_batches(
     what: str,
     frugal: Callable[[slice], Part] | None = None,
 ) -> tuple[list[Part], int]:
-    """Work through something a batch at a time, with half of it after each failure.
+    """Work in batches, and halve their size whenever memory is short.
 
     The user is told with a warning, which napari shows.
 
     Parameters
     ----------
     work : callable
-        Does the part of a slice.
+        Called with a slice of ``range(count)``; does that part.
     count : int
-        How many there are.
+        Number of items.
     batch_size : int
-        How many to begin with.
+        Items per batch to begin with.
     what : str
-        What they are, for the user.
+        What the items are, for the warning.
     frugal : callable, optional
-        Does the same in less memory and more time: tried when one alone is too much.
+        Does the same in less memory and more time; tried when a single item is too
+        much.
 
     Returns
     -------
     tuple
-        What ``work`` gave, in order, and how many went together in the end.
+        Results of ``work``, in order, and the size of the last batches.
 
     Raises
     ------
     InputError
-        If nothing helps.
+        If not even a single item fits.
     """
     done: list[Part] = []
     first = 0
@@ -122,7 +123,7 @@ def in_batches(
         if not failed:
             first += tried
             continue
-        # Only here the failure's own tensors are gone.
+        # Only here, outside of the handler, are the failure's own tensors gone.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if tried > 1:

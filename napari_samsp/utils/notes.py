@@ -1,4 +1,4 @@
-"""What is said about a file that can be read, but not quite as it is written."""
+"""Notes for the user about files that are not read exactly as they were written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FileNote(UserWarning):
 
 
 def tell(message: str) -> None:
-    """Say something about a file.
+    """Tell the user something about a file.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def tell(message: str) -> None:
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Name a file in all that is told within the block.
+    """Name a file in all notes within the block.
 
     Parameters
     ----------

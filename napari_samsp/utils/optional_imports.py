@@ -1,4 +1,4 @@
-"""Libraries that not everybody needs."""
+"""Optional libraries, imported where they are needed."""
 
 from __future__ import annotations
 

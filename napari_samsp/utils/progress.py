@@ -1,4 +1,4 @@
-"""Progress that is told often, so that a long job can be stopped at any time."""
+"""Progress, reported often enough that a long job can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Progress:
     Parameters
     ----------
     tell : callable or None
-        Takes 0 to 1. What it raises ends the work.
+        Called with 0 to 1. An exception raised by it aborts the run.
     """
 
     def __init__(self, tell: Callable[[float], None] | None) -> None:
         self._tell, self._done = tell, 0.0
 
     def __call__(self, done: float) -> None:
-        """Say how much is done."""
+        """Report which part is done, 0 to 1."""
         self._done = done
         self.beat()
 
     def beat(self) -> None:
-        """Say it once more: nothing is done yet, but the user may have stopped it."""
+        """Report the same again: no more is done, but the user may have stopped."""
         if self._tell is not None:
             self._tell(self._done)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOKENS_A_THREAD = 1024
-"""Of so many image tokens a thread is worth its start. With `samsp_small`'s 1,024 a
+"""A thread is worth its start for so many image tokens. With `samsp_small`'s 1,024 a
 click's three decodings took 25 ms in one thread, and in two 30 ms and more of the
 processor; with the 4,096 of `vit_t` 172 ms and 150."""
 
@@ -23,7 +23,7 @@ def few_threads(tokens: int) -> Iterator[None]:
     Parameters
     ----------
     tokens : int
-        Of the image's embedding.
+        Number of cells of the image's embedding.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(before, tokens // TOKENS_A_THREAD)))

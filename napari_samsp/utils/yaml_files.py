@@ -19,7 +19,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        Its tags may be YAML's own only.
+        A YAML file without tags of its own.
 
     Returns
     -------

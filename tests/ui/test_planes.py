@@ -5,11 +5,10 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from napari_samsp.ui.placement import labels_placement, labels_shape
 from napari_samsp.ui.planes import (
     PlaneReader,
     disagreement,
-    labels_placement,
-    labels_shape,
     shown_plane,
 )
 

@@ -134,7 +134,7 @@ class _Array:
         self.order = "F" if fortran else "C"
 
     def numbers(self) -> np.ndarray | None:
-        """The array, None if it is not of numbers."""
+        """The array; None if it holds anything but numbers."""
         if self.dtype.hasobject or not isinstance(self.data, bytes):
             return None
         flat = np.frombuffer(self.data, self.dtype)

@@ -1,4 +1,4 @@
-"""COCO's JSON: many images in a file, objects as polygons or run lengths."""
+"""COCO's JSON: many images per file, objects as polygons or run lengths."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ ENDINGS = {
     "png": ".png",
     "ome-zarr": ".ome.zarr",
 }
-"""Of the formats that are written."""
+"""Ending of each format that is written."""
 _BY_SUFFIX = {
     ".zip": "imagej-roi",
     ".roi": "imagej-roi",

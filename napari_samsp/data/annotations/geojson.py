@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath writes and reads it: a feature an object, holes included."""
+"""GeoJSON as QuPath writes and reads it: one feature per object, holes included."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_DEPTH = 20
-"""Of collections in collections."""
+"""Levels of collections within collections."""
 
 
 def read(path: Path, shape: tuple[int, int]) -> np.ndarray:

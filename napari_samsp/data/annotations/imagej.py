@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROIS = 1_000_000
 MOST_BYTES = 500_000_000
-"""Of all ROIs together, unpacked: a zip file can claim much more than it takes."""
+"""Unpacked size of all ROIs: a zip file can claim much more than it takes."""
 MOST_COORDINATE = 32_767
 """Beyond it, ImageJ's whole numbers of 16 bits wrap around."""
 AREAS = (

@@ -22,8 +22,8 @@ Polygon = list[np.ndarray]
 reaches from (0, 0) to (1, 1); a ring is not closed by its first point."""
 
 MOST_CROSSINGS = 50_000_000
-"""Of a polygon's edges with rows of pixels: an outline of a real object has no more
-than its image has pixels."""
+"""Crossings of a polygon's edges with rows of pixels: the outline of a real object has
+no more than its image has pixels."""
 
 
 @dataclass(frozen=True)

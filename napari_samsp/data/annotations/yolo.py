@@ -1,4 +1,4 @@
-"""YOLO's segmentation: a line of text an object, in parts of the image's sides."""
+"""YOLO's segmentation: a text line per object, coordinates relative to the image."""
 
 from __future__ import annotations
 

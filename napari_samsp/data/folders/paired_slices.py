@@ -41,8 +41,8 @@ def paired_slices(
     Yields
     ------
     tuple of str, numpy.ndarray and numpy.ndarray
-        Which slice, such as `` t0 z12``, empty in 2D; and ``(Y, X)`` int32 labels of
-        the prediction and of the mask.
+        Name of the slice, such as `` t0 z12``, empty in 2D; and ``(Y, X)`` int32 labels
+        of the prediction and of the mask.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class _LabelFile:
         )
 
     def plane(self, index: tuple[int, ...]) -> np.ndarray:
-        """``(Y, X)`` int32."""
+        """The labels of a slice, ``(Y, X)`` int32."""
         labels = self._read(index)
         if not self._split:
             return labels

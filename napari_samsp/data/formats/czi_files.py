@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = 2048
-"""Rows and columns that are read at once."""
+"""Side in pixels of the blocks that are read at a time."""
 _STACK_AXES = "RIHVTZ"
 """Rotation, illumination, phase, view, time and depth; C is a channel."""
 _GRAYS = {"Gray8": np.uint8, "Gray16": np.uint16, "Gray32Float": np.float32}
@@ -66,7 +66,7 @@ def read_czi(path: Path, file: OpenCzi, scene: int) -> tuple[Any, str, VoxelSize
     file : OpenCzi
         From `open_czi`.
     scene : int
-        Which one, from 0 in the order of `czi_scenes`.
+        Number of the scene, from 0, in the order of `czi_scenes`.
 
     Returns
     -------

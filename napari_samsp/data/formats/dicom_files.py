@@ -29,7 +29,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_series(folder: Path) -> bool:
-    """Whether a folder holds slices of a DICOM series, and is an image for that."""
+    """Whether a folder holds the slices of a DICOM series, and so is one image."""
     if not folder.is_dir():
         return False
     files = [path for path in folder.iterdir() if path.is_file()]
@@ -78,7 +78,7 @@ def read_series(
     folder : Path
         For which `is_series` holds.
     number : int, optional
-        Which of several, from 0. Default: the one of most slices.
+        Number of the series, from 0. Default: the one with the most slices.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def _stacks(folder: Path) -> list[list[tuple[float, Path]]]:
                 tuple(direction.round(3).ravel()),
             )
         except (AttributeError, TypeError, ValueError):
-            continue  # it has no place in a stack
+            continue  # without a position it has no place in a stack
         place = float(np.cross(*direction) @ position)
         found.setdefault(key, {}).setdefault(round(place, 4), path)
     return [sorted(slices.items()) for slices in found.values() if len(slices) > 1]

@@ -64,7 +64,7 @@ def microscope_kind(path: Path) -> str:
 
 
 def other_kind(path: Path) -> str:
-    """What a file is that is no image which we read.
+    """Say what a file is that cannot be read as an image.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def read_nd2(path: Path, file: Any, position: int) -> tuple[Any, str, VoxelSize]
     file : nd2.ND2File
         From `open_nd2`.
     position : int
-        Which one, from 0 in the order of `nd2_positions`.
+        Number of the position, from 0, in the order of `nd2_positions`.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def read_lif(path: Path, file: Any, number: int) -> tuple[np.ndarray, str, Voxel
     file : liffile.LifFile
         From `open_lif`.
     number : int
-        Which one, from 0 in the order of `lif_images`.
+        Number of the image, from 0, in the order of `lif_images`.
 
     Returns
     -------

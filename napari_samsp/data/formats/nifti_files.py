@@ -77,9 +77,9 @@ def write_nifti(path: Path, labels: Any, axes: str, image: Path) -> None:
     path : Path
         Ends in ``.nii.gz``.
     labels : array_like
-        int32.
+        int32, in the order of ``axes``.
     axes : str
-        A letter an axis, of ``TZYX``.
+        One letter per axis, of ``TZYX``.
     image : Path
         The volume, whose affine is kept.
     """

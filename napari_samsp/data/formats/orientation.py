@@ -11,7 +11,7 @@ from napari_samsp.utils.notes import tell
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Whether rows and columns change places, and which are turned round after that.
+# Whether rows and columns are swapped, and which of them are then reversed.
 _TURNS = {
     2: (False, False, True),
     3: (False, True, True),
@@ -50,7 +50,7 @@ def upright(path: Path, array: Any, value: int, rows: int = 0, columns: int = 1)
 
 
 def turned(array: Any, value: int, rows: int = 0, columns: int = 1) -> Any:
-    """As `upright`, without a word, and a view of numpy arrays."""
+    """As `upright`, but tells the user nothing; of numpy arrays it returns a view."""
     if value not in _TURNS:
         return array
     swap, up, left = _TURNS[value]

@@ -22,9 +22,9 @@ _PICTURES = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000")
 _pillow_limit = threading.Lock()
 _ORIENTATION = 0x0112
 _CLEAR = ("1", "L", "P", "RGB")
-"""Modes of which one colour may stand for no data."""
+"""Modes in which a file may declare one colour to be transparent."""
 _DEPTH, _COLOURS = 24, 25
-"""Where a PNG's header has its bits and its kind of colours."""
+"""Offsets in a PNG file of its bits per sample and its colour type."""
 
 
 def read_picture(path: Path, mask: bool = False) -> np.ndarray:

@@ -100,7 +100,7 @@ def scene_name(path: Path) -> str:
 
 
 def tiff_image(path: Path, file: tifffile.TiffFile, number: int | None) -> int | None:
-    """Which series a path such as ``cells.tif/P1`` means.
+    """Find the series that a path such as ``cells.tif/P1`` means.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 LIMIT_VARIABLE = "NAPARI_SAMSP_MAX_PIXELS"
 DEFAULT_LIMIT = 1_000_000_000
-"""Above 30,000 x 30,000; one byte each is a gigabyte."""
+"""Pixels: a little more than 30,000 x 30,000, or a gigabyte at one byte each."""
 MOST_CHANNELS = 4
-"""So many values at the end of a shape are the colours of one pixel."""
+"""A last axis of up to so many values holds the colours of a pixel."""
 
 
 def pixel_limit() -> int:
@@ -41,7 +41,7 @@ def pixel_limit() -> int:
 
 
 def check_size(path: Path, shape: Sequence[int]) -> None:
-    """Refuse what a small file blows up to.
+    """Refuse an image whose header claims too many pixels, however small its file is.
 
     Parameters
     ----------

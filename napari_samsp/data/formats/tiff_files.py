@@ -146,7 +146,7 @@ def axes_of(series: tifffile.TiffPageSeries) -> str:
     Returns
     -------
     str
-        A capital letter an axis.
+        One capital letter per axis.
     """
     axes, shape = series.axes.upper(), series.shape
     said = series.kind in ("imagej", "ome", "lsm") or axes[-3:-2] not in ("Q", "I")
@@ -173,7 +173,7 @@ def as_shown(
     array : array_like
         As stored, numpy or dask.
     axes : str
-        A letter an axis.
+        One letter per axis.
     file : tifffile.TiffFile
         The open file.
     page : tifffile.TiffPage

@@ -26,7 +26,7 @@ _WHOLE = re.compile(
 )
 """Columns of whole numbers; those that are neither these nor texts are floats."""
 _ROWS = 65_536
-"""Of a Parquet file that are converted at a time."""
+"""Rows that are converted to Parquet at a time."""
 
 
 class TableFile:
@@ -45,7 +45,7 @@ class TableFile:
     Attributes
     ----------
     images : set of str
-        Whose objects it has rows of.
+        Images whose objects have rows in the table.
 
     Raises
     ------
@@ -162,9 +162,9 @@ def write_table(path: Path, image: str, tables: Iterable[Columns]) -> None:
     path : Path
         As for `TableFile`.
     image : str
-        Whose objects they are.
+        Name of the image, for the column ``image``.
     tables : iterable of dict
-        Arrays of one length by column name, such as a table a slice.
+        Arrays of one length by column name, such as one table per slice.
 
     Raises
     ------

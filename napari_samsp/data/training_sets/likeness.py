@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.training_sets.sample import Sample
 
 MUCH = 4
-"""Times as long a side: hardly the same things at one magnification."""
+"""Sides that differ by this factor: hardly the same things at one magnification."""
 _KINDS = {2: "gray", 3: "in colour"}
 _MODES = ("one region", "separate objects")
 

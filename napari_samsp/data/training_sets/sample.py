@@ -33,7 +33,7 @@ class Sample:
     Attributes
     ----------
     name : str
-        The files' stem.
+        Stem of the files, by which they belong together.
     image, mask : Path
         ``images/NAME.*`` and ``masks/NAME.*``.
     prediction : Path or None
@@ -53,7 +53,7 @@ class Sample:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The paths that there are, by attribute."""
+        """The files that exist, by the name of their attribute."""
         paths = {
             "image": self.image,
             "mask": self.mask,

@@ -1,4 +1,4 @@
-"""``samples.jsonl``: a line of notes a sample; what is not understood is kept."""
+"""``samples.jsonl``: a line of notes per sample; what is not understood is kept."""
 
 from __future__ import annotations
 

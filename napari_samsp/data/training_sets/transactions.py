@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 10.0
-"""A change takes milliseconds; who holds the lock for longer is stuck."""
+"""A change takes milliseconds; a program that holds the lock for longer is stuck."""
 _LOCK, _STAGE, _VALID = ".lock", ".stage.", ".change"
 _MOVES, _NEW = "moves.json", "new"
 
@@ -70,7 +70,7 @@ class Change:
         Parameters
         ----------
         place, target : str
-            From where to where.
+            Its path now, and its path after the change; both relative to the folder.
         """
         self._moves.append((place, target))
 
@@ -193,7 +193,8 @@ def lock_of(folder: Path, patience: float) -> FileLock:
     Returns
     -------
     FileLock
-        One object a folder, so that a thread may lock within its own lock.
+        The same object for the same folder, so that a thread may lock again within its
+        own lock.
 
     Raises
     ------

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_samsp.data.lazy_rgb import LazyRGB
 
 WIDTH_IN_PATCHES = 3.0 * 4 / pi
-"""Of 2.5, 3, 3.5 and 4 times 4 / pi the best compromise on training images of dsb2018,
-nasa_superalloy and nasa_instances: closer is slower, and loses what is around."""
+"""The best compromise of 2.5, 3, 3.5 and 4 times 4 / pi on training images of dsb2018,
+nasa_superalloy and nasa_instances: closer is slower, and loses the surroundings."""
 WORTH_IT = 1.5
 """A view less than this much closer than the whole image is not worth its tiles."""
 CLOSEST = 4
@@ -43,10 +43,10 @@ SEEN = 0.25
 """Part of a view that the field of view for its objects is, at least, if the model sees
 them well enough to tell their width."""
 FEW = 2
-"""So many objects a crop are half as convincing as many: a single one may be tissue, a
-piece of an object, or dust."""
+"""So many objects per crop are half as convincing as many: a single one may be tissue,
+a piece of an object, or dust."""
 PLAIN = 0.5
-"""Evidence of a size of crops at which smaller ones need not be looked at."""
+"""With so much evidence from crops of one size, smaller ones are not looked at."""
 PLAIN_REGION = 0.85
 """The same for one region: its predicted IoU."""
 TOLERANCE = 0.1
@@ -56,7 +56,7 @@ TOLERANCE_TILED = 0.05
 """The same for all of an image, in the tiles that its region asks for. Of -0.1, 0, 0.05
 and 0.1 the best mean Dice over 19 sets, 15 or 16 training images each."""
 TILES_TO_COMPARE = 16
-"""Of more tiles, the crops that were looked at must be enough."""
+"""Most tiles to compare a region on; with more, the crops seen before must do."""
 UNCERTAIN = 0.15
 """Evidence below it is no more than noise gives."""
 UNCERTAIN_REGION = 0.5
@@ -85,7 +85,7 @@ class ObjectScale:
 
 
 SEEN_WHOLE = ObjectScale(None, None)
-"""Of what is prompted: nobody needs to know how large the objects are."""
+"""For prompted objects, whose size nobody needs to know."""
 
 
 class Seen(NamedTuple):
@@ -155,7 +155,7 @@ def field_for(
     Parameters
     ----------
     width : float
-        Of a typical object, in image pixels.
+        Width of a typical object, in image pixels.
     shape : tuple of int
         Height and width of the image.
     input_size, patch_size : int
@@ -173,7 +173,7 @@ def field_for(
 
 
 def check_object_size(size: float, shape: tuple[int, int] | None = None) -> None:
-    """See that an object's size makes sense.
+    """Check that an object's size makes sense.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def estimate_field_of_view(
     certain = best.strength >= (UNCERTAIN if objects else UNCERTAIN_REGION)
     field = field_for(best.width, shape, input_size, patch_size)
     if not certain and whole > SMALL * input_size:
-        # A guess: without magnifying pixels, which takes long.
+        # A guess that does not magnify pixels, which would take long.
         field = max(field, input_size)
     if not objects and field < whole:
         tiles = Grid(shape, field).tiles

@@ -1,9 +1,9 @@
 """LoRA adapters on SAM, through PEFT.
 
 LoRA on the query and value projections of the image encoder's attention; the prompt
-encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3). Of
-the small model the convolutions of the image encoder are, too: there are few of them,
-and they are what has to adapt most.
+encoder and the mask decoder are trained fully and saved with it (SAM-SP, section 3). So
+are the convolutions of the small model's image encoder: there are few of them, and they
+have to adapt most.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from segment_anything.modeling import Sam
 
-# The mask decoder's attention has projections of the same names: not those.
+# The mask decoder's attention has projections of the same names, which get no LoRA.
 TARGETS = r"image_encoder\.blocks\.({blocks})\.attn\.(q_proj|v_proj)"
 FULLY_TRAINED = ["prompt_encoder", "mask_decoder"]
 # Of the small model's image encoder besides, as far as it learns at all: what follows
@@ -142,7 +142,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
         with _system_errors(folder):
             model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
-        # In place of PEFT's own, which knows none of this.
+        # In place of PEFT's own card, which says nothing of this.
         write_model_card(fresh, card, adapter_name(folder.absolute()))
         # safetensors writes for the user alone, whatever the umask says.
         mode = (fresh / CARD_FILE).stat().st_mode & 0o777
@@ -157,7 +157,7 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
 
 @contextmanager
 def _system_errors(folder: Path) -> Iterator[None]:
-    """Raise what the disk said, which safetensors hides in a text, as an `OSError`."""
+    """Raise an error of the disk, which safetensors hides in a text, as `OSError`."""
     try:
         yield
     except SafetensorError as error:
@@ -208,21 +208,36 @@ def load_adapter(
             f"({card.base_sha256[:8]}), not for this one ({base_sha256[:8]}): choose "
             "that model."
         )
-    count = max(len(card.classes), new_classes)
-    add_class_tokens(sam, count)
+    add_class_tokens(sam, max(len(card.classes), new_classes))
     check_config(folder / CONFIG_FILE)
     saved = read_tensors(folder / WEIGHTS_FILE)
     check_tensors(folder / WEIGHTS_FILE, saved)
+    model = _wrapped(sam, folder, trainable)
+    _check_fits(folder, saved, model, bool(card.classes))
+    check_weights(
+        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
+    )
+    return model, card
+
+
+def _wrapped(sam: Sam, folder: Path, trainable: bool) -> PeftModel:
     try:
-        with warnings.catch_warnings(action="ignore"):  # what it misses is said below
-            model = PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
+        # What it misses is said by `_check_fits`.
+        with warnings.catch_warnings(action="ignore"):
+            return PeftModel.from_pretrained(sam, str(folder), is_trainable=trainable)
     except Exception as error:  # PEFT and safetensors raise many kinds
         if is_out_of_memory(error):
             raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"The adapter {folder} cannot be read: {first}") from error
+
+
+def _check_fits(
+    folder: Path, saved: dict[str, torch.Tensor], model: PeftModel, has_classes: bool
+) -> None:
+    """Raise `InputError` if a model has other tensors than an adapter's file."""
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    if not card.classes:
+    if not has_classes:
         expected = {k: v for k, v in expected.items() if f".{TOKENS}." not in k}
     wrong = sorted(
         saved.keys() ^ expected.keys()
@@ -237,10 +252,6 @@ def load_adapter(
             f"The adapter {folder} does not fit its base model: {len(wrong)} tensors "
             f"are missing, extra or misshapen, the first is {wrong[0]}."
         )
-    check_weights(
-        f"The adapter {folder}", {k: v.to(torch.float32) for k, v in saved.items()}
-    )
-    return model, card
 
 
 def merge(model: PeftModel) -> Sam:

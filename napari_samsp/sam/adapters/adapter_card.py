@@ -193,7 +193,7 @@ def read_card(folder: str | Path) -> AdapterCard:
 
 
 def _check_value(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
-    """Whether it is of its kind, in its range and, of figures, of numbers."""
+    """Whether a value has the right type and range, and figures are numbers."""
     wrong = TypeError(f"{name} is {reprlib.repr(value)}")
     fits = isinstance(value, kind)  # kept apart, or mypy takes the value for an object
     if not fits or (isinstance(value, bool) and kind is not bool):
@@ -228,7 +228,7 @@ def _scaling(value: Any) -> Scaling:
 
 
 def _field(value: Any) -> tuple[int, int]:
-    """One number in the first adapters, which saw all images alike."""
+    """Read a field of view; the first adapters had one number for all images."""
     least, most = value if isinstance(value, list) and len(value) == 2 else [value] * 2
     numbers = type(least) is type(most) is int
     if not numbers or not 1 <= least <= most <= LARGEST_FIELD:
@@ -241,7 +241,7 @@ def _is_number(value: Any) -> bool:
 
 
 def adapter_name(folder: Path) -> str:
-    """What tells an adapter from others.
+    """The name by which a user knows an adapter.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def rename_adapter(folder: Path, name: str) -> None:
     folder : Path
         The adapter's folder.
     name : str
-        Of one line.
+        The new name, a single line.
 
     Raises
     ------
@@ -276,7 +276,7 @@ def rename_adapter(folder: Path, name: str) -> None:
         raise InputError("An adapter needs a name.")
     read_card(folder)
     path = folder / CARD_FILE
-    # Not by way of the record, which knows no keys of later versions.
+    # Not by way of `AdapterCard`, which would drop the keys of later versions.
     try:
         content = json.loads(path.read_text(encoding="utf-8")) | {"name": name}
         write_atomically(path, json.dumps(content, indent=2).encode())

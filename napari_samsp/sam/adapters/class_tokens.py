@@ -1,4 +1,4 @@
-"""A learnt token a class: the sparse prompt that asks SAM for that class.
+"""A learnt token per class: the sparse prompt that asks SAM for that class.
 
 They are part of the prompt encoder, which an adapter holds anyway: its file stays one
 that stock PEFT reads, and a SAM without classes is SAM as it was.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 TOKENS = "class_tokens"
-"""Of the prompt encoder's modules."""
+"""Name of the tokens among the prompt encoder's modules."""
 
 
 def add_class_tokens(sam: Sam, count: int) -> None:
@@ -33,7 +33,7 @@ def add_class_tokens(sam: Sam, count: int) -> None:
 
 
 def count_classes(sam: Sam) -> int:
-    """K; 1 without tokens."""
+    """The number of classes K of a SAM; 1 without tokens."""
     tokens = getattr(sam.prompt_encoder, TOKENS, None)
     return 1 if tokens is None else int(tokens.num_embeddings)
 

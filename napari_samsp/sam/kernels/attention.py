@@ -1,6 +1,6 @@
 """Pieces of the image encoder's attention: chunks, windows, positions, buffers.
 
-Shared by inference (`fast_encoder`, `gpu_encoder`) and training (`training_encoder`).
+Shared by inference (`encoder_cpu`, `encoder_cuda`) and training (`encoder_train`).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def decode(
     prompts : Tensor
         ``(N, tokens, C)``, sparse.
     fine : sequence of Tensor
-        Features that meet the upscaling, one a level: ``(N or 1, c * 4**n, h, w)`` at
+        Features that meet the upscaling, one per level: ``(N or 1, c * 4**n, h, w)`` at
         the n-th, folded as by ``pixel_unshuffle``.
 
     Returns

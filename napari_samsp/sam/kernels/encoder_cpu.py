@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_samsp.sam.networks.stock_modules import SplitAttention
 
 WORTH_IT_TOKENS = 1024
-"""With no more of them the plain encoder is as fast."""
+"""With so few tokens or fewer, the plain encoder is as fast."""
 TOKENS_AT_ONCE = 1024
 
 

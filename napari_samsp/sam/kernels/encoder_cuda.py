@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling import ImageEncoderViT
 
 NEAR = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
-"""Norm of what may differ from stock's block, by the norm of what the block adds."""
+"""Tolerated norm of the difference to stock, relative to what the block adds."""
 TRIES = 3
 """Timed runs of a block, after one that compiles."""
 
@@ -63,7 +63,7 @@ class Attend(Protocol):
 
 
 def biased(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> Tensor:
-    """Attend with a bias an entry a score; see `Attend`."""
+    """Attend with one bias per score; see `Attend`."""
     bias = (by_row[..., :, None] + by_col[..., None, :]).flatten(-2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_samsp.sam.architecture import ImageEncoder
 
 WORTH_IT_TOKENS = 1024
-"""With no more of them the plain blocks are as fast."""
+"""With so few tokens or fewer, the plain blocks are as fast."""
 
 
 def first_blocks(encoder: ImageEncoder, images: Tensor, count: int) -> Tensor:

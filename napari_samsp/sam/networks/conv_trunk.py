@@ -62,7 +62,7 @@ def load_imagenet(trunk: nn.Module, imagenet: Mapping[str, Tensor]) -> None:
     Parameters
     ----------
     trunk : torch.nn.Module
-        timm's, features only.
+        timm's network without its classifier.
     imagenet : mapping of str to Tensor
         As for `build_trunk`.
     """

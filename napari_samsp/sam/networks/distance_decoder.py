@@ -27,7 +27,7 @@ COUNTER = ".num_batches_tracked"
 """A batch norm's count of training steps, which this network leaves out."""
 _LAST, _FIRST = "out_conv.weight", "deconv1.block.0.{}.weight"
 _KINDS = {"conv": False, "block": True}
-"""In the names of what enlarges a grid: whether by transposed convolutions."""
+"""By a part of the layers' names: whether grids grow by transposed convolutions."""
 
 
 class DistanceDecoder(nn.Module):
@@ -93,7 +93,7 @@ class DistanceDecoder(nn.Module):
         return None
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Decode embeddings.
+        """Predict foreground and distances on a grid 16 times as fine.
 
         Parameters
         ----------

@@ -166,7 +166,7 @@ class FineMaskDecoder(MaskDecoder):
         image_pe : Tensor
             ``(1, c, h, w)``.
         sparse_prompt_embeddings : Tensor
-            ``(N, tokens, c)``.
+            ``(N, tokens, c)`` of points, boxes and classes.
         dense_prompt_embeddings : Tensor
             ``(N, c, h, w)``.
 

@@ -141,7 +141,7 @@ class HybridEncoder(nn.Module):
         self.pyramid = Pyramid(out_chans, fine_chans)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode images.
+        """Encode a batch of images.
 
         Parameters
         ----------

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 WIDTHS, DEPTHS, HEADS, WINDOWS = (
     (64, 128, 160, 320), (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7),
 )  # fmt: skip
-"""Of the four stages. The first is convolutional: it has neither heads nor windows."""
+"""Numbers of the four stages. The first is convolutional, without heads and windows."""
 CLASSES = 1000
-"""Of ImageNet's head, which MobileSAM's files hold and nothing uses."""
+"""Classes of ImageNet's head, which MobileSAM's files hold and nothing uses."""
 FIRST_CONV = "image_encoder.patch_embed.seq.0.c.weight"
 """A tensor by which MobileSAM's layout is known."""
 FIRST_CONV_HERE = "image_encoder.patch_embed.stem.conv1.conv.weight"
@@ -128,7 +128,7 @@ class WindowBlock(nn.Module):
         self.mlp: nn.Module = block.mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
+        """Attend within windows, after the downsampling if there is one.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ CROP_TRIES = 3
 
 
 NOT_LABELLED = -1
-"""The label of pixels that carry no loss."""
+"""Label of pixels that nobody labelled: they carry no loss."""
 
 
 class View(NamedTuple):

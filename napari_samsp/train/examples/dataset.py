@@ -62,7 +62,7 @@ class Views(Dataset[View]):
     size : int
         Side of the model's input.
     least : int
-        Views an epoch, at least.
+        Least number of views per epoch.
     augment : bool
         Off gives each image as it is.
     fields : list of int
@@ -97,7 +97,7 @@ class Views(Dataset[View]):
         self.repeats = max(1, -(-least // len(pictures))) if augment else 1
 
     def __len__(self) -> int:
-        """Views an epoch of the labelled images."""
+        """Number of views of labelled images per epoch."""
         return len(self.pictures) * self.repeats
 
     def __getitem__(self, drawn: tuple[int, int]) -> View:
@@ -126,7 +126,7 @@ class Views(Dataset[View]):
         return view._replace(seed=torch.tensor(seed))
 
     def batch(self, views: list[View]) -> View:
-        """Collate views; of none, a batch of none."""
+        """Collate views to a batch, which is empty if there are none."""
         if views:
             return stack_views(views)
         size = self.augmentation.size
@@ -140,7 +140,7 @@ class Views(Dataset[View]):
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
-    """What a process sees at each step, and the seed of each view.
+    """The views that a process sees at each step, and the seed of each.
 
     The steps of all processes together depend on nothing but the epoch's number and
     the seed: neither on how many processes there are, nor on when a run was resumed.

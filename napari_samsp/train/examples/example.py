@@ -35,7 +35,7 @@ class Example:
         ``(Y, X)`` int32. With K classes a label L is of the class of index
         ``(L - 1) % K``.
     split : bool
-        Whether the labels are the connected parts of fewer.
+        Whether the labels are connected parts of the mask's labels.
     ignored : numpy.ndarray or None
         ``(Y, X)`` bool: what nobody labelled, and labels are 0.
     """
@@ -61,7 +61,7 @@ def read_pictures(
     Parameters
     ----------
     samples : list of Sample
-        Whose files are readable.
+        Samples whose files can be read.
     scaling : Scaling
         Stored with the adapter.
     components : {"auto", "yes", "no"}
@@ -167,4 +167,4 @@ def sample_scaling(sample: Sample, scaling: Scaling) -> Scaling:
     try:
         return Scaling("limits", float(limits[0]), float(limits[1]))
     except (TypeError, ValueError, InputError):
-        return scaling  # a broken note: the pixels themselves tell
+        return scaling  # a broken note: percentiles are taken from the pixels

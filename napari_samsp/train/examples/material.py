@@ -1,4 +1,4 @@
-"""What a run learns from and is judged by: read, scaled and checked."""
+"""The images that a run learns from and is validated on: read, scaled and checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Material:
     Attributes
     ----------
     pictures, held_out, unlabelled : list of Example
-        What trains with labels, what only judges, and what trains without labels.
+        Images to learn from, images held out for validation, and images without
+        masks to learn from.
     notes : list of str
         What the user should hear about how they were read.
     """

@@ -1,4 +1,4 @@
-"""Which images train, and which judge: always whole images."""
+"""Which images train, and which validate: always whole images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_FOLDS = 5
 def split(
     samples: list[Sample], validation: str | None, seed: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """Choose what trains and what only judges; always by whole images.
+    """Split the images into training and held-out ones; an image is never cut.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ def folds(samples: list[Sample]) -> list[list[int]]:
 def _by_source(samples: list[Sample]) -> dict[str, list[Sample]]:
     """Samples by the stack or file that they came from.
 
-    A slice's neighbour is too much like it to judge what was learnt from it.
+    Adjacent slices are too much alike: one must not validate what was learnt from the
+    other.
     """
     groups: dict[str, list[Sample]] = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Which ways round the images of a training set may be shown.
+"""Which flips and turns of a training set's images are plausible.
 
 A nucleus looks the same upside down. A radargram, a section of skin or a scan with the
 sky above do not: mirrored, what is to be learnt by its place becomes a contradiction.
@@ -11,26 +11,26 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_IMAGES = 3
-"""In fewer, foreground lies on one side by chance."""
+"""With fewer images, foreground lies on one side by chance."""
 AGREEING = 0.9
-"""So large a part of the images has its foreground on the same side."""
+"""Share of the images that must have their foreground on the same side."""
 OFF_CENTRE = 0.1
-"""And it lies so far from the middle, in sides of the image, in half of them."""
+"""Distance from the middle, in sides of the image, that half of them must exceed."""
 ELONGATED = 2.0
-"""Longer images than that by their shorter side are never turned."""
+"""Images with a larger ratio of their sides are never turned by 90 degrees."""
 
 
 class Symmetry(NamedTuple):
-    """What does not change an image's meaning.
+    """Flips and turns that do not change what an image means.
 
     Attributes
     ----------
     left_right : bool
-        To mirror it left to right.
+        Whether it may be mirrored left to right.
     up_down : bool
-        To mirror it top to bottom.
+        Whether it may be mirrored top to bottom.
     turn : bool
-        To make its rows its columns.
+        Whether its rows and columns may be swapped.
     """
 
     left_right: bool = True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.rgb import Scaling
 
 MOST_IMAGES = 100
-"""Kept in memory; of more, as many are drawn evenly."""
+"""Images that are kept in memory; of more, so many are taken, evenly spread."""
 
 
 def read_unlabelled(
@@ -31,7 +31,7 @@ def read_unlabelled(
     Parameters
     ----------
     folder : Path
-        Or a file, or a pattern, as ``predict`` takes them.
+        A folder, a file or a pattern, as ``predict`` takes them.
     scaling : Scaling
         How the run scales intensities.
     labelled : collection of Example

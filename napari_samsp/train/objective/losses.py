@@ -87,7 +87,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def decoding_loss(
     decoding: Decoding, target: Tensor, weight: Tensor, score_weight: float
 ) -> tuple[Tensor, Tensor]:
-    """What a decoding costs: `segmentation_loss`, and its error about its own IoU.
+    """Loss of a decoding: `segmentation_loss`, and the error of its predicted IoU.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def decoding_loss(
     target, weight : Tensor
         ``(N, m, m)`` in 0 to 1.
     score_weight : float
-        Of the squared error of the predicted IoU.
+        Weight of the squared error of the predicted IoU.
 
     Returns
     -------

@@ -31,7 +31,7 @@ OBJECTS_PER_STEP = 32
 UNLABELLED_WEIGHT = 0.5
 """Weight of distillation on images without labels."""
 TAUGHT_FROM = 0.5
-"""The part of a run from which on the teacher knows enough to teach."""
+"""Part of a run after which the teacher knows enough to teach."""
 
 
 Term = tuple[float, Tensor]
@@ -45,7 +45,7 @@ def counts(terms: list[Term]) -> Tensor:
 
 
 def mean_loss(terms: list[Term], totals: Tensor) -> Tensor:
-    """What a part of a batch adds to its loss.
+    """The share of a batch's loss that a part of it adds.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Objective(nn.Module):
         Parameters
         ----------
         views : View
-            A batch, which may be of none.
+            A batch, possibly empty.
 
         Returns
         -------
@@ -122,12 +122,12 @@ class Objective(nn.Module):
         return mean_loss(terms, self.total(counts(terms)))
 
     def terms(self, views: View) -> list[Term]:
-        """What is averaged over a batch, of a part of it.
+        """The terms of the loss of a part of a batch, before they are averaged.
 
         Parameters
         ----------
         views : View
-            Some of a batch, which may be of none.
+            Some of a batch, possibly none.
 
         Returns
         -------
@@ -224,7 +224,7 @@ class Objective(nn.Module):
 
 
 def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]:
-    """What the objects of an iteration say together, and where they can be heard.
+    """Merge the objects of an iteration to the teacher, and say where it counts.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def teacher_of_objects(student: Tensor, last: Decoding) -> tuple[Tensor, Tensor]
 def true_boxes(
     labels: Tensor, valid: Tensor, seeds: Tensor
 ) -> tuple[Prompt, Tensor, Tensor]:
-    """Jittered boxes of two random objects an image.
+    """Jittered boxes of two random objects per image.
 
     Parameters
     ----------

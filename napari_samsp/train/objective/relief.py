@@ -1,4 +1,4 @@
-"""What tells objects that touch apart: how deep in its object a pixel is.
+"""A map that separates touching objects: how deep in its object a pixel is.
 
 The small model's iteration 0 learns it beside the foreground; its prompts come from the
 peaks (`napari_samsp.self_prompting.instances.split_touching`). Much like the distances
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RELIEF_WEIGHT = 0.5
-"""Beside the loss of iteration 0."""
+"""Weight of the relief's loss, beside 1 for iteration 0."""
 
 
 def relief_of(labels: np.ndarray, size: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def relief_of(labels: np.ndarray, size: int) -> np.ndarray:
     Parameters
     ----------
     labels : numpy.ndarray
-        ``(S, S)`` integers, a number an object, 0 = background.
+        ``(S, S)`` integers, one number per object, 0 = background.
     size : int
         Side of the result's grid.
 

@@ -1,4 +1,4 @@
-"""The gradients of a batch, part by part, where memory does not suffice for all."""
+"""Gradients of a batch, part by part where memory is short."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SmallParts:
-    """Goes through batches in parts, ever smaller ones, once memory was short.
+    """Accumulates gradients over parts of a batch, smaller ones when memory is short.
 
     The loss is a mean over all images and objects of a batch. Its parts therefore run
     twice: once to count, and once to learn. The gradients are those of the whole batch
@@ -93,7 +93,7 @@ class SmallParts:
         Parameters
         ----------
         size : int
-            So many images at once were too much.
+            Number of images that were too many at once.
 
         Raises
         ------
@@ -151,12 +151,12 @@ class SmallParts:
 
 
 class Totals:
-    """What a batch holds in all processes together, which they tell each other once.
+    """What a batch holds in all processes together, communicated once per batch.
 
     Parameters
     ----------
     objective : Objective
-        Whose terms are counted.
+        The objective whose terms are counted.
     """
 
     def __init__(self, objective: Objective) -> None:

@@ -1,4 +1,4 @@
-"""What a batch should come to, on the low-res grid."""
+"""The targets of a batch, on the low-res grid."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Truth:
         return coverage(masks, self.size)
 
     def relief(self) -> Tensor:
-        """What tells objects apart within the foreground, see `relief_of`."""
+        """The relief of each image's objects, ``(B, 2, m, m)``, see `relief_of`."""
         found = [relief_of(image, self.size) for image in self.labels.cpu().numpy()]
         return torch.from_numpy(np.stack(found)).to(self.labels.device)
 

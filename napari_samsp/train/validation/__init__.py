@@ -1,1 +1,1 @@
-"""How well it learnt, judged on images that it did not learn from."""
+"""How well a run learnt, measured on images that it did not learn from."""

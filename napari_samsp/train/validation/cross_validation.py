@@ -1,4 +1,4 @@
-"""What a few corrections teach, told by images that were left out of learning them.
+"""What a few corrections teach, measured on images that were left out of training.
 
 All corrections train the adapter. How much that helps on other images is told by models
 that never become it: each is trained for a short while without one fold of the images,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_samsp.train.validation.validate import ValidationResult
 
 SHARE = 0.25
-"""Of a run's time, for all folds together."""
+"""Share of a run's time that all folds get together."""
 LEAST_STEPS = 5
 """A model that took fewer has learnt nothing, and its figures would say so."""
 TOO_SHORT = Noted(
@@ -37,14 +37,14 @@ TOO_SHORT = Noted(
 
 
 def fold_limits(config: TrainConfig, count: int) -> Limits:
-    """What one fold may take.
+    """Limits of one fold.
 
     Parameters
     ----------
     config : TrainConfig
         Settings of the run.
     count : int
-        How many folds the images are parted into.
+        Number of folds.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def cross_validate(
     done: int = 0,
     see: Callable[[Example, Iteration], None] | None = None,
 ) -> Iterator[ValidationResult]:
-    """Judge every image by a model that learnt from the others.
+    """Validate on every image with a model that learnt from the others.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _judge_fold(
     left: Callable[[float], float],
     see: Callable[[Example, Iteration], None] | None,
 ) -> ValidationResult | None:
-    """Train without a fold, and judge by it; None if that ends the whole."""
+    """Train without a fold, then validate on it; None if that ends cross-validation."""
     begun, count = clock(), len(parts.folds)
 
     def hear(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Keeps what the model says of the images that judge it, as small pictures."""
+"""Keeps results on the validation images as small pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """Sees what is judged, and writes it where the widget looks.
+    """Collects results of validation, and writes them where the widget looks.
 
     Parameters
     ----------

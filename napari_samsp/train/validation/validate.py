@@ -1,4 +1,4 @@
-"""How good a model is on images with masks, and which of two states is to be kept."""
+"""How good a model is on images with masks, and which of two states to keep."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 LEAST_GAIN = 1e-4
 """A smaller rise of the score is noise, and no improvement."""
 CERTAINTY = 0.95
-"""With which images have to tell that a state is worse than another."""
+"""Confidence of the paired test with which one state counts as worse than another."""
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What images say of one state of the model.
+    """Scores of one state of the model on some images.
 
     Attributes
     ----------
@@ -85,14 +85,14 @@ class ValidationResult:
 def joined(
     parts: list[ValidationResult], positions: list[list[int]]
 ) -> ValidationResult:
-    """One judgement of several that are of different images.
+    """Join results on different images to one.
 
     Parameters
     ----------
     parts : list of ValidationResult
         One or more.
     positions : list of list of int
-        Where the images of each have their place.
+        Positions of each part's images in the whole.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def judge(
     model : SelfPrompting
         With objects, AP at 0.5 is judged too. Left in evaluation mode.
     pictures : list of Example
-        What to judge by.
+        Images with masks to validate on.
     iterations : int
         How many to run.
     tile : {"auto", "on", "off"}, int or tuple of int
@@ -181,15 +181,23 @@ def judge(
             if see is not None and len(each) == iterations:
                 see(picture, step)
         scores.append([_mean(found) for found in each])
-        kinds = picture.labels[picture.labels > 0] - 1
-        present = np.unique(kinds % model.class_count)
         if names:
+            kinds = picture.labels[picture.labels > 0] - 1
             class_dice.append(
                 {
                     names[n]: [float(found[n + 1]["dice"]) for found in each]
-                    for n in present
+                    for n in np.unique(kinds % model.class_count)
                 }
             )
+    return _summed_up(scores, class_dice, model.objects)
+
+
+def _summed_up(
+    scores: list[list[dict[str, float]]],
+    class_dice: list[dict[str, list[float]]],
+    objects: bool,
+) -> ValidationResult:
+    """Sum up the figures of each image and iteration."""
 
     def mean(name: str) -> list[float]:
         values = [[step[name] for step in image] for image in scores]
@@ -198,11 +206,11 @@ def judge(
     figures = Figures(
         dice=mean("dice"),
         iou=mean("iou"),
-        n=len(pictures),
-        ap50=mean("ap50") if model.objects else None,
+        n=len(scores),
+        ap50=mean("ap50") if objects else None,
         class_dice=_class_means(class_dice),
     )
-    judged_by = ["dice", "ap50"] if model.objects else ["dice"]
+    judged_by = ["dice", "ap50"] if objects else ["dice"]
     merits = [float(np.mean([image[-1][key] for key in judged_by])) for image in scores]
     return ValidationResult(figures, merits, class_dice)
 
@@ -229,7 +237,7 @@ def _by_class(
     true_kinds = np.where(truth > 0, (truth - 1) % count + 1, 0)
     every = range(1, count + 1)
     found = class_scores((prediction, kinds), (truth, true_kinds), every, figures)
-    return found or {1: figures(prediction, truth)}  # nothing, and nothing was found
+    return found or {1: figures(prediction, truth)}  # no object in either
 
 
 def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
@@ -240,7 +248,7 @@ def _mean(figures: dict[int, dict[str, float]]) -> dict[str, float]:
 def should_checkpoint(
     now: ValidationResult, best: ValidationResult | None, before: ValidationResult
 ) -> bool:
-    """Whether the newest state takes the place of the saved one.
+    """Whether the latest state replaces the saved one.
 
     The best epoch by one or two held-out images is the luckiest: on other images the
     newest was found better (training/RESULTS.md, *Which epoch is kept*). So it is kept

@@ -56,7 +56,7 @@ class CorrectPanel(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers.
+        The viewer whose layers are kept.
     session : Session
         Its image is that of labels that are not ours; its corrections are shown.
     """
@@ -236,7 +236,7 @@ class CorrectPanel(QWidget):
         Parameters
         ----------
         folder : Path
-            Is created by the first correction.
+            Folder of the set; the first correction creates it.
         """
         self._session.training_set = TrainingSet(folder)
         self._undoable.clear()
@@ -273,7 +273,7 @@ class CorrectPanel(QWidget):
             self.region.choose(active)
 
     def event(self, event: QEvent | None) -> bool:
-        """Qt's; whoever comes back to this window sees what others kept meanwhile."""
+        """Read the set again when the window is activated: it may have changed."""
         if event is not None and event.type() == QEvent.Type.WindowActivate:
             self.refresh(select=self.selected)
             self.changed.emit()

@@ -86,25 +86,18 @@ def collect(
         is nothing labelled.
     """
     found = LabelledPlane.shown(labels, image, dims, channels)
-    labels, image, plane = found.labels, found.image, found.plane
-    in_image, in_labels = found.pixels, found.numbers
-    prediction = None if found.source is None else found.source.prediction_of(plane)
+    labels, in_image, in_labels = found.labels, found.pixels, found.numbers
+    prediction = None
+    if found.source is not None:
+        prediction = found.source.prediction_of(found.plane)
     if shapes is None and in_image.is_large:
         raise InputError(
-            f"{image.name} is {size_text(in_image.shape)} pixels, too many for "
+            f"{found.image.name} is {size_text(in_image.shape)} pixels, too many for "
             "one correction: draw a rectangle in a Shapes layer and choose that as the "
             "region."
         )
-    info: dict[str, Any] = {}
+    info = _origin_of(found)
     window: tuple[slice, slice] = np.s_[:, :]
-    file = image.source.path
-    # What comes from one source is held out together or not at all.
-    info |= {"layer": image.name, "file": file, "source": str(file or image.name)}
-    if image.ndim > 2:
-        info["slice"] = list(plane)
-    if found.channels is not None:
-        info["channels"] = list(found.channels.picked)
-    info |= found.scaling
     if shapes is not None:
         region = rectangle(shapes, labels, found.of_labels, in_labels.shape)
         window = np.s_[region[0] : region[1], region[2] : region[3]]
@@ -126,6 +119,18 @@ def collect(
     )
 
 
+def _origin_of(found: LabelledPlane) -> dict[str, Any]:
+    """Where the pixels of a correction come from, and how they were scaled."""
+    image, file = found.image, found.image.source.path
+    # Corrections of one source are held out together or not at all.
+    info = {"layer": image.name, "file": file, "source": str(file or image.name)}
+    if image.ndim > 2:
+        info["slice"] = list(found.plane)
+    if found.channels is not None:
+        info["channels"] = list(found.channels.picked)
+    return info | found.scaling
+
+
 def check_sight(image: Image | None, dims: Dims, channels: Channels | None) -> None:
     """Raise `InputError` if the viewer shows no slice of an image, but all of them."""
     flat = image is None or image.ndim - (channels is not None) == 2
@@ -144,7 +149,7 @@ def check_painted(labels: np.ndarray, meaning: Classes | None) -> None:
     labels : numpy.ndarray
         ``(Y, X)``, as corrected.
     meaning : Classes or None
-        What labels mean.
+        What labels mean; None while the list of classes is closed.
 
     Raises
     ------
@@ -175,11 +180,11 @@ def rectangle(
     shapes : Shapes
         With one selected shape, or with one alone; its bounding box counts.
     labels : Labels
-        Whose pixels.
+        Labels that the rectangle is drawn over.
     plane : tuple
-        Which plane of them.
+        Index of the plane of the labels.
     shape : tuple of int
-        The plane's.
+        Height and width of the plane.
 
     Returns
     -------
@@ -221,7 +226,7 @@ def same_pixels(
     Parameters
     ----------
     training_set : TrainingSet
-        Where.
+        The corrections to search.
     image : numpy.ndarray
         ``(Y, X)`` or ``(Y, X, C)``.
     name : str

@@ -54,7 +54,7 @@ def kept_planes(samples: Iterable[Sample], image: Image) -> set[PlaneIndex]:
     Parameters
     ----------
     samples : iterable of Sample
-        Of the correction set.
+        Samples of the correction set.
     image : Image
         The layer.
 

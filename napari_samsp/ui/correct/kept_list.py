@@ -77,7 +77,7 @@ class KeptList(QWidget):
         samples : iterable of Sample
             Of the correction set.
         folder : Path
-            Of the set.
+            Folder of the set, which is shown.
         select : str, optional
             Name of the correction to select.
         """

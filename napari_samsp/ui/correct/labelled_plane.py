@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledPlane:
-    """What of two layers belongs together, at full resolution.
+    """A plane of an image and its labels, at full resolution.
 
     Attributes
     ----------
     image : Image
-        What is labelled.
+        The image layer.
     labels : Labels
-        Its labels.
+        The labels layer.
     plane, of_labels : PlaneIndex
-        Which plane of the image, and of the labels.
+        Index of the plane in the image, and in the labels.
     channels : Channels or None
-        Of the image.
+        Channels of the image that are read.
     source : Source or None
         What the labels were made of, if by us.
     """
@@ -103,7 +103,7 @@ class LabelledPlane:
 
     @property
     def read(self) -> PlaneReader:
-        """Reads the image."""
+        """A reader of the image's planes."""
         return PlaneReader.of(self.image, self.channels)
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_CHANNELS = 4
 PIXELS_LOOKED_AT = 1_000_000
-"""For the contrast limits."""
+"""Pixels, at most, from which the contrast limits are taken."""
 
 
 def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
@@ -33,14 +33,14 @@ def open_sample(viewer: napari.viewer.Viewer, sample: Sample) -> Labels:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where.
+        The viewer that gets the layers.
     sample : Sample
         Of a training set.
 
     Returns
     -------
     Labels
-        Which know their image.
+        The labels layer, which knows its image.
 
     Raises
     ------

@@ -32,7 +32,7 @@ FOUND, WANTED = (255, 150, 0), (0, 230, 255)
 people who confuse red and green tell apart, and which show on dark and on bright."""
 LEGEND = "Orange: found. Cyan: your labels. Press a picture to see both large."
 LARGE = 1000
-"""Width of the window that shows both."""
+"""Width in pixels of the window that shows both."""
 
 
 class Drawn(NamedTuple):

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_samsp.train.events import EpochEnded, Event, Started, Stepped
 
 LINE_COLOURS = ("#56a0e8", "#e69f00", "#2fb67c", "#d55e9c", "#b08ae0", "#c9a227")
-"""Of iteration 0, 1, ...; told apart on a dark and on a light ground."""
+"""Colours of iterations 0, 1, ...; distinct on dark and on light backgrounds."""
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 28, 18
 TITLE = 18
 TICKS = 3
@@ -69,12 +69,12 @@ class Curves(QWidget):
         self.update()
 
     def add(self, event: Event) -> None:
-        """Take an event in.
+        """Add the figures of an event.
 
         Parameters
         ----------
         event : Event
-            Those without figures are passed over.
+            Events without figures are ignored.
         """
         if isinstance(event, Started):
             self.clear()

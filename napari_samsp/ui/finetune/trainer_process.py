@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GRACE_MS = 20_000
-"""After a stop, before the child is killed; it may have to judge its adapter."""
+"""From a stop until the child is killed; it may have to validate its adapter."""
 QUIT_MS = 3_000
 """The same when the application quits: the adapter is on disk already."""
 LOG_LINES = 12

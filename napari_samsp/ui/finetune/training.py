@@ -62,7 +62,7 @@ class Training(QObject):
     def listen(
         self, on_event: Callable[[Event], None], on_end: Callable[[], None]
     ) -> Callable[[], None]:
-        """Tell a dock what happens.
+        """Report what happens to a dock.
 
         Parameters
         ----------

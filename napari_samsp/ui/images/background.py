@@ -62,7 +62,7 @@ class Background:
 
     @property
     def paused(self) -> bool:
-        """Whether the machine is left to others."""
+        """Whether only urgent jobs run, to leave the machine to others."""
         return self._paused
 
     def submit(self, kind: int, run: Callable[[Callable[[], None]], None]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.images.stage import Changed, Stage
 
 SAVE_MS = 1000
-"""Edits are on disk so soon after a stroke."""
+"""Edits are on disk after a stroke within so many milliseconds."""
 
 
 class Drafts(QObject):

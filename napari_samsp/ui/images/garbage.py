@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TICK_MS = 200
 OLDEST_S = 20
-"""Between two looks at everything, which take longest."""
+"""Seconds between collections of the oldest generation, which take longest."""
 
 
 class Garbage(QObject):
@@ -43,7 +43,7 @@ class Garbage(QObject):
         self.destroyed.connect(gc.enable)
 
     def hold(self) -> None:
-        """The background is about to begin."""
+        """Stop Python's own collections: the background is about to begin."""
         if gc.isenabled():
             self._held = True
             gc.disable()

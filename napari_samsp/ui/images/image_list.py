@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def state(self) -> State:
-        """What is said of it first."""
+        """The state that the list shows, where several apply."""
         if self.skipped:
             return State.SKIPPED
         if self.reason:
@@ -119,7 +119,7 @@ class ImageList:
         self.sort()
 
     def merge(self, found: Iterable[Entry]) -> None:
-        """Take over that the folder changed: new images come, others are gone.
+        """Update the list from its folder: new images come, others are gone.
 
         Parameters
         ----------

@@ -35,7 +35,7 @@ class OpenList(QObject):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose layers can be a list.
+        The viewer whose layers can be a list.
     workplace : Workplace
         Holds the loaded model.
     parent : QObject
@@ -78,7 +78,7 @@ class OpenList(QObject):
         Parameters
         ----------
         place : str
-            As for `read_list`.
+            A folder, a file or a pattern, as for `read_list`.
         at : str
             Name of the image that *Next* opens first; empty: the list's first.
         """
@@ -94,7 +94,7 @@ class OpenList(QObject):
         self.background.submit(LIST, read)
 
     def refresh(self) -> None:
-        """Look what is in the folder now, or whether it is back."""
+        """Read the folder again, also one that could not be read before."""
         if self.desk is not None:
             self.open_place(self.place)
         elif self._lost[0]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.images.control import ImagesControl
 
 ROWS = 5
-"""More are scrolled to: the steps below are to be seen on a small screen."""
+"""Rows that are visible without scrolling: a small screen must show the steps below."""
 TABLES = "CSV (*.csv);;Parquet (*.parquet)"
 
 
@@ -112,11 +112,11 @@ class ImagesPanel(QWidget):
         self._show()
 
     def offer_adapter(self) -> None:
-        """A new adapter is there: it can be applied to all images."""
+        """Offer to apply a new adapter to all images."""
         self.apply_button.setVisible(self.control.desk is not None)
 
     def event(self, event: QEvent | None) -> bool:
-        """Qt's; whoever comes back to this window sees what the folder holds now."""
+        """Read the folder again when the window is activated."""
         if event is not None and event.type() == QEvent.Type.WindowActivate:
             self.thumbnails.forget()
             self.control.refresh()

@@ -10,8 +10,14 @@ from napari.layers import Image, Labels, Layer
 
 from napari_samsp.ui.images.reuse import fits, take_over_image, take_over_labels
 from napari_samsp.ui.images.stored.opened import whole_labels
-from napari_samsp.ui.planes import Channels, first_scale, labels_placement
-from napari_samsp.ui.result_layers import Source, remember_source, source_of
+from napari_samsp.ui.placement import labels_placement
+from napari_samsp.ui.planes import Channels, first_scale
+from napari_samsp.ui.result_layers import (
+    Source,
+    forget_image,
+    remember_source,
+    source_of,
+)
 from napari_samsp.ui.segment.run_results import RunResults
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
 from napari_samsp.ui.widgets.object_classes import object_pages, put_pages
@@ -36,7 +42,7 @@ class Changed:
     before : numpy.ndarray or None
         The same without the changes, if that is known and no class was changed.
     classes : dict
-        Of the objects.
+        Names of the objects' classes, by slice and label.
     """
 
     labels: np.ndarray
@@ -54,7 +60,7 @@ class Stage:
     viewer : napari.viewer.Viewer
         The viewer that shows the images.
     segmenting : SegmentPanel
-        Whose table and choosers show the result.
+        The panel whose table and choosers show the result.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, segmenting: SegmentPanel) -> None:
@@ -201,6 +207,9 @@ class Stage:
         self._going += [la for la in self._viewer.layers if _is_of(la, image)]
         for layer in self._going:
             layer.visible = False
+            if isinstance(layer, Labels):
+                # The image's layer shows the next image before that has labels.
+                forget_image(layer)
         self._closing.append(opened)
         if not later or not opened.is_flat:
             self.clear_rest()

@@ -20,12 +20,12 @@ _NUMBERS = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
 class TableModel(QAbstractTableModel):
-    """A row an image; what is asked for is made when it is drawn.
+    """One row per image; a cell's content is made when it is drawn.
 
     Parameters
     ----------
     images : ImageList
-        Whoever changes it calls `update`.
+        The images; after each change of it, call `update`.
     thumbnails : Thumbnails
         Pictures for the tooltips.
     """

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIDE = 192
-"""Pixels."""
+"""Longest side of a picture in pixels."""
 MOST = 256
-"""So many are kept, of some 30 kB each."""
+"""Pictures that are kept in memory, of some 30 kB each."""
 
 
 class Thumbnails(QObject):
@@ -29,7 +29,7 @@ class Thumbnails(QObject):
     Parameters
     ----------
     parent : QObject
-        Qt's.
+        Owner of this object.
     """
 
     ready = Signal(object)
@@ -84,7 +84,7 @@ class Thumbnails(QObject):
 
 
 def _as_html(path: Path) -> tuple[Path, str]:
-    """In the worker."""
+    """Read a picture and encode it as HTML; in the worker."""
     pixels = thumbnail(path, SIDE)
     if pixels is None:
         return path, ""

@@ -12,10 +12,10 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_samsp.ui.placement import labels_placement
 from napari_samsp.ui.planes import (
     PlaneReader,
     first_scale,
-    labels_placement,
     shown_plane,
 )
 from napari_samsp.ui.result_layers import Source, image_to_label, remember_source

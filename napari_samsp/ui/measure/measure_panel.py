@@ -26,11 +26,11 @@ from napari_samsp.data.tables.object_table import PIXELS
 from napari_samsp.data.tables.table_files import write_table
 from napari_samsp.data.voxel_size import SYMBOLS
 from napari_samsp.ui.measure.exchange import ExchangeRow
+from napari_samsp.ui.measure.features import show_features
 from napari_samsp.ui.measure.measuring import (
     MeasureRequest,
     measure_parts,
     request_of,
-    show_features,
 )
 from napari_samsp.ui.planes import first_scale, shown_plane
 from napari_samsp.ui.result_layers import image_to_label

@@ -1,11 +1,10 @@
-"""What is measured of a Labels layer, and how the layer gets to know it."""
+"""What is measured of a Labels layer, and measuring it in a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -23,7 +22,6 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.ui.widgets.layer_features import put_columns
 from napari_samsp.ui.widgets.object_classes import CLASS, pages_of
 from napari_samsp.utils.errors import InputError
 
@@ -72,7 +70,7 @@ class MeasureRequest:
     colours : int
         How many of an RGB image's values are colours; 0 for other images.
     parts : tuple of Part
-        One a slice, or a volume.
+        One per slice, or per volume.
     size : PixelSize
         Along the axes that are measured.
     volumes : bool
@@ -125,65 +123,101 @@ def request_of(
         If the layers do not fit, or are too large to be measured here.
     """
     shape = first_scale(labels).shape
-    plane = plane_axes(labels, dims)
+    plane = list(plane_axes(labels, dims))
     along = [n for n in range(labels.ndim) if n not in plane and shape[n] > 1]
     letters = _letters([labels.axis_labels[n] for n in along])
     deep = depth_axis(letters)
     depth = along[letters.index(deep)] if volumes and deep else None
     if volumes and depth is None:
         raise InputError(f"{labels.name} has no slices: it has no volumes.")
-    pixels = [shape[n] for n in plane]
-    if is_large([*pixels, shape[depth]] if depth is not None else pixels):
+    measured = [depth, *plane] if depth is not None else plane
+    if is_large([shape[n] for n in measured]):
         raise InputError(
-            f"{labels.name} is {size_text(pixels)} pixels, too many to be measured "
-            "here: save it and use python -m napari_samsp.measure."
+            f"{labels.name} is {size_text([shape[n] for n in plane])} pixels, too many "
+            "to be measured here: save it and use python -m napari_samsp.measure."
         )
-    source = source_of(labels)
-    if image is not None and source is None:
-        axes = plane_axes(image, dims, channels.axis if channels else None)
-        fits = [first_scale(image).shape[n] for n in axes] == pixels
-        image = image if fits else None
-    if image is not None and source is not None:
-        channels = source.channels
-        source.check(labels, image)
+    image, channels = _measured_image(labels, image, dims, channels)
     names = dict(zip(along, slice_names(letters), strict=True))
-    groups: dict[tuple[int, ...], list[PlaneIndex]] = {}
-    outer = [n for n in along if n != depth]
-    for place in product(*(range(shape[n]) for n in along)):
-        at = dict(zip(along, place, strict=True))
-        index = tuple(None if n in plane else at.get(n, 0) for n in range(labels.ndim))
-        groups.setdefault(tuple(at[n] for n in outer), []).append(index)
-    reader = None
-    if image is not None:
-        if channels is not None:
-            count = first_scale(image).shape[channels.axis]
-            channels = Channels(channels.axis, tuple(range(count)))
-        reader = PlaneReader.of(image, channels)
-    fixed = source.plane if source is not None else None
     parts = tuple(
         Part(
-            dict(zip((names[n] for n in outer), place, strict=True)),
+            {names[n]: value for n, value in place},
             tuple(indices),
-            tuple(
-                _plane_of_image(image, labels, index, fixed, dims, channels)
-                for index in indices
-            )
-            if image is not None
-            else (),
+            _planes_of_image(image, labels, indices, dims, channels),
         )
-        for place, indices in groups.items()
+        for place, indices in _planes_by_part(shape, plane, along, depth).items()
     )
-    measured = ([depth] if depth is not None else []) + list(plane)
     return MeasureRequest(
         image.name if image is not None else labels.name,
         PlaneReader.of(labels),
-        reader,
+        PlaneReader.of(image, channels) if image is not None else None,
         3 if image is not None and image.rgb else 0,
         parts,
         _pixel_size(labels, measured),
         depth is not None,
         {page: classes for page, classes in pages_of(labels) if classes},
     )
+
+
+def _measured_image(
+    labels: Labels, image: Image | None, dims: Dims, channels: Channels | None
+) -> tuple[Image | None, Channels | None]:
+    """The image whose intensities are measured, and all its channels.
+
+    None for an image of another size than labels that are not ours.
+
+    Raises
+    ------
+    InputError
+        If the image got other pixels since the labels were made of it.
+    """
+    if image is None:
+        return None, None
+    source = source_of(labels)
+    if source is not None:
+        channels = source.channels
+        source.check(labels, image)
+    else:
+        axes = plane_axes(image, dims, channels.axis if channels else None)
+        sides = [first_scale(image).shape[n] for n in axes]
+        if sides != [first_scale(labels).shape[n] for n in plane_axes(labels, dims)]:
+            return None, None
+    if channels is not None:
+        count = first_scale(image).shape[channels.axis]
+        channels = Channels(channels.axis, tuple(range(count)))
+    return image, channels
+
+
+def _planes_by_part(
+    shape: Sequence[int],
+    plane: Sequence[int],
+    along: Sequence[int],
+    depth: int | None,
+) -> dict[tuple[tuple[int, int], ...], list[PlaneIndex]]:
+    """The planes of labels that are measured together.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the labels.
+    plane : sequence of int
+        The two axes of a plane.
+    along : sequence of int
+        Axes of several planes.
+    depth : int or None
+        The one of them along which planes make up a volume.
+
+    Returns
+    -------
+    dict
+        Planes by where the part is: axes of ``along`` and indices on them.
+    """
+    parts: dict[tuple[tuple[int, int], ...], list[PlaneIndex]] = {}
+    for place in product(*(range(shape[n]) for n in along)):
+        at = dict(zip(along, place, strict=True))
+        where = tuple((n, value) for n, value in at.items() if n != depth)
+        index = tuple(None if n in plane else at.get(n, 0) for n in range(len(shape)))
+        parts.setdefault(where, []).append(index)
+    return parts
 
 
 def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Columns]:
@@ -199,7 +233,7 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
     Returns
     -------
     list of dict
-        A table a part, as `napari_samsp.data.tables.object_table.measure` gives it,
+        One table per part, as `napari_samsp.data.tables.object_table.measure` gives it,
         after the columns that say where.
 
     Raises
@@ -234,36 +268,6 @@ def _classes_of_part(
     return np.array([found.get(label, "") for label in labels.tolist()], object)
 
 
-# Which columns of a layer's features are ours, and may be replaced.
-_ours: WeakKeyDictionary[Labels, frozenset[str]] = WeakKeyDictionary()
-
-
-def show_features(labels: Labels, tables: Sequence[Columns], where: int = 0) -> None:
-    """Let a layer know its objects: napari shows them in tooltips and in its table.
-
-    Parameters
-    ----------
-    labels : Labels
-        Its features get a column ``index`` of the label; columns of others stay.
-    tables : sequence of dict
-        From `measure_parts`, at least one.
-    where : int
-        Which of them counts for a label that is in several.
-    """
-    import pandas as pd
-
-    # The class is not ours: it may have changed since.
-    frames = [
-        pd.DataFrame({k: v for k, v in table.items() if k != CLASS})
-        for table in (tables[where], *tables)
-    ]
-    found = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
-    found = found.drop_duplicates("label").rename(columns={"label": "index"})
-    names = frozenset(found.columns) - {"index"}
-    put_columns(labels, found, _ours.get(labels, frozenset()))
-    _ours[labels] = names
-
-
 def _letters(labels: Sequence[str]) -> str:
     """A letter for each axis of a stack, by the axis labels that people use."""
     spare = iter(SPARE)
@@ -285,37 +289,43 @@ def _pixel_size(labels: Labels, axes: Sequence[int]) -> PixelSize:
     return PixelSize(sides, unit)
 
 
-def _plane_of_image(
-    image: Image,
+def _planes_of_image(
+    image: Image | None,
     labels: Labels,
-    index: PlaneIndex,
-    fixed: PlaneIndex | None,
+    indices: Sequence[PlaneIndex],
     dims: Dims,
     channels: Channels | None,
-) -> PlaneIndex:
-    """The plane of the image that a plane of its labels lies on.
+) -> tuple[PlaneIndex, ...]:
+    """The planes of the image that planes of its labels lie on.
 
     Parameters
     ----------
-    image, labels : layers
-        The layers whose planes are matched.
-    index : PlaneIndex
-        Index of a plane of the labels.
-    fixed : PlaneIndex or None
-        The image's, if the labels are those of a single plane.
+    image : Image or None
+        Without one there are no planes.
+    labels : Labels
+        Its labels.
+    indices : sequence of PlaneIndex
+        Planes of the labels.
     dims : Dims
         The viewer's: where the layers do not tell, the plane that is shown.
     channels : Channels or None
         Channels of the image that are read.
     """
-    if fixed is not None:
-        return fixed
+    if image is None:
+        return ()
+    source = source_of(labels)
+    if source is not None and source.plane is not None:
+        return (source.plane,) * len(indices)
     sides, of_labels = first_scale(image).shape, first_scale(labels).shape
     # Axes are counted from the last, as napari places layers of fewer axes.
     extra = image.ndim - labels.ndim
-    found = list(shown_plane(image, dims, channels))
-    for axis in range(max(0, extra), image.ndim):
-        ours = axis - extra
-        if found[axis] is not None and of_labels[ours] == sides[axis]:
-            found[axis] = index[ours]
-    return tuple(found)
+    shown = shown_plane(image, dims, channels)
+    planes = []
+    for index in indices:
+        found = list(shown)
+        for axis in range(max(0, extra), image.ndim):
+            ours = axis - extra
+            if found[axis] is not None and of_labels[ours] == sides[axis]:
+                found[axis] = index[ours]
+        planes.append(tuple(found))
+    return tuple(planes)

@@ -92,7 +92,7 @@ class AdapterChooser(QWidget):
         Parameters
         ----------
         runs : Path
-            A folder a run; may not exist.
+            Folder of the runs, each in a folder of its own; may not exist.
         """
         self._runs, self._added = runs, []
         self.choose(None)
@@ -104,7 +104,7 @@ class AdapterChooser(QWidget):
         Parameters
         ----------
         folder : Path or None
-            Of the adapter; None for the base model.
+            Folder of the adapter; None for the base model alone.
 
         Raises
         ------

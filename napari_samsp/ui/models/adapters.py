@@ -1,4 +1,4 @@
-"""The adapters that the widget offers: one a training run, and any that are added."""
+"""The adapters that the widget offers: one per training run, and any that are added."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
-"""Of the folders that Fine-tune makes."""
+"""Format of the names of folders that Fine-tune makes."""
 MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun",
     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -28,7 +28,7 @@ class Adapter:
     Attributes
     ----------
     folder : Path
-        Of the adapter itself.
+        The adapter's own folder, not that of its run.
     card : AdapterCard
         What it says about itself.
     """
@@ -118,7 +118,7 @@ def kept_adapters(runs: Path) -> list[Adapter]:
     Parameters
     ----------
     runs : Path
-        A folder a run; may not exist.
+        Folder of the runs, each in a folder of its own; may not exist.
 
     Returns
     -------

@@ -72,12 +72,12 @@ class ModelChooser(QWidget):
 
     @property
     def model(self) -> str:
-        """What to load: a name, or a file's path."""
+        """The chosen model: a name, or the path of a checkpoint file."""
         return str(self.combo.currentData() or self._last)
 
     @property
     def label(self) -> str:
-        """The chosen one's name, or its file's."""
+        """Name of the chosen model, or of its file."""
         return _label(self.model)
 
     @property
@@ -102,7 +102,7 @@ class ModelChooser(QWidget):
         )
 
     def refresh(self) -> None:
-        """Look again which models are there; the choice stays."""
+        """List again which models are on this computer; the choice stays."""
         blocked = self.combo.blockSignals(True)
         self.combo.clear()
         for name in models.names():

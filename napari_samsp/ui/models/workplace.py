@@ -1,4 +1,4 @@
-"""The model in memory, and how it gets there; loaded in workers alone."""
+"""The model in memory; it is loaded in workers only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GUI_FIRST_S = 0.3
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is in memory."""
+    """A model in memory."""
 
     segmenter: Segmenter
     key: tuple[Any, ...]
@@ -85,7 +85,7 @@ class Workplace:
 
 
 def model_key(model: str, adapter: Path | None) -> tuple[Any, ...]:
-    """What tells a loaded model from others: equal keys, and it can be used again."""
+    """Key of a loaded model; one of an equal key can be used again."""
     if adapter is None:
         return (model,)
     files = sorted(adapter.glob("*.safetensors"))

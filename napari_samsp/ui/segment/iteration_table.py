@@ -16,7 +16,7 @@ COLUMNS = ("Round", "Objects", "Area", "Agreement", "Confidence")
 
 
 class IterationTable(CompactTable):
-    """A row a round; a click on a row emits ``chosen`` with its number.
+    """One row per round; a click on a row emits ``chosen`` with its number.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class IterationTable(CompactTable):
         self.itemSelectionChanged.connect(self._on_selection)
 
     def show_summary(self, row: int, summary: Summary) -> None:
-        """Write a row; a new one is marked as the one that is shown.
+        """Fill in a row; a new one is marked as the one that is shown.
 
         Parameters
         ----------

@@ -85,7 +85,7 @@ class LazyPlane:
 
 
 class LargeResult(StackResult):
-    """Of each iteration a pyramid of labels, in temporary files.
+    """A pyramid of labels for each iteration, in temporary files.
 
     Napari draws pyramids and lets nobody paint in them: the worker writes them where
     their layer shows them, and they are what was predicted.
@@ -130,7 +130,7 @@ class LargeResult(StackResult):
         super().complete(plane, iteration, tick)
 
     def show(self, iteration: int, plane: PlaneIndex, labels: np.ndarray) -> None:
-        """Nothing is left to do: the labels are where the layer shows them."""
+        """Do nothing: the labels are where the layer shows them."""
 
     def prediction(self, iteration: int, plane: PlaneIndex) -> np.ndarray | None:
         """As `StackResult.prediction`, read where it is looked at."""

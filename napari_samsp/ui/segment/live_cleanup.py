@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.segment.run_results import RunResults
 
 PAUSE_MS = 60
-"""Between two beginnings, while a slider is dragged."""
+"""Between the starts of two jobs, while a slider is dragged."""
 NEEDS_RUN = (
     "Press Segment to apply this: of stacks, of stored results and of images of more "
     "than 16 million pixels the maps are not kept."
@@ -47,7 +47,7 @@ class LiveCleanup(QObject):
     parent : QObject
         Object that owns this one.
     wanted : callable
-        Gives what is set now.
+        Gives the cleanup that is set now.
     """
 
     applied = Signal()
@@ -103,7 +103,7 @@ class LiveCleanup(QObject):
     def _on_returned(self, rounds: list[_Round]) -> None:
         results: RunResults | None = self._job[0]
         if results is None or results is not self._results:
-            return  # another run by now
+            return  # the layers show another run by now
         self._shown = self._job[1]
         shown = [_replace_labels(results, one) for one in rounds]
         there = [layer is not None for layer in results.layers]
@@ -111,13 +111,13 @@ class LiveCleanup(QObject):
         self.applied.emit()
 
     def _on_errored(self, error: Exception) -> None:
-        self._shown = self._job[1]  # not again and again
+        self._shown = self._job[1]  # what failed is not tried again and again
         show_error(explain(error))
 
     def _on_finished(self) -> None:
         self._worker = None
         if self._wanted() != self._shown:
-            self._throttler.throttle()  # it was dragged on meanwhile
+            self._throttler.throttle()  # the slider was dragged on meanwhile
 
 
 class _Round(NamedTuple):

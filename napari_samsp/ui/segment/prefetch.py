@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 THREAD = "samsp-look-ahead"
 PAUSE_S = 0.3
-"""Before it begins, for the GUI to draw the result."""
+"""Pause before it begins, in which the GUI draws the result."""
 MOST_PIXELS = 2**24
 """A larger plane waits until it is asked for."""
 FREE_BYTES = 2**30
 """Memory that must be free beside what the plane itself needs."""
 BYTES_A_PIXEL = 64
-"""As it was read, as RGB, and on the way there."""
+"""Memory per pixel: as it was read, as RGB, and on the way there."""
 
 _log = logging.getLogger(__name__)
 
@@ -114,9 +114,9 @@ class Prefetcher:
         Parameters
         ----------
         image : Image
-            Whose plane was segmented.
+            The image of which a plane was segmented.
         request : SegmentRequest
-            How; of several planes, nothing is left to encode.
+            How it was segmented; of several planes, nothing is left to encode.
         segmenter : Segmenter
             Its cache gets the embeddings.
         """

@@ -26,9 +26,9 @@ def show_classes(
     Parameters
     ----------
     layer : Labels
-        Whose source is known.
+        A result's layer, with its `Source`.
     step : Segmented
-        The plane.
+        Result of the plane.
     classes : sequence of LabelClass
         Those of the model; without any nothing changes.
     objects : bool

@@ -59,7 +59,7 @@ class ResultPanel(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where the layers are.
+        The viewer that shows the layers.
 
     Attributes
     ----------

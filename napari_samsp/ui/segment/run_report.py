@@ -1,4 +1,4 @@
-"""What the status line says about a run."""
+"""Messages of the status line about a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RunReport:
-    """Speaks of slices where there are several, and of the time left.
+    """Words progress, by slices where there are several, and the time left.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class RunReport:
         self.problem = ""
 
     def begin(self) -> None:
-        """Count from now: the model is loaded."""
+        """Start the clock: the model is loaded."""
         self._time = TimeLeft()
 
     def progress(self, part_of_plane: float) -> str:
-        """Say how far it is.
+        """Word how far the run is.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class RunReport:
         return f"{text}, {left}" if left else text
 
     def last_words(self, stopped: bool) -> str:
-        """Say what came of it.
+        """Word how the run ended.
 
         Parameters
         ----------

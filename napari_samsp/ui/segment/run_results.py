@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_samsp.ui.planes import first_scale, labels_placement, shown_plane
+from napari_samsp.ui.placement import labels_placement
+from napari_samsp.ui.planes import first_scale, shown_plane
 from napari_samsp.ui.result_layers import (
     RESULT_KEY,
     Source,
@@ -33,18 +34,18 @@ if TYPE_CHECKING:
     from napari_samsp.ui.segment.summary import Summary
 
 REDRAW_3D_S = 2.0
-"""A volume is drawn again so often at most: all of it goes to the graphics card."""
+"""Seconds at least between redrawings of a volume, which is uploaded as a whole."""
 
 
 class RunResults:
-    """Turns what a run says into layers, one an iteration.
+    """Turns the results of a run into layers, one per iteration.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Viewer that shows the layers.
     image : Image
-        What is segmented.
+        The image that is segmented.
     request : SegmentRequest
         Image, settings and planes of the run.
     along : tuple of int
@@ -75,7 +76,7 @@ class RunResults:
 
     @property
     def layers(self) -> list[Labels | None]:
-        """One an iteration; None where the user removed it."""
+        """One per iteration; None where the user removed it."""
         found = [layer_by_id(self._viewer, unique_id) for unique_id in self._ids]
         return [layer if isinstance(layer, Labels) else None for layer in found]
 
@@ -92,7 +93,7 @@ class RunResults:
         return ""
 
     def add(self, step: Segmented, model: str, adapter: str | None) -> Labels | None:
-        """Show what a run says.
+        """Show a result of the run.
 
         Parameters
         ----------

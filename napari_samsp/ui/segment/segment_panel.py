@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_samsp.ui.segment.segment_steps import Refused, Segmented
 
 REPORT_MS = 500
-"""Between two words about the time left."""
+"""Between two reports of the time left."""
 
 
 class SegmentPanel(QWidget):
@@ -107,7 +107,7 @@ class SegmentPanel(QWidget):
 
     @property
     def results(self) -> RunResults | None:
-        """Of the last run."""
+        """The results of the last run."""
         return self.result.results
 
     def segment(self) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_samsp.inference.segmenter import Segmenter
 
 BREATH_MS = 20
-"""Between two turns, for the GUI to draw and to answer."""
+"""Pause between two turns, in which the GUI draws and answers."""
 TURN_S = 0.02
 """A turn takes steps for about so long: napari needs more to add a layer, and much
 less to write a plane into one."""
@@ -117,16 +117,16 @@ class SegmentRun(QObject):
         title: str,
         after: threading.Thread | None = None,
     ) -> None:
-        """Begin.
+        """Start a segmentation in a worker.
 
         Parameters
         ----------
         request : SegmentRequest
             What to segment, and how.
         title : str
-            For napari's activity dock.
+            Title in napari's activity dock.
         after : threading.Thread, optional
-            What the worker waits for, since it does part of the work.
+            A thread that the worker waits for, since it does part of the work.
         """
         if self.running:
             return

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 KEPT_PIXELS = 2**24
-"""Of images whose maps are kept: six bytes a pixel and round."""
+"""Pixels of the largest image whose maps are kept, at six bytes per pixel and round."""
 
 
 class SegmentationError(Exception):
-    """What went wrong in a worker.
+    """Raised for whatever goes wrong in a worker.
 
     Not a RuntimeError: superqt's generator workers swallow those, and with them
     everything that torch raises.
@@ -50,7 +50,7 @@ class SegmentRequest:
     read : PlaneReader
         Gives a plane's pixels; called in the worker, for the data may be lazy.
     planes : tuple of PlaneIndex
-        Which, in this order.
+        The planes to segment, in this order.
     model : str
         Name or file of the base model.
     adapter : Path or None
@@ -112,7 +112,7 @@ class Segmented:
     plane : PlaneIndex
         Index of the plane.
     summary : Summary
-        What is told about the iteration.
+        Figures of the iteration.
     labels : numpy.ndarray
         ``(Y, X)``; of a large plane in a file.
     scaling : Scaling

@@ -1,4 +1,4 @@
-"""What a run over several planes gives: labels to correct, and what was predicted."""
+"""The result of a run over several planes: labels to correct, and predictions."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ LABEL = np.dtype(np.int32)
 
 
 class StackResult:
-    """One array of labels an iteration, and predictions beside it.
+    """One array of labels per iteration, and the predictions beside it.
 
     The arrays belong to layers: they are written by the GUI's thread alone. What was
-    predicted is kept apart, compressed, for corrections are judged against it; labels
+    predicted is kept apart, compressed, for corrections are compared with it; labels
     shrink to a hundredth.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the labels: one entry a data axis of the image.
+        Of the labels: one entry per data axis of the image.
     axes : tuple of int
         The two of a plane.
     iterations : int
@@ -135,7 +135,7 @@ class StackResult:
         np.copyto(target, labels, where=target == 0)
 
     def prediction(self, iteration: int, plane: PlaneIndex) -> np.ndarray | None:
-        """What was predicted.
+        """Labels of a plane as they were predicted.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What is told about an iteration: of one plane, or on the mean of many."""
+"""Figures of an iteration: of one plane, or the mean over many."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Summary:
     Attributes
     ----------
     iteration, iterations : int
-        Its number, from 0, of how many.
+        Number of the iteration, from 0, and how many there are.
     prompt : str
         What it was prompted with.
     score : float
@@ -56,7 +56,7 @@ class Summary:
 
     @classmethod
     def of(cls, iteration: Iteration, objects: bool) -> Summary:
-        """Of one plane.
+        """Sum up an iteration of one plane.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Summary:
         object_size: float | None = None,
         size_is_certain: bool = True,
     ) -> Summary:
-        """Of one plane's labels, and what is known besides.
+        """Sum up the labels of one plane, and what is known besides.
 
         Parameters
         ----------
@@ -136,14 +136,14 @@ class Summary:
         Parameters
         ----------
         other : Summary
-            Of that plane, of the same iteration.
+            Figures of that plane, of the same iteration.
         count : int
-            Of planes that this is the mean of.
+            Number of planes that this is the mean of.
 
         Returns
         -------
         Summary
-            Of one plane more.
+            The mean of one plane more.
         """
 
         def mean(mine: float, its: float) -> float:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 SAME = ("model", "adapter", "objects", "slice")
-"""What a run has in common with an earlier one whose place it takes."""
+"""Figures that two runs share if the later one replaces the earlier."""
 
 
 def replace_earlier(

@@ -25,7 +25,7 @@ def color_by_class(layer: Labels, classes: Sequence[LabelClass]) -> None:
     Parameters
     ----------
     layer : Labels
-        Whose labels are classes.
+        A layer whose labels are classes.
     classes : sequence of LabelClass
         Other labels become gray.
     """

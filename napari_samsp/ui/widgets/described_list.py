@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from napari_samsp.ui.widgets.plain_text import plain
 
 MOST_WIDTH = 640
-"""Of the opened list, in pixels; half a small screen."""
+"""Largest width of the opened list in pixels: half a small screen."""
 _TIP = Qt.ItemDataRole.ToolTipRole
 _WHAT_FOR = Qt.ItemDataRole.UserRole + 1
 
@@ -60,7 +60,7 @@ class DescribedList(QComboBox):
         text : str
             In the box, and first in the opened list.
         data : object
-            Its user data.
+            Data of the item, which `currentData` gives.
         tip : str
             Tooltip; shown as plain text.
         what_for : str

@@ -22,7 +22,7 @@ class LayerChooser(ComboBox):
     viewer : napari.viewer.Viewer
         The viewer whose layers are offered.
     kind : type
-        Such as `napari.layers.Image`.
+        Type of the layers that are offered, such as `napari.layers.Image`.
     nothing : str, optional
         Text of a first choice that is no layer.
     **options

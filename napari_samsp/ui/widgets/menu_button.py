@@ -17,11 +17,11 @@ class MenuButton(QToolButton):
     Parameters
     ----------
     name : str
-        Its object name.
+        Object name of the button.
     tip : str
-        Its tooltip.
+        Tooltip of the button.
     parent : QWidget
-        Qt's.
+        Widget that owns this one.
     """
 
     def __init__(self, name: str, tip: str, parent: QWidget) -> None:

@@ -1,4 +1,4 @@
-"""What ties a widget to things that outlive it, and is cut when the widget goes."""
+"""Connections of a widget to objects that outlive it, cut when the widget goes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Ties:
         Parameters
         ----------
         emitter : napari.utils.events.EventEmitter
-            That can outlive the owner, and would call into a deleted object.
+            An emitter that can outlive the owner, and would call a deleted object.
         slot : callable
-            What it calls.
+            Called by the signal.
         """
         emitter.connect(slot)
         self._cuts.append(lambda: emitter.disconnect(slot))

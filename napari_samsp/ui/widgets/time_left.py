@@ -17,12 +17,12 @@ class TimeLeft:
         self._end = self._begun
 
     def text(self, part: float) -> str:
-        """Say how long it still takes.
+        """Word how long the job still takes.
 
         Parameters
         ----------
         part : float
-            Of the job that is done, 0 to 1.
+            Part of the job that is done, 0 to 1.
 
         Returns
         -------
@@ -39,7 +39,7 @@ class TimeLeft:
 
 
 def duration(seconds: float) -> str:
-    """Say a duration in words.
+    """Word a duration.
 
     Parameters
     ----------

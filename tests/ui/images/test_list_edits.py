@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from list_bench import LEFT
+from qtpy.QtCore import QTimer
 
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.training_sets.classes import LabelClass
@@ -146,8 +147,32 @@ def test_corrected_images_are_never_segmented_again(bench, folder):
         last[line["name"]] = line["settings"]["objects"]
     assert last == {"a": False, "b": True, "c": True, "d": True}
     bench.key("samsp_previous")
-    bench.wait(lambda: bench.names[:1] == ["a"] and len(bench.names) > 1)
+    # A result in these settings it has not: only the kept labels are shown.
+    bench.wait(lambda: bench.names == ["a", "SAM-SP · a"])
     assert np.array_equal(bench.labels.data, edited)
+
+
+def test_labels_of_the_image_before_are_not_kept_for_the_next(bench, folder):
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    bench.labels.data = np.zeros_like(bench.labels.data)
+    bench.control.ahead.drop()  # so that b is shown before it is segmented
+    seen = []
+
+    def keep_too_early() -> None:
+        seen.extend(bench.names)
+        bench.key("samsp_keep_next")
+
+    image = bench.viewer.layers["a"]
+    image.events.name.connect(lambda _: QTimer.singleShot(0, keep_too_early))
+    bench.key("samsp_next")
+    bench.wait(lambda: bool(seen))
+    assert seen == ["b", "SAM-SP 1 · a"]
+    assert bench.said.startswith("This image has no labels yet")
+    bench.at("b")
+    assert State.CORRECTED not in bench.states()
+    assert not bench.widget.correcting.training_set.samples()
 
 
 def test_where_nothing_is_to_be_corrected_six_actions_make_a_table(

@@ -40,7 +40,7 @@ class Desk:
     Parameters
     ----------
     workplace : Workplace
-        Whose model is used, and which gets it if it is loaded here.
+        Gives the loaded model, and takes one that is loaded here.
 
     Attributes
     ----------

@@ -36,13 +36,13 @@ class Hover(QObject):
     Parameters
     ----------
     parent : QObject
-        Qt's.
+        Owner of this object.
     viewer : napari.viewer.Viewer
-        Whose pointer.
+        The viewer whose pointer is followed.
     around : Surroundings
         The rest of the widget.
     work : ClickWork
-        Encodes.
+        Encodes what is under the pointer.
     pair : callable
         Gives the labels that are clicked with their image; raises InputError.
     """

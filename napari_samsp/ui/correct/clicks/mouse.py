@@ -24,7 +24,7 @@ class ClickMouse:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Whose.
+        The viewer whose mouse is listened to.
     draws : callable
         Gives `BOX` or `LINE` if a drag draws it now, or else nothing.
     on_click : callable

@@ -21,10 +21,10 @@ class Slices:
     pair : LabelledPlane
         The one that is shown.
     axis, image_axis : int
-        Along which they lie, in the labels and in the image. Of several axes it is the
-        last one, as with *Follow slices*.
+        Axis along which they lie, of the labels and of the image. Of several axes it is
+        the last one, as with *Follow slices*.
     shown : int
-        Which of them is.
+        Index along ``axis`` of the plane that is shown.
     """
 
     pair: LabelledPlane

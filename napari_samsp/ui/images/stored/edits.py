@@ -137,7 +137,7 @@ class Edits:
         labels : numpy.ndarray
             Integers, of all its planes.
         axes : str
-            A letter an axis of them.
+            One letter per axis of them.
         voxels : VoxelSize
             Voxel size of the image.
         classes : dict, optional

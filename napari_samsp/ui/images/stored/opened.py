@@ -45,7 +45,7 @@ class Opened:
     layer : Image
         Not in a viewer yet.
     axes : str
-        Of its labels, a letter an axis.
+        Of its labels, one letter per axis.
     stored : StoredImage
         As it was read.
     content : str
@@ -170,29 +170,65 @@ def read_rounds(
     wanted : Wanted
         How it was made.
     check : callable
-        Called at every plane; what it raises ends the work.
+        Called at every plane. An exception raised by it aborts the run.
     """
     stored = opened.stored
     if any(labels.shape != stored.labels_shape for labels in rounds.labels):
         return
+    channels = _channels(opened, wanted)
+    planes = {place: _index(place, channels) for place in stored.planes()}
+    request = _request(opened, rounds, wanted, channels, tuple(planes.values()))
+    scaling = wanted.scaling
+    if request.stack is not None and request.same_limits:
+        scaling = resolve_percentiles(scaling, request.open, request.planes)
+    listed = read_card(wanted.adapter).classes if wanted.adapter else ()
+    told_apart = listed if len(listed) > 1 else ()
+    steps: list[Segmented] = []
+    for number, (place, plane) in enumerate(planes.items()):
+        check()
+        scores = rounds.scores[number] if number < len(rounds.scores) else []
+        if len(scores) != len(rounds.labels):
+            continue  # a blank slice
+        seen = as_lazy_rgb(request.read(plane), scaling=scaling).scaling
+        labels = [one[place] for one in rounds.labels]
+        classes = _numbers(rounds.classes.get(place, {}), told_apart)
+        for summary in _summaries(labels, scores, wanted):
+            t = summary.iteration
+            if request.stack is not None:
+                request.stack.target(t, plane)[...] = labels[t]
+                request.stack.complete(plane, summary, check)
+            named = classes if t == len(labels) - 1 else None
+            steps.append(Segmented(plane, summary, labels[t], seen, None, named))
+    along = tuple(range(opened.layer.ndim - len(opened.axes), opened.layer.ndim - 2))
+    opened.shown = Shown(request, along, steps, told_apart)
+
+
+def _channels(opened: Opened, wanted: Wanted) -> Channels | None:
+    """The channels that were segmented; None of an image without."""
     axis, settings = opened.channel_axis, wanted.settings
-    channels = None
-    if axis is not None:
-        picked = settings.channels or settings.single_channels
-        channels = Channels(axis, picked or tuple(range(stored.channel_count)))
-    read = PlaneReader.of(opened.layer, channels)
-    places = stored.planes()
-    planes = {place: _index(place, channels) for place in places}
-    ndim, count = opened.layer.ndim, len(rounds.labels)
-    along = tuple(range(ndim - len(opened.axes), ndim - 2))
+    if axis is None:
+        return None
+    picked = settings.channels or settings.single_channels
+    return Channels(axis, picked or tuple(range(opened.stored.channel_count)))
+
+
+def _request(
+    opened: Opened,
+    rounds: Rounds,
+    wanted: Wanted,
+    channels: Channels | None,
+    planes: tuple[PlaneIndex, ...],
+) -> SegmentRequest:
+    """What would have been asked for if the result were a fresh one."""
+    settings, ndim, count = wanted.settings, opened.layer.ndim, len(rounds.labels)
     stack = None
-    if len(places) > 1:
-        shape = [1] * (ndim - len(opened.axes)) + list(stored.labels_shape)
+    if len(planes) > 1:
+        shape = [1] * (ndim - len(opened.axes)) + list(opened.stored.labels_shape)
         stack = StackResult(tuple(shape), (ndim - 2, ndim - 1), count)
         stack.allocate()
-    request = SegmentRequest(
-        read=read,
-        planes=tuple(planes.values()),
+    return SegmentRequest(
+        read=PlaneReader.of(opened.layer, channels),
+        planes=planes,
         model=settings.model,
         adapter=wanted.adapter,
         iterations=count,
@@ -202,38 +238,24 @@ def read_rounds(
         stack=stack,
         cleanup=settings.cleanup,
     )
-    scaling = wanted.scaling
-    if stack is not None and request.same_limits:
-        scaling = resolve_percentiles(scaling, request.open, request.planes)
-    steps: list[Segmented] = []
-    listed = read_card(wanted.adapter).classes if wanted.adapter else ()
-    told_apart = listed if len(listed) > 1 else ()
-    for number, (place, plane) in enumerate(planes.items()):
-        check()
-        scores = rounds.scores[number] if number < len(rounds.scores) else []
-        if len(scores) != count:
-            continue  # a blank slice
-        seen = as_lazy_rgb(read(plane), scaling=scaling).scaling
-        before = None
-        for t, labels in enumerate(rounds.labels):
-            found = labels[place]
-            summary = Summary.of_labels(
-                found,
-                settings.objects,
-                iteration=t,
-                iterations=count,
-                prompt=PROMPT if t else "none",
-                score=scores[t],
-                iou_to_previous=None if before is None else iou(found, before),
-            )
-            if stack is not None:
-                stack.target(t, plane)[...] = found
-                stack.complete(plane, summary, check)
-            named = rounds.classes.get(place, {}) if t == count - 1 else {}
-            classes = _numbers(named, told_apart)
-            steps.append(Segmented(plane, summary, found, seen, None, classes))
-            before = found
-    opened.shown = Shown(request, along, steps, told_apart)
+
+
+def _summaries(
+    rounds: list[np.ndarray], scores: list[float], wanted: Wanted
+) -> list[Summary]:
+    """The figures of each round of a plane."""
+    return [
+        Summary.of_labels(
+            labels,
+            wanted.settings.objects,
+            iteration=t,
+            iterations=len(rounds),
+            prompt=PROMPT if t else "none",
+            score=score,
+            iou_to_previous=iou(labels, rounds[t - 1]) if t else None,
+        )
+        for t, (labels, score) in enumerate(zip(rounds, scores, strict=True))
+    ]
 
 
 def _numbers(

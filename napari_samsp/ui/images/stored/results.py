@@ -208,7 +208,8 @@ class Results:
         segmenter : Segmenter
             Of these settings; others may use it meanwhile.
         check : callable
-            Called often; what it raises ends the work, and nothing is noted.
+            Called often. An exception raised by it aborts the run; then nothing is
+            noted.
 
         Returns
         -------

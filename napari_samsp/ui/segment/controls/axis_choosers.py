@@ -24,7 +24,7 @@ THIS_SLICE = "This slice"
 
 
 def axis_name(layer: Image, dims: Dims, axis: int) -> str:
-    """What an axis is called: by its layer, by the viewer, or by its number.
+    """Name of an axis: its layer's, else the viewer's, else its number.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def compact_combo(name: str, tooltip: str = "") -> QComboBox:
     Parameters
     ----------
     name : str
-        Qt object name.
+        Object name of the widget, by which it is found.
     tooltip : str, optional
         What it is for.
 
@@ -130,7 +130,7 @@ class ChannelChooser(QWidget):
 
     @property
     def channels(self) -> Channels | None:
-        """What is read; of "the shown one" that which the viewer shows now."""
+        """The channels to read; "the shown one" is that which the viewer shows now."""
         axis, layer, dims = self.channel_axis, self._layer, self._dims
         if axis is None or layer is None or dims is None:
             return None

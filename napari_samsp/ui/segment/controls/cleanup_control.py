@@ -10,7 +10,7 @@ from superqt.utils import signals_blocked
 from napari_samsp.inference.cleanup import HIGHEST, LOWEST, Cleanup
 
 LARGEST = 1_000_000
-"""Pixels; least sizes above it are typed into `predict`."""
+"""Largest least size offered, in pixels; `predict` takes larger ones."""
 
 
 class CleanupControl(QObject):
@@ -75,7 +75,7 @@ class CleanupControl(QObject):
         )
 
     def show_cleanup(self, cleanup: Cleanup) -> None:
-        """Set it; emits ``changed`` once, if it is another one.
+        """Set another cleanup; emits ``changed`` once if it differs.
 
         Parameters
         ----------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LAYER = "Object size"
 LARGEST = 100_000
 SHORTEST = 2
-"""Pixels; the line of a mere click is a part of one."""
+"""Pixels; a shorter line is a mere click."""
 
 
 class ObjectSizeControl(QWidget):
@@ -28,7 +28,7 @@ class ObjectSizeControl(QWidget):
     Parameters
     ----------
     viewer : napari.viewer.Viewer
-        Where the line is drawn.
+        The viewer in which the line is drawn.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -58,16 +58,16 @@ class ObjectSizeControl(QWidget):
 
     @property
     def object_size(self) -> float | None:
-        """In pixels; None for automatic."""
+        """Width of a typical object in image pixels; None for automatic."""
         return float(self.pixels.value()) or None
 
     def show_layer(self, image: Image | None) -> None:
-        """Follow an image.
+        """Measure lines on another image.
 
         Parameters
         ----------
         image : Image or None
-            In whose pixels lines are measured.
+            Image in whose pixels lines are measured.
         """
         if image is not self._image:
             self._image = image

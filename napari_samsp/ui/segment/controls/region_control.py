@@ -60,25 +60,25 @@ class RegionControl(QWidget):
         self.draw.clicked.connect(self._on_draw)
 
     def show_layer(self, image: Image | None) -> None:
-        """Follow an image.
+        """Draw regions on another image.
 
         Parameters
         ----------
         image : Image or None
-            On which a region is drawn.
+            Image on which a region is drawn.
         """
         self._image = image
         self.draw.setEnabled(image is not None)
 
     def region_on(self, image: Image, plane: PlaneIndex) -> Region | None:
-        """What of a plane is to be segmented.
+        """The region of a plane that is to be segmented.
 
         Parameters
         ----------
         image : Image
             Image layer whose plane is meant.
         plane : PlaneIndex
-            The one, or one of several.
+            Index of the plane, or of one of several.
 
         Returns
         -------

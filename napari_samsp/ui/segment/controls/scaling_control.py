@@ -32,7 +32,7 @@ KINDS = {
     "none": "None (8-bit as it is)",
 }
 FARTHEST = 1e12
-"""From zero, of a limit."""
+"""Largest absolute value of a limit."""
 
 
 class ScalingControl(QCollapsible):
@@ -126,7 +126,7 @@ class ScalingControl(QCollapsible):
         Parameters
         ----------
         text : str
-            From `choice`.
+            What `choice` gave.
         """
         if text == CONTRAST:
             self.kind.setCurrentIndex(self.kind.findData(CONTRAST))
@@ -135,7 +135,7 @@ class ScalingControl(QCollapsible):
             self.show_scaling(Scaling.parse(text))
 
     def show_scaling(self, scaling: Scaling) -> None:
-        """Choose a scaling.
+        """Show a scaling as the chosen one.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class ScalingControl(QCollapsible):
             return None
 
     def show_layer(self, layer: Image | None, is_stack: bool) -> None:
-        """Follow an image.
+        """Offer the contrast limits of another image.
 
         Parameters
         ----------

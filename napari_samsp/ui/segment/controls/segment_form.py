@@ -1,4 +1,4 @@
-"""All that is set before a run, in one form."""
+"""The form with all settings of a run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
 from napari_samsp.data.image_source import LARGE_PIXELS
 from napari_samsp.ui.models.adapter_chooser import AdapterChooser
 from napari_samsp.ui.models.model_chooser import ModelChooser
+from napari_samsp.ui.placement import labels_shape
 from napari_samsp.ui.planes import (
     PlaneReader,
-    labels_shape,
     plane_axes,
     planes_along,
     shown_plane,
@@ -129,7 +129,7 @@ class SegmentForm(QWidget):
         Parameters
         ----------
         image : Image
-            The one to segment.
+            The image to segment.
 
         Raises
         ------
