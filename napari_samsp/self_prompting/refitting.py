@@ -99,7 +99,7 @@ def refitted(
         ``(h, w)`` float32; of the target's sign where ``clicked``.
     """
     x = features.flatten(0, 1).float()
-    x = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    x = (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)
     x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
     wanted, offset = target.flatten().float(), TRUST * logits.flatten().float()
     weight = (1 + (CLICKED - 1) * clicked.flatten().float()) * (CELLS / len(x))

@@ -91,7 +91,8 @@ def heeded(
         it says, and cells like them follow (`refitted`).
     """
     scale = np.array(logits.shape) / shape
-    cells = ((np.array(clicks.points) + 0.5) * scale).astype(int)
+    pixels = np.array(clicks.points).astype(int)
+    cells = ((pixels + 0.5) * scale).astype(int)
     cells = cells.clip(0, np.array(logits.shape) - 1)
     points = tuple((float(row), float(column)) for row, column in cells)
     mask = (logits > 0).cpu().numpy()
