@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from prompted_steps import (
     degraded,
@@ -14,6 +15,8 @@ from prompted_steps import (
 )
 from torch import Tensor
 
+from napari_samsp.inference.interactive.cut import Clicks
+from napari_samsp.inference.interactive.heeding import SHOWN, as_clicked
 from napari_samsp.inference.interactive.prompted import INSIDE_LOGIT
 from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.letterbox import valid_cells
@@ -36,8 +39,8 @@ MOST_CLICKS = 6
 AS_IN_USE = 0.7
 """So often a click is shown a mask of two values that heeds the clicks, as in the
 widget; else the logits of the decoding before it, as SAM was trained."""
-DISC = (0.15, 0.7)
-"""Radius of what a click changes in such a mask, by that of a disc as large as it."""
+REACH = (SHOWN - 0.5, SHOWN + 0.5)
+"""How far a click changes such a mask, by the way to its border; in use `SHOWN`."""
 
 
 def embed(model: SelfPrompting, patches: tuple[Tensor, list[Tensor]]) -> Tensor:
@@ -137,19 +140,15 @@ def shown(prompt: Prompt, stride: int) -> Prompt:
     assert prompt.masks is not None and prompt.points is not None
     if torch.rand(()) >= AS_IN_USE:
         return prompt
-    mask = prompt.masks[:, 0] > 0
-    radius = torch.empty(len(mask)).uniform_(*DISC)
-    radius *= (mask.sum((1, 2)) / torch.pi).sqrt()
-    radius = radius.clamp(min=2)[:, None, None]
-    cells = torch.arange(mask.shape[-1]) + 0.5
-    for n in range(prompt.points.shape[1]):
-        x, y = (prompt.points[:, n] / stride).unbind(-1)
-        inside = prompt.point_labels[:, n].bool()
-        away = (cells[None, None] - x[:, None, None]).square()
-        away = away + (cells[None, :, None] - y[:, None, None]).square()
-        said = mask[torch.arange(len(mask)), y.long(), x.long()]
-        near = (away <= radius**2) & (said != inside)[:, None, None]
-        mask = torch.where(near, inside[:, None, None], mask)
+    reach = torch.empty(len(prompt)).uniform_(*REACH).tolist()
+    places = (prompt.points.flip(-1) / stride).tolist()
+    inside = (prompt.point_labels > 0).tolist()
+    known = (prompt.masks[:, 0] > 0).cpu().numpy()
+    masks = [
+        as_clicked(one, Clicks(tuple(map(tuple, where)), tuple(said)), far)
+        for one, where, said, far in zip(known, places, inside, reach, strict=True)
+    ]
+    mask = torch.from_numpy(np.stack(masks)).to(prompt.masks.device)
     logits = torch.where(mask, INSIDE_LOGIT, -INSIDE_LOGIT)[:, None]
     return Prompt(prompt.boxes, prompt.points, logits, prompt.point_labels)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_samsp.self_prompting.instances import distinct
+from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from napari_samsp.self_prompting.prompts import Prompt
@@ -111,3 +112,18 @@ class Decoding:
             best, which = self.logits[maps].detach().max(0)
             out[b] = torch.where(best > 0, maps[which] + 1, 0)
         return out
+
+
+def check_finite(logits: Tensor, scores: Tensor) -> None:
+    """Make sure that a decoder's output can be used.
+
+    Raises
+    ------
+    InputError
+        If it is not finite: nothing would be found, and nothing be said.
+    """
+    if not (logits.isfinite().all() and scores.isfinite().all()):
+        raise InputError(
+            "The model's output is not finite: its weights are damaged, or too large "
+            "for this device; choose another model or adapter, or the device cpu."
+        )

@@ -19,9 +19,8 @@ from napari_samsp.sam.architecture import (
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
-from napari_samsp.self_prompting.decoding import Decoding
+from napari_samsp.self_prompting.decoding import Decoding, check_finite
 from napari_samsp.self_prompting.prompts import Prompt
-from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.memory import in_batches
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class PromptableSam(nn.Module):
 
     def neck(self, embeddings: Tensor) -> Tensor:
         """The channels of ``(B, C, h, w)`` embeddings that every SAM has."""
-        return self._parts(embeddings)[0]
+        return self.split_embeddings(embeddings)[0]
 
     def decode(
         self,
@@ -153,15 +152,8 @@ class PromptableSam(nn.Module):
                 decode, len(image_index), min(most, self._prompt_batch), "prompts"
             )
         logits, scores = map(torch.cat, zip(*parts, strict=True))
-        if not torch.is_grad_enabled() and not (
-            logits.isfinite().all() and scores.isfinite().all()
-        ):
-            # Nothing would be found, and nothing be said.
-            raise InputError(
-                "The model's output is not finite: its weights are damaged, or too "
-                "large for this device; choose another model or adapter, or the "
-                "device cpu."
-            )
+        if not torch.is_grad_enabled():
+            check_finite(logits, scores)
         return Decoding(
             logits,
             scores,
@@ -197,7 +189,7 @@ class PromptableSam(nn.Module):
         positions = self.sam.prompt_encoder.get_dense_pe()
 
         def decode(embeddings: Tensor, prompt: Prompt, n: int) -> tuple[Tensor, Tensor]:
-            sparse, dense = self._embed(prompt)
+            sparse, dense = self.embed_prompt(prompt)
             maps, scores = self.sam.mask_decoder.predict_masks(
                 image_embeddings=embeddings,
                 image_pe=positions,
@@ -284,7 +276,7 @@ class PromptableSam(nn.Module):
         self, embeddings: Tensor, index: Tensor, prompt: Prompt, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Low-res logits and predicted IoU of prompts, of the images at ``index``."""
-        sparse, dense = self._embed(prompt)
+        sparse, dense = self.embed_prompt(prompt)
         n = len(index)
         logits, scores = self.sam.mask_decoder(
             image_embeddings=embeddings[index],
@@ -317,9 +309,9 @@ class PromptableSam(nn.Module):
             ]
             logits, scores = zip(*parts, strict=True)
             return torch.cat(logits), torch.cat(scores)
-        sparse, dense = self._embed(prompt)
+        sparse, dense = self.embed_prompt(prompt)
         shared = len(images) == 1
-        neck, *fine = self._parts(embeddings[images if shared else index])
+        neck, *fine = self.split_embeddings(embeddings[images if shared else index])
         if shared and dense.stride(0) == 0:  # the same for all prompts
             dense = dense[:1]
         sparse = sparse.expand(len(index), -1, -1)
@@ -327,12 +319,12 @@ class PromptableSam(nn.Module):
             self.sam.mask_decoder, neck + dense, positions, sparse, fine
         )
 
-    def _parts(self, embeddings: Tensor) -> list[Tensor]:
-        """The neck's channels, and what the encoder folded behind them."""
+    def split_embeddings(self, embeddings: Tensor) -> list[Tensor]:
+        """The neck's channels, and those behind them that meet the upscaling."""
         return list(embeddings.split(embedding_channels(self.sam), dim=1))
 
-    def _embed(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """Sparse and dense embeddings of prompts; of none, what stands for none."""
+    def embed_prompt(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Sparse and dense embeddings of N prompts; of none, what stands for none."""
         points = None
         if prompt.points is not None:
             labels = prompt.point_labels

@@ -1,12 +1,13 @@
 """Milliseconds a click in the widget: from the release to changed labels on screen.
 
     python training/benchmarks/click_latency.py [--size 512] [--clicks 40]
-        [--models samsp_small vit_t] [--profile FILE]
+        [--models samsp_small vit_t vit_b] [--profile FILE]
 
 Opens napari (a virtual screen will do) and clicks with Qt's mouse events, Add at random
 places, each taken back: after Segment, and without it where the pointer has rested.
-vit_t has random weights. Beside the time that passes it prints the time that this
-process computed, all threads together, for machines where other work runs.
+Of vit_t, vit_b and the like the weights are random. Beside the time that passes it
+prints the time that this process computed, all threads together, for machines where
+other work runs.
 """
 
 from __future__ import annotations
@@ -106,17 +107,22 @@ class Hand:
         return QPoint(round(size.width() / 2 + x), round(size.height() / 2 + y))
 
 
+def is_random(name: str) -> bool:
+    """Whether a name is that of a network of which no weights are here."""
+    return name.startswith("vit_")
+
+
 def checkpoint(name: str, folder: Path) -> str:
     """The model's name, or a file of random weights."""
-    if name != "vit_t":
+    if not is_random(name):
         return name
     import torch
 
     from napari_samsp.sam.architecture import ARCHITECTURES, build_sam
 
     torch.manual_seed(0)
-    path = folder / "vit_t.pt"
-    torch.save(build_sam(ARCHITECTURES["vit_t"]).state_dict(), path)
+    path = folder / f"{name}.pt"
+    torch.save(build_sam(ARCHITECTURES[name]).state_dict(), path)
     return str(path)
 
 
@@ -154,7 +160,7 @@ def measure(name: str, size: int, count: int, profile: cProfile.Profile | None) 
     _, widget = viewer.window.add_plugin_dock_widget("napari-samsp", "SAM-SP")
     with tempfile.TemporaryDirectory() as folder:
         widget.segmenting.model.choose(checkpoint(name, Path(folder)))
-        trained = name != "vit_t"  # random weights see thousands of objects
+        trained = not is_random(name)  # random weights see thousands of objects
         widget.segmenting.objects.setChecked(trained)
         viewer.add_image(image, name="image")
         viewer.reset_view()

@@ -17,6 +17,12 @@ from napari_samsp.data.rgb import Scaling, as_lazy_rgb
 from napari_samsp.data.tiling import Grid, Tile
 from napari_samsp.inference.interactive.alike import AlikeSearch
 from napari_samsp.inference.interactive.cut import Box, Clicks, Cut, around
+from napari_samsp.inference.interactive.heeding import (
+    KEPT,
+    SHOWN,
+    as_clicked,
+    heeded,
+)
 from napari_samsp.inference.interactive.prompted import (
     INSIDE_LOGIT,
     decode_prompted,
@@ -27,6 +33,7 @@ from napari_samsp.inference.scale.field_of_view import field_of_view
 from napari_samsp.inference.tile_encoder import TileEncoder, inference
 from napari_samsp.self_prompting.letterbox import logits_to_image
 from napari_samsp.self_prompting.propagation import followed, seen_before
+from napari_samsp.self_prompting.refitting import decode_with_features
 from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.threads import few_threads
 
@@ -47,14 +54,6 @@ EVENNESS = 0.005
 """Compactness of the watershed that splits an object. Of 0, 0.003, 0.01 and 0.03, 0.01
 was best on touching nuclei of dsb2018's training images and 0 on touching grains of
 sediment_grains; this lies between."""
-
-SHOWN, KEPT = 1.5, 1.0
-"""What a click changes is a disc about it, whose radius is so many times the way to the
-mask's border: in the mask that the model is shown, and in what it makes of it. A click
-lies in the middle of what is wrong, so the way to the border is about half of that
-width."""
-WIDEST = 1.0
-"""Such a disc is at most so many times as wide as one with the object's area."""
 
 
 class ClickView:
@@ -158,7 +157,7 @@ class ClickView:
     def _see(self, view: Tile, clicks: Clicks, iterations: int) -> Cut:
         said = clicks.shifted(-view.top, -view.left)
         known = None if said.mask is None else said.mask.within(_whole(view.shape))
-        shown = None if known is None else _as_clicked(known, said, SHOWN)
+        shown = None if known is None else as_clicked(known, said, SHOWN)
         prompt = read_prompts(
             view.shape,
             points=[said.points] if said.points else None,
@@ -166,12 +165,13 @@ class ClickView:
             boxes=None if said.box is None else [_clipped(said.box, view.shape)],
             masks=None if shown is None else shown[None],
         )
-        if known is not None or said.box is not None:
-            iterations = 1
-        found, maps = self._decode(view, prompt, iterations)
-        mask = maps[0] > 0
-        if known is not None:
-            mask = _as_clicked(mask, said, KEPT)
+        if known is not None and said.points:
+            found, maps = self._mend(view, prompt, said)
+            mask = as_clicked(maps[0] > 0, said, KEPT)
+        else:
+            once = known is not None or said.box is not None
+            found, maps = self._decode(view, prompt, 1 if once else iterations)
+            mask = maps[0] > 0
         if (nothing := self._missing(view.window)) is not None:
             mask &= ~nothing
         mask = _own(mask, said, known)
@@ -207,6 +207,23 @@ class ClickView:
             with few_threads(embeddings[0, 0].numel()):
                 *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
             sides = (int(valid[0, 0]), int(valid[0, 1]))
+            maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
+        return found, maps.cpu().numpy()
+
+    def _mend(
+        self, view: Tile, prompt: Prompt, clicks: Clicks
+    ) -> tuple[Decoding, np.ndarray]:
+        """As `_decode`, of one object: the model, fitted to the clicks in the view."""
+        model, shape = self._model, view.shape
+        with inference(model.device):
+            embeddings, valid = self._encoder([view])
+            asked = to_input(prompt, model, shape, valid[0])
+            sides = (int(valid[0, 0]), int(valid[0, 1]))
+            cells = tuple(slice(-(-side // model.stride)) for side in sides)
+            with few_threads(embeddings[0, 0].numel()):
+                found, features = decode_with_features(model, embeddings, asked)
+                said = found.logits[0]
+                said[cells] = heeded(said[cells], features[cells], clicks, shape)
             maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
         return found, maps.cpu().numpy()
 
@@ -246,39 +263,6 @@ class ClickView:
             )
         )
         return Tile(*rows, *columns)
-
-
-def _as_clicked(mask: np.ndarray, clicks: Clicks, reach: float) -> np.ndarray:
-    """A mask that holds the clicks inside and none of those outside.
-
-    A model that is shown a mask trusts it: against it, a click alone changes little.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray
-        ``(Y, X)`` bool.
-    clicks : Clicks
-        Rows and columns in pixels of the mask.
-    reach : float
-        How far a click that the mask does not heed changes it, by the way to its
-        border.
-    """
-    out = mask.copy()
-    widest = WIDEST * float(np.sqrt(np.count_nonzero(mask) / np.pi))
-    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    places, sides = np.array(clicks.points), np.array(clicks.inside, bool)
-    for (row, column), inside in zip(places, sides, strict=True):
-        if mask[int(row), int(column)] == inside:
-            continue
-        away = (rows - row) ** 2 + (columns - column) ** 2
-        way = np.sqrt(away[mask == inside].min(initial=widest**2))
-        radius = max(2.0, reach * min(way, widest))
-        against = places[sides != inside] - (row, column)
-        if len(against):  # a click is not to undo another
-            radius = min(radius, np.hypot(*against.T).min() / 2)
-        out[away <= radius**2] = inside
-        out[int(row), int(column)] = inside
-    return out
 
 
 def _own(mask: np.ndarray, clicks: Clicks, known: np.ndarray | None) -> np.ndarray:

@@ -35,6 +35,33 @@ def decode(
 
     Parameters
     ----------
+    decoder, images, positions, prompts, fine
+        As for `read_features`.
+
+    Returns
+    -------
+    tuple of Tensor
+        ``(N, m, m)`` low-res logits and ``(N,)`` predicted IoU, those of the plain
+        decoder with ``multimask_output=False`` to rounding (1e-5).
+    """
+    cells, weights, scores = _read(decoder, images, positions, prompts, fine)
+    # One channel is moved, not all of them.
+    logits = cells.flatten(1, -2) @ weights[:, :, None]
+    logits = logits.view(*cells.shape[:-1], 1)
+    return _in_rows(logits, *images.shape[-2:])[..., 0], scores
+
+
+def read_features(
+    decoder: MaskDecoder,
+    images: Tensor,
+    positions: Tensor,
+    prompts: Tensor,
+    fine: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the masks of N prompts are made of: a logit is a product of features.
+
+    Parameters
+    ----------
     decoder : MaskDecoder
         SAM's mask decoder.
     images : Tensor
@@ -51,13 +78,24 @@ def decode(
     Returns
     -------
     tuple of Tensor
-        ``(N, m, m)`` low-res logits and ``(N,)`` predicted IoU, those of the plain
-        decoder with ``multimask_output=False`` to rounding (1e-5).
+        ``(N, m, m, c)`` features of each low-res cell, the ``(N, c)`` weights of the
+        mask, and ``(N,)`` predicted IoU.
     """
+    cells, weights, scores = _read(decoder, images, positions, prompts, fine)
+    return _in_rows(cells, *images.shape[-2:]), weights, scores
+
+
+def _read(
+    decoder: MaskDecoder,
+    images: Tensor,
+    positions: Tensor,
+    prompts: Tensor,
+    fine: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`read_features`, the features still nested as `_upscale` makes them."""
     transformer = decoder.transformer
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(len(prompts), -1, -1), prompts], 1)
-    h, w = images.shape[-2:]
     image, grid = (x.flatten(2).mT.contiguous() for x in (images, positions))
     queries = tokens
     for layer in transformer.layers:
@@ -87,8 +125,8 @@ def decode(
     )
     queries = transformer.norm_final_attn(queries + attended)
     weights = decoder.output_hypernetworks_mlps[0](queries[:, 1])
-    logits = _upscale(decoder.output_upscaling, image, fine, weights, h, w)
-    return logits, decoder.iou_prediction_head(queries[:, 0])[:, 0]
+    cells = _upscale(decoder.output_upscaling, image, fine)
+    return cells, weights, decoder.iou_prediction_head(queries[:, 0])[:, 0]
 
 
 def _tokens_to_image(
@@ -143,15 +181,8 @@ def _through(x: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("nthd,hdc->nhtc", x, by_head)
 
 
-def _upscale(
-    upscaling: Any,
-    image: Tensor,
-    fine: Sequence[Tensor],
-    weights: Tensor,
-    h: int,
-    w: int,
-) -> Tensor:
-    """Logits of ``(N, T, C)`` image tokens, finer by two a level.
+def _upscale(upscaling: Any, image: Tensor, fine: Sequence[Tensor]) -> Tensor:
+    """Features ``(N, T, 4, .., c)`` of ``(N, T, C)`` image tokens, finer a level.
 
     Each transposed convolution makes 2 x 2 pixels of one, all on their own: a product.
     """
@@ -166,13 +197,18 @@ def _upscale(
             x = F.layer_norm(x, x.shape[-1:], step.weight, step.bias, step.eps)
         else:
             x = step(x)
-    n = len(image)
-    logits = x.view(n, -1, x.shape[-1]) @ weights[:, :, None]
-    # From rows and columns of every level, nested, to those of the image.
-    logits = logits.view(n, h, w, *(2, 2) * level)
+    return x
+
+
+def _in_rows(cells: Tensor, h: int, w: int) -> Tensor:
+    """From ``(N, h * w, 4, .., c)``, nested, to ``(N, rows, columns, c)``."""
+    n, level = len(cells), cells.ndim - 3
+    split = cells.reshape(n, h, w, *(2, 2) * level, cells.shape[-1])
+    # The rows of every level, then their columns.
     rows = [1, *range(3, 3 + 2 * level, 2)]
     columns = [axis + 1 for axis in rows]
-    return logits.permute(0, *rows, *columns).reshape(n, h << level, w << level)
+    moved = split.permute(0, *rows, *columns, split.ndim - 1)
+    return moved.reshape(n, h << level, w << level, cells.shape[-1])
 
 
 def _nested(folded: Tensor, level: int) -> Tensor:
