@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.job import Job, Outcome, Settings
+from napari_samsp.batch.objects import measured
 from napari_samsp.batch.prompted_planes import label_prompted
 from napari_samsp.data.formats.nifti_files import is_nifti, write_nifti
 from napari_samsp.data.image_files import is_ome_zarr
@@ -26,8 +27,8 @@ from napari_samsp.data.label_files import (
     write_tiff,
 )
 from napari_samsp.data.plane_view import PlaneView
-from napari_samsp.data.tables.object_files import measure_file
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, class_table
+from napari_samsp.data.training_sets.class_tables import TABLE_ENDING, class_table
+from napari_samsp.data.training_sets.classes import meaning_of
 from napari_samsp.inference.interactive.correct_next import look_as_text
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
-    from napari_samsp.data.training_sets.class_labels import PlaneClasses
+    from napari_samsp.data.training_sets.class_tables import PlaneClasses
     from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.segmenter import Segmenter
 
@@ -111,9 +112,10 @@ def segment_file(
             with about(job.image):
                 files = _segment(segmenter, job, settings, progress, said, scaling)
                 if settings.measure:
-                    objects = tuple(
-                        measure_file(files[0], job.image, axes=settings.axes)
-                    )
+                    prompted = settings.prompts is not None
+                    listed = () if prompted else segmenter.classes
+                    classes = meaning_of(listed, settings.objects)
+                    objects = measured(files[0], job.image, settings.axes, classes)
         except (InputError, OSError) as reason:
             if isinstance(reason, OSError) and (
                 reason.errno in _FOR_ALL or not is_disk_error(reason)

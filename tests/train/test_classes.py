@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from napari_samsp import evaluate, export, predict
+from napari_samsp import evaluate, export, measure, predict
 from napari_samsp.data.training_sets.classes import Classes, LabelClass, write_classes
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.inference.segmenter import Segmenter
@@ -40,6 +41,11 @@ def picture(seed: int, shape=(72, 104)) -> tuple[np.ndarray, np.ndarray]:
             image[here] += 90 if bright else -80
             labels[here] = 2 if bright else 7
     return image.clip(0, 255).astype(np.uint8), labels
+
+
+def rows_of(path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def training_set(folder, count=3, kind="semantic", classes=(BRIGHT, DARK)):
@@ -141,7 +147,11 @@ def test_predict_and_evaluate_know_the_classes(run, tmp_path, capsys):
     out = tmp_path / "out"
     command = [str(tmp_path / "images"), "--output", str(out), "--iterations", "2"]
     command += ["--adapter", str(folder / "run" / "adapter")]
-    predict.main(command)
+    table = tmp_path / "areas.csv"
+    predict.main([*command, "--table", str(table)])
+    named = {(row["image"], row["label"]): row["class"] for row in rows_of(table)}
+    both = {"2": "bright", "7": "dark"}
+    assert named == {(p, n): both[n] for p in ("p8", "p9") for n in both}
     assert set(np.unique(tifffile.imread(out / "p8.tif"))) == {0, 2, 7}
     assert (
         json.loads((out / "classes.json").read_text())["classes"][1]["name"] == "dark"
@@ -169,9 +179,18 @@ def test_predict_and_evaluate_know_the_classes(run, tmp_path, capsys):
     judge = [str(tmp_path / "objects"), *judge[1:], "--objects"]
     evaluate.main(judge)
     assert "ap50" in json.loads(figures.read_text())["classes"]["bright"]
-    # A second call finds everything done.
-    predict.main([*command[:2], str(tmp_path / "objects"), *command[3:], "--objects"])
+    # A second call finds everything done, and measures it.
+    again = [*command[:2], str(tmp_path / "objects"), *command[3:], "--objects"]
+    predict.main([*again, "--table", str(tmp_path / "objects.csv")])
     assert "2 of 2 images were done" in capsys.readouterr().err
+    found = rows_of(tmp_path / "objects.csv")
+    assert {
+        row["label"]: row["class"] for row in found if row["image"] == "p8"
+    } == of_object
+    measure.main([str(tmp_path / "objects"), "--output", str(tmp_path / "m.csv")])
+    assert [row["class"] for row in rows_of(tmp_path / "m.csv")] == [
+        row["class"] for row in found
+    ]
 
 
 def test_a_run_with_classes_resumes_and_goes_on_only_with_the_same_ones(run, tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from napari_samsp.data.tables.object_table import CLASS
 from napari_samsp.ui.widgets.layer_features import put_columns
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.plane_view import PlaneIndex
 
-CLASS = "class"
 Pages = dict["PlaneIndex | None", dict[int, str]]
 """Names of classes by slice (None: a label is one object in all) and label."""
 

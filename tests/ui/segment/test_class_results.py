@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
