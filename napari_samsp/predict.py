@@ -195,12 +195,9 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         link_slices=args.link_slices,
         cleanup=_cleanup(args),
     )
-    if args.link_slices and (
-        not settings.objects or (card is not None and len(card.classes) > 1)
-    ):
+    if args.link_slices and not settings.objects:
         raise InputError(
-            "--link-slices needs separate objects without classes: add --objects, or "
-            "leave it out."
+            "--link-slices needs separate objects: add --objects, or leave it out."
         )
     if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
         settings = replace(settings, object_classes=True)

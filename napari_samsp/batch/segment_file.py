@@ -235,7 +235,9 @@ def _segment(
             _label(segmenter, planes, settings, arrays, progress, said, scaling)
         if settings.object_classes:
             names_of = {one.label: one.name for one in segmenter.classes}
-            table = class_table(image.plane_axes.lower(), said.classes, names_of)
+            whole = said.classes and not said.classes[0][0]
+            axes = "" if whole else image.plane_axes.lower()
+            table = class_table(axes, said.classes, names_of)
             write_atomically(files[-1], table)
         # The last iteration's at the end: where they are, all are. What is filled in
         # place is completed after this, by the stack, in the same order.
@@ -274,6 +276,7 @@ def _label(
         cleanup=settings.cleanup,
     )
     count, last = len(planes.planes), settings.iterations - 1
+    linked = options.follow_axis is not None or options.link_axis is not None
 
     def tell(number: int, done: float) -> None:
         if progress is not None:
@@ -293,7 +296,9 @@ def _label(
         if iteration.look is not None:
             said.looks.append(iteration.look)
         if iteration.object_classes is not None:
-            said.classes.append((found.plane, iteration.object_classes))
+            told = found.plane, iteration.object_classes
+            # Of linked slices those of all so far, each object once.
+            said.classes = [((), told[1])] if linked else [*said.classes, told]
         said.count += iteration.objects
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass
-from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapters.adapter_card import AdapterCard
-from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.result_layers import RESULT_KEY
 from napari_samsp.ui.widgets.object_classes import classes_of
@@ -18,22 +13,11 @@ from napari_samsp.ui.widgets.object_classes import classes_of
 CLASSES = (LabelClass(3, "leaf", "#00ff00"), LabelClass(8, "spot", "#ff0000"))
 
 
-def saved(folder: Path, objects: bool = False) -> Path:
-    """An adapter that knows the classes, and finds something."""
-    loaded = load_sam("samsp_small")
-    model = add_lora(loaded.sam, 2, loaded.name, classes=2)
-    card = AdapterCard(
-        loaded.name, loaded.sha256, 256, classes=CLASSES, objects=objects
-    )
-    save_adapter(model, folder, card)
-    return folder
-
-
 def test_results_have_the_labels_and_colours_of_the_classes(
-    widget, viewer, segment, nuclei, tmp_path
+    widget, viewer, segment, nuclei, tmp_path, class_adapter
 ):
     viewer.add_image(nuclei[0], name="plant")
-    widget.segmenting.adapter.choose(saved(tmp_path / "plants"))
+    widget.segmenting.adapter.choose(class_adapter())
     segment()
     layer = viewer.layers["SAM-SP 2 · plant"]
     assert set(np.unique(layer.data)) <= {0, 3, 8}
@@ -58,11 +42,11 @@ def told(layer, plane) -> None:
 
 
 def test_objects_of_a_result_have_classes_and_can_be_kept_at_once(
-    widget, viewer, segment, click, nuclei, tmp_path
+    widget, viewer, segment, click, nuclei, tmp_path, class_adapter
 ):
     widget.correcting.set_folder(tmp_path / "set")
     viewer.add_image(nuclei[0], name="cells")
-    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
     segment()
     layer = viewer.layers["SAM-SP 2 · cells"]
     told(layer, layer.data)
@@ -76,11 +60,11 @@ def test_objects_of_a_result_have_classes_and_can_be_kept_at_once(
 
 
 def test_objects_of_each_slice_have_classes_of_their_own(
-    widget, viewer, segment, all_slices, nuclei, tmp_path
+    widget, viewer, segment, all_slices, nuclei, tmp_path, class_adapter
 ):
     image = nuclei[0]
     viewer.add_image(np.stack([image, image[::-1, ::-1]]), name="stack")
-    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
     widget.segmenting.iterations.setValue(1)
     all_slices()
     viewer.dims.set_point(0, 0)
