@@ -114,9 +114,11 @@ def follow_class(layer: Labels, label: int, pages: Sequence[PlaneIndex]) -> bool
     """
     known = dict(pages_of(layer))
     name = known.get(pages[0], {}).get(label)
-    for page in pages if name is not None else ():
+    if name is None:
+        return False
+    for page in pages:
         note_classes(layer, page, known.get(page, {}) | {label: name})
-    return name is not None
+    return True
 
 
 def turn_to(layer: Labels, page: PlaneIndex | None) -> bool:

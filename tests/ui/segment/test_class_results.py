@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass
 from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.result_layers import RESULT_KEY
-from napari_samsp.ui.widgets.object_classes import classes_of
+from napari_samsp.ui.widgets.object_classes import (
+    classes_of,
+    set_classes,
+    tell_classes,
+)
 
 CLASSES = (LabelClass(3, "leaf", "#00ff00"), LabelClass(8, "spot", "#ff0000"))
 
@@ -73,3 +78,32 @@ def test_objects_of_each_slice_have_classes_of_their_own(
     told(layer, layer.data[0])
     viewer.dims.set_point(0, 1)
     told(layer, layer.data[1])
+
+
+@pytest.mark.parametrize("how", ["link", "follow"])
+def test_objects_through_a_stack_have_one_class(
+    widget, viewer, segment, all_slices, nuclei, class_adapter, how
+):
+    image = nuclei[0]
+    viewer.add_image(np.stack([image, np.roll(image, 2, 1)]), name="stack")
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
+    widget.segmenting.iterations.setValue(1)
+    all_slices()
+    viewer.dims.set_point(0, 0)
+    getattr(widget.segmenting.slices, how).setChecked(True)
+    segment()
+    layer = viewer.layers["SAM-SP 0 · stack"]
+    objects = [set(np.unique(part)) - {0} for part in layer.data]
+    assert len(objects[0] & objects[1]) > 2
+    told(layer, layer.data)  # all of them, also those of one slice
+    before = classes_of(layer)
+    viewer.dims.set_point(0, 1)
+    assert classes_of(layer) == before
+
+
+def test_what_a_person_classed_meanwhile_stays(viewer):
+    layer = viewer.add_labels(np.arange(12).reshape(3, 4), name="stack")
+    tell_classes(layer, None, {1: "leaf", 2: "leaf"})
+    set_classes(layer, classes_of(layer) | {1: "spot", 9: "leaf"})
+    tell_classes(layer, None, {1: "leaf", 2: "spot", 3: "spot"})
+    assert classes_of(layer) == {1: "spot", 2: "spot", 3: "spot", 9: "leaf"}
