@@ -22,6 +22,8 @@ from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.train.objective.losses import segmentation_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from job import Job, Predictor
 
 SIZE, PATCH = 256, 16
@@ -67,14 +69,20 @@ def scratch_unet(job: Job) -> Predictor:
     from monai.networks.nets import BasicUNet
 
     torch.manual_seed(job.seed)
-    return _fit(job, BasicUNet(2, 3, 1, features=(24, 24, 48, 96, 192, 24)), None)
+    net = BasicUNet(2, 3, _channels(job), features=(24, 24, 48, 96, 192, 24))
+    return _fit(job, net, None)
 
 
 def imagenet_unet(job: Job) -> Predictor:
     """`ImageNetUnet`, all weights trained, the trunk's at a lower rate."""
     torch.manual_seed(job.seed)
-    net = ImageNetUnet()
+    net = ImageNetUnet(_channels(job))
     return _fit(job, net, net.net.encoder)
+
+
+def _channels(job: Job) -> int:
+    """One of the foreground, or a softmax over the background and the classes."""
+    return 1 + len(job.classes)
 
 
 def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
@@ -105,8 +113,12 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
         weight = torch.zeros_like(batch.labels, dtype=torch.float32)
         for n, (height, width) in enumerate(batch.valid.tolist()):
             weight[n, :height, :width] = 1
-        logits = net(batch.image)[:, 0]
-        loss = segmentation_loss(logits, (batch.labels > 0).float(), weight).mean()
+        logits = net(batch.image)
+        if job.classes:
+            loss = softmax_loss(logits, batch.labels, weight, job.classes)
+        else:
+            foreground = (batch.labels > 0).float()
+            loss = segmentation_loss(logits[:, 0], foreground, weight).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -122,9 +134,38 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
         tensor, valid = to_model_input(image, size)
         height, width = (-(-int(side) // 32) * 32 for side in valid)
         with torch.inference_mode():
-            logits = judged(tensor[None, :, :height, :width])[:, 0]
+            logits = judged(tensor[None, :, :height, :width])[0]
             logits = F.pad(logits, (0, size - width, 0, size - height))
-            full = logits_to_image(logits, size, tuple(valid.tolist()), shape)[0]
-        return [labels_of(full.numpy() > 0, job.objects)]
+            full = logits_to_image(logits, size, tuple(valid.tolist()), shape).numpy()
+        if job.classes:
+            return [np.array([0, *job.classes], np.int32)[full.argmax(0)]]
+        return [labels_of(full[0] > 0, job.objects)]
 
     return predict
+
+
+def softmax_loss(
+    logits: Tensor, truth: Tensor, weight: Tensor, labels: Sequence[int]
+) -> Tensor:
+    """Cross-entropy and the mean soft Dice of the classes, padding left out.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B, 1 + K, H, W)``, the background first.
+    truth, weight : Tensor
+        ``(B, H, W)`` labels, and 1 inside the image, else 0.
+    labels : sequence of int
+        Of the K classes.
+    """
+    target = torch.zeros_like(truth)
+    for n, label in enumerate(labels, start=1):
+        target[truth == label] = n
+    entropy = F.cross_entropy(logits, target, reduction="none")
+    entropy = (entropy * weight).sum((1, 2)) / weight.sum((1, 2))
+    found = logits.softmax(1)[:, 1:] * weight[:, None]
+    true = F.one_hot(target, 1 + len(labels)).permute(0, 3, 1, 2)[:, 1:]
+    true = true * weight[:, None]
+    overlap = 2 * (found * true).sum((2, 3)) + 1
+    total = found.square().sum((2, 3)) + true.sum((2, 3)) + 1
+    return (entropy + 1 - (overlap / total).mean(1)).mean()
