@@ -14,6 +14,7 @@ from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.image_files import is_ome_zarr
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.tables.table_files import TableFile
+from napari_samsp.data.training_sets.class_tables import classes_beside
 from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.utils.cli import Parser, run
 from napari_samsp.utils.errors import InputError, in_words, is_disk_error
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.classes import Classes
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 
@@ -114,6 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
         pairs = pair_images(labels, images)
         if len(labels) == len(images) == 1:  # two files, whatever they are called
             pairs = dict(zip(labels, images.values(), strict=True))
+    top = Path(options.labels)
+    classes = {
+        path: classes_beside(path, top if top.is_dir() else None)
+        for path in labels.values()
+    }
     failed: list[str] = []
     console = Console(stderr=True)
     with TableFile(options.output, options.overwrite) as table:
@@ -128,7 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
                 failed.append(f"There is no image of {path} in {options.images}.")
                 continue
             try:
-                for columns in _measured(path, pairs.get(name), options):
+                image = pairs.get(name)
+                for columns in _measured(path, image, classes[path], options):
                     table.add(name, columns)
             except (InputError, OSError) as error:
                 if isinstance(error, OSError) and not is_disk_error(error):
@@ -145,7 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measured(
-    labels: Path, image: Path | None, options: argparse.Namespace
+    labels: Path,
+    image: Path | None,
+    classes: Classes | None,
+    options: argparse.Namespace,
 ) -> Iterator[Columns]:
     voxels = None
     if options.pixel_size:
@@ -160,6 +171,7 @@ def _measured(
             volumes=options.volumes,
             axes=options.axes.upper() if options.axes else None,
             voxels=voxels,
+            classes=classes,
         )
     )
 

@@ -21,6 +21,7 @@ from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.training_sets.classes import (
     CLASSES_FILE,
     Classes,
+    meaning_of,
     read_classes,
     write_classes,
 )
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     _check_prompts(args, len(images))
     settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
-    _write_classes(args, settings.objects)
+    classes = _write_classes(args, settings.objects)
     output = args.output.resolve()
     manifest = Manifest(output, depends_on)
     todo = {
@@ -76,11 +77,10 @@ def main(argv: list[str] | None = None) -> int:
                 for name, path in images.items()
                 if name not in todo
             }
-            table = stack.enter_context(
-                objects_table(
-                    args.table, todo, before, settings.axes, args.overwrite, failed
-                )
+            rows = objects_table(
+                args.table, todo, before, settings.axes, args.overwrite, failed, classes
             )
+            table = stack.enter_context(rows)
         if jobs:
             manifest.begin(files)
         whole = False
@@ -118,12 +118,12 @@ def _check_failed(failed: list[str], count: int) -> None:
         raise InputError(" ".join(failed) + rest)
 
 
-def _write_classes(args: argparse.Namespace, objects: bool) -> None:
+def _write_classes(args: argparse.Namespace, objects: bool) -> Classes | None:
     """Say beside the labels what they mean, if the adapter tells classes apart."""
-    classes = read_card(args.adapter).classes if args.adapter else ()
-    if len(classes) < 2 or args.prompts is not None:
-        return
-    meant = Classes("instances" if objects else "semantic", classes, ())
+    listed = read_card(args.adapter).classes if args.adapter else ()
+    meant = None if args.prompts is not None else meaning_of(listed, objects)
+    if meant is None:
+        return None
     path = args.output / CLASSES_FILE
     if args.overwrite or not path.exists():
         write_classes(args.output, meant)
@@ -132,6 +132,7 @@ def _write_classes(args: argparse.Namespace, objects: bool) -> None:
             f"{path} names other classes than the adapter: use another --output, or "
             "add --overwrite."
         )
+    return meant
 
 
 def _check_prompts(args: argparse.Namespace, images: int) -> None:
@@ -194,12 +195,9 @@ def _settings(args: argparse.Namespace) -> tuple[Settings, dict[str, Any]]:
         link_slices=args.link_slices,
         cleanup=_cleanup(args),
     )
-    if args.link_slices and (
-        not settings.objects or (card is not None and len(card.classes) > 1)
-    ):
+    if args.link_slices and not settings.objects:
         raise InputError(
-            "--link-slices needs separate objects without classes: add --objects, or "
-            "leave it out."
+            "--link-slices needs separate objects: add --objects, or leave it out."
         )
     if card and len(card.classes) > 1 and settings.objects and not settings.prompts:
         settings = replace(settings, object_classes=True)

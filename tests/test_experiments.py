@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from napari_samsp.data.image_files import read_labels, write_labels
 from napari_samsp.data.training_sets.training_set import TrainingSet
 
 FOLDER = Path(__file__).parents[1] / "training" / "experiments"
@@ -109,6 +110,42 @@ def test_borders_keep_objects_apart_that_touch(monkeypatch):
     for label in (1, 2):
         (same,) = np.unique(found[labels == label])
         assert (found == same).sum() == (labels == label).sum()
+
+
+def test_classes_are_told_apart_and_an_interrupted_table_goes_on(tmp_path, data):
+    for mask in (data / "cells" / "masks").iterdir():
+        labels = read_labels(mask)
+        labels = np.where(labels > 0, 2 + 3 * (labels % 2), 0)  # 2 and 5
+        labels[:4] = 255  # what nobody labelled is no class
+        write_labels(mask, labels)
+    recipe = {
+        "data": ["cells"], "classes": ["cells"], "images": [1], "seeds": [0],
+        "methods": ["sam-sp", "unet, ImageNet"], "minutes": 0.02, "iterations": 2,
+    }  # fmt: skip
+    file, results = tmp_path / "recipe.yaml", tmp_path / "results.csv"
+    file.write_text(yaml.safe_dump(recipe))
+    done = run("run.py", file, data, "--output", results)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(results)
+    assert {(row["data"], row["method"], row["iteration"]) for row in rows} == {
+        (f"cells{part}", method, t)
+        for part in ("", ", class 2", ", class 5")
+        for method, t in (("sam-sp", "0"), ("sam-sp", "1"), ("unet, ImageNet", "0"))
+    }
+    for t in "01":
+        mean, *each = (
+            float(row["dice"])
+            for row in rows
+            if (row["method"], row["iteration"]) == ("sam-sp", t)
+        )
+        assert mean == pytest.approx(np.mean(each), abs=1e-4)
+    more = [*recipe["methods"], "sam-sp, one class a run"]
+    file.write_text(yaml.safe_dump({**recipe, "methods": more}))
+    done = run("run.py", file, data, "--output", results)
+    assert done.returncode == 0, done.stderr
+    assert "1/1 cells sam-sp, one class a run 1 0" in done.stdout
+    assert rows_of(results)[: len(rows)] == rows
+    assert len(rows_of(results)) == len(rows) + 6
 
 
 def test_a_recipe_with_a_mistake_names_it(tmp_path, data):

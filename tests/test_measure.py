@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -125,3 +126,111 @@ def test_what_cannot_be_begun(folders, tmp_path) -> None:
     Image.new("L", (8, 6)).save(labels / "a.png")
     with pytest.raises(InputError, match="have one name"):
         main([str(labels), "--output", str(tmp_path / "a.csv")])
+
+
+LISTED = {
+    "kind": "semantic",
+    "classes": [{"label": 2, "name": "leaf"}, {"label": 5, "name": "spot"}],
+}
+
+
+def classed(folder, kind, labels, table=None, name="a") -> list[tuple[str, str]]:
+    """Label and class of each row, of labels that lie in a folder with classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_labels(folder / f"{name}.tif", np.asarray(labels, np.int32))
+    if kind:
+        place = folder.parent if folder.name == "masks" else folder
+        (place / "classes.json").write_text(json.dumps(LISTED | {"kind": kind}))
+    if table is not None:
+        (folder / f"{name}.classes.csv").write_text(table)
+    output = folder.parent / "objects.csv"
+    main([str(folder), "--output", str(output), "--overwrite"])
+    return [(row["label"], row.get("class")) for row in measured(output)]
+
+
+AREAS = np.zeros((20, 30), np.int32)
+AREAS[2:8, 3:20], AREAS[10:15, 3:9], AREAS[18:] = 2, 5, 255
+
+
+def test_the_table_tells_the_name_of_each_class(tmp_path) -> None:
+    # Of areas, and of a training set's masks, whose classes.json is above them.
+    areas = [("2", "leaf"), ("5", "spot"), ("255", "")]
+    assert classed(tmp_path / "out", "semantic", AREAS) == areas
+    assert classed(tmp_path / "set" / "masks", "semantic", AREAS) == areas
+    # Of objects a table tells names, or labels that classes.json names.
+    objects = np.where(AREAS == 255, 9, AREAS)
+    table = "label,class\n2,spot\n5,Leaf\n9,2\n"
+    found = [("2", "spot"), ("5", "leaf"), ("9", "leaf")]
+    assert classed(tmp_path / "cells", "instances", objects, table) == found
+    found = [("2", "round"), ("5", "long"), ("9", "2")]
+    table = "label,class\n2,round\n5,long\n9,2\n"
+    assert classed(tmp_path / "alone", "", objects, table) == found
+    # Without either there is no such column, and none is needed.
+    assert classed(tmp_path / "plain", "", AREAS)[0] == ("2", None)
+    assert classed(tmp_path / "untold", "instances", objects)[0] == ("2", None)
+
+
+def test_in_folders_in_a_folder_the_classes_of_the_whole_are_known(tmp_path) -> None:
+    (tmp_path / "out" / "day" / "1").mkdir(parents=True)
+    (tmp_path / "out" / "classes.json").write_text(json.dumps(LISTED))
+    write_labels(tmp_path / "out" / "day" / "1" / "a.tif", AREAS)
+    output = tmp_path / "objects.csv"
+    main([str(tmp_path / "out"), "--recursive", "--output", str(output)])
+    assert [row["class"] for row in measured(output)] == ["leaf", "spot", ""]
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "said"),
+    [
+        ("semantic", None, "The label 9 has no class in classes.json: add it there"),
+        (
+            "instances",
+            "label,class\n2,leaf\n5,leaf\n",
+            r"9 has no class in .*csv",
+        ),
+        ("instances", "label,class\n2,stem\n", r"has the class 'stem', which classes"),
+        ("instances", "label,class\nx,leaf\n", "line 2 has no label from 1"),
+        ("", "label,class\n2,\n", "object 2 has no class"),
+        ("", "z,label,class\n0,2,leaf\n", "not those of the slices of a.tif"),
+    ],
+)
+def test_a_bad_table_of_classes_is_a_sentence_and_the_rest_is_measured(
+    tmp_path, kind, table, said
+) -> None:
+    objects = np.where(AREAS == 255, 9, AREAS)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_labels(folder / "b.tif", np.full((20, 30), 2))
+    (folder / "b.classes.csv").write_text("label,class\n2,leaf\n")
+    with pytest.raises(InputError, match=said):
+        classed(folder, kind, objects, table)
+    rows = measured(tmp_path / "objects.csv")
+    assert [(row["image"], row["class"]) for row in rows] == [("b", "leaf")]
+
+
+def test_in_a_stack_each_slice_has_its_own_classes(tmp_path) -> None:
+    """Slices count their objects apart, unless they were linked or followed."""
+    stack = np.zeros((3, 20, 30), np.int32)
+    stack[0, 2:12, 3:9] = 1
+    stack[1:, 2:4, 3:9] = 1
+    stack[1, 15:, 20:] = 2
+    table = "z,label,class\n0,1,leaf\n1,1,spot\n1,2,leaf\n2,1,spot\n"
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_tiff(folder / "a.tif", stack, "ZYX", VoxelSize())
+    (folder / "a.classes.csv").write_text(table)
+
+    def rows(*options) -> list[list[str]]:
+        main([str(folder), "--output", str(tmp_path / "objects.csv"), *options])
+        keys = ("slice", "label", "class")
+        return [
+            [row.get(key, "") for key in keys]
+            for row in measured(tmp_path / "objects.csv")
+        ]
+
+    each = [["0", "1", "leaf"], ["1", "1", "spot"], ["1", "2", "leaf"]]
+    assert rows() == [*each, ["2", "1", "spot"]]
+    # As one volume it is of the class of most of its voxels: 60 are leaf, 24 spot.
+    assert rows("--volumes") == [["", "1", "leaf"], ["", "2", "leaf"]]
+    (folder / "a.classes.csv").write_text("label,class\n1,leaf\n2,spot\n")
+    assert [row[2] for row in rows()] == ["leaf", "leaf", "spot", "leaf"]

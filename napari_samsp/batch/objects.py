@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 from napari_samsp.data.tables.object_files import measure_file
 from napari_samsp.data.tables.table_files import TableFile, table_name
+from napari_samsp.data.training_sets.class_tables import ClassNames
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.classes import Classes
 
 
 @contextmanager
@@ -22,6 +26,7 @@ def objects_table(
     axes: str | None,
     overwrite: bool,
     failed: list[str],
+    classes: Classes | None = None,
 ) -> Iterator[TableFile]:
     """Continue a table, or begin one; it is written when the block ends, however.
 
@@ -40,6 +45,8 @@ def objects_table(
         Whether a file that is no table may be replaced.
     failed : list of str
         Takes a sentence for each of them that cannot be measured.
+    classes : Classes, optional
+        What their labels mean, if the adapter tells classes apart.
 
     Yields
     ------
@@ -59,12 +66,40 @@ def objects_table(
                 if table_name(name) in table.images:
                     continue
                 try:
-                    found = list(measure_file(labels, image, axes=axes))
+                    known = measured(labels, image, axes, classes)
                 except InputError as error:
                     failed.append(f"{labels} cannot be measured: {error}")
                     continue
-                for columns in found:
+                for columns in known:
                     table.add(name, columns)
             yield table
         finally:
             table.write()
+
+
+def measured(
+    labels: Path, image: Path, axes: str | None, classes: Classes | None
+) -> tuple[Columns, ...]:
+    """Measure the objects that ``predict`` has found in an image.
+
+    Parameters
+    ----------
+    labels, image : Path
+        The files.
+    axes : str or None
+        Of the image, instead of what its file says.
+    classes : Classes or None
+        What the labels mean; without it a table of classes beside them is an old one.
+
+    Returns
+    -------
+    tuple of dict
+        As `napari_samsp.data.tables.object_files.measure_file` gives them.
+
+    Raises
+    ------
+    InputError
+        If they cannot be measured.
+    """
+    names = ClassNames({}) if classes is None else None
+    return tuple(measure_file(labels, image, axes=axes, classes=classes, names=names))

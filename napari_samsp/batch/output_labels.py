@@ -14,7 +14,7 @@ from napari_samsp.data.label_files import (
     write_ome_zarr,
     write_tiff,
 )
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING
+from napari_samsp.data.training_sets.class_tables import TABLE_ENDING
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_samsp.batch.job import Job
 from napari_samsp.batch.output_labels import as_nifti
 from napari_samsp.data.image_files import is_image_folder, is_ome_zarr
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING
+from napari_samsp.data.training_sets.class_tables import TABLE_ENDING
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:

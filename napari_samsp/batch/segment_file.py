@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samsp.batch.job import Job, Outcome, Settings
+from napari_samsp.batch.objects import measured
 from napari_samsp.batch.output_labels import OutputLabels
 from napari_samsp.batch.prompted_planes import label_prompted
 from napari_samsp.data.image_source import StoredImage, is_large, open_image
 from napari_samsp.data.plane_view import PlaneView
-from napari_samsp.data.tables.object_files import measure_file
-from napari_samsp.data.training_sets.class_labels import class_table
+from napari_samsp.data.training_sets.class_tables import class_table
+from napari_samsp.data.training_sets.classes import meaning_of
 from napari_samsp.inference.interactive.correct_next import look_as_text
 from napari_samsp.inference.planes import PlaneSkipped, SegmentOptions
 from napari_samsp.inference.plausibility import count_labels
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from napari_samsp.data.rgb import Scaling
     from napari_samsp.data.tables.object_table import Columns
-    from napari_samsp.data.training_sets.class_labels import PlaneClasses
+    from napari_samsp.data.training_sets.class_tables import PlaneClasses
     from napari_samsp.inference.scale.object_scale import ObjectScale
     from napari_samsp.inference.segmenter import Segmenter
 
@@ -103,9 +104,10 @@ def segment_file(
             with about(job.image):
                 files = _segment(segmenter, job, settings, progress, said, scaling)
                 if settings.measure:
-                    objects = tuple(
-                        measure_file(files[0], job.image, axes=settings.axes)
-                    )
+                    prompted = settings.prompts is not None
+                    listed = () if prompted else segmenter.classes
+                    classes = meaning_of(listed, settings.objects)
+                    objects = measured(files[0], job.image, settings.axes, classes)
         except (InputError, OSError, MemoryError, RuntimeError) as reason:
             error = _blame(job.image, reason)
             if not error:
@@ -200,7 +202,9 @@ def _segment(
             _label(segmenter, planes, settings, arrays, progress, said, scaling)
         if files.table is not None:
             names = {one.label: one.name for one in segmenter.classes}
-            table = class_table(image.plane_axes.lower(), said.classes, names)
+            whole = said.classes and not said.classes[0][0]
+            axes = "" if whole else image.plane_axes.lower()
+            table = class_table(axes, said.classes, names)
             write_atomically(files.table, table)
         files.write(arrays, image, job.image)
     return files.paths
@@ -237,6 +241,7 @@ def _label(
         cleanup=settings.cleanup,
     )
     count, last = len(planes.planes), settings.iterations - 1
+    linked = options.follow_axis is not None or options.link_axis is not None
 
     def tell(number: int, done: float) -> None:
         if progress is not None:
@@ -256,7 +261,9 @@ def _label(
         if iteration.look is not None:
             said.looks.append(iteration.look)
         if iteration.object_classes is not None:
-            said.classes.append((found.plane, iteration.object_classes))
+            told = found.plane, iteration.object_classes
+            # Of linked slices those of all so far, each object once.
+            said.classes = [((), told[1])] if linked else [*said.classes, told]
         said.count += iteration.objects
 
 

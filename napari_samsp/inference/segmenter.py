@@ -163,10 +163,11 @@ class Segmenter(PromptSegmenter):
             As `segment`.
         """
         model, tile = self._prepared(iterations, objects, prompt, tile, object_size)
-        if before is not None and model.class_count > 1 and objects:
+        of_classes = objects and model.class_count > 1
+        if before is not None and (before.object_classes is not None) != of_classes:
             raise InputError(
-                "Objects of several classes cannot follow slices yet: segment the "
-                "slices one by one, or regions instead of separate objects."
+                "The slice before was segmented in another way: objects of classes "
+                "follow objects of classes, and regions follow regions."
             )
         picture = self._picture(image, channel_axis)
         if before is not None and before.labels.shape != picture.shape[:2]:

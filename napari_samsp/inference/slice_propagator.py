@@ -6,6 +6,7 @@ What a slice takes as prompts from the one before is in
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,16 +76,23 @@ class SlicePropagator:
         Returns
         -------
         Iteration
-            The same. Objects that go on from the slice before have their numbers
-            there, and others have numbers that no slice has had.
+            The same. Objects that go on from the slice before have their numbers and
+            classes there, and others have numbers that no slice has had.
         """
         if self._axis is None:
             return iteration
         if self._objects:
             before = self.before(index)
             known = None if before is None else before.labels
-            labels = continued(iteration.labels, known, self._highest)
-            iteration = replace(iteration, labels=labels)
+            table = _continued(iteration.labels, known, self._highest)
+            iteration = _renumbered(iteration, table)
+            classes = iteration.object_classes
+            if classes is not None and before is not None:
+                told = before.object_classes
+                assert told is not None  # one segmenter made both
+                same = min(len(told), len(classes))
+                going_on = (classes[:same] > 0) & (told[:same] > 0)
+                classes[:same][going_on] = told[:same][going_on]
         if iteration.iteration == iteration.iterations - 1:
             self._highest = max(self._highest, int(iteration.labels.max()))
             self._to_come.discard(index)
@@ -125,10 +133,7 @@ def continued(
         ``(Y, X)`` int32. Two objects are the same if neither shares more pixels with
         another one.
     """
-    table = np.zeros(int(labels.max()) + 1, np.int32)
-    if before is not None:
-        _match(table, _shared(labels, before, len(table)))
-    return _numbered(labels, table, highest)
+    return _continued(labels, before, highest)[labels]
 
 
 class SliceLinker:
@@ -187,11 +192,49 @@ class SliceLinker:
             new = np.where(table[labels] > 0, 0, labels)
             _match(table, _overlap(new, ended, len(table)), LEAST_IOU)
             taken.append(np.unique(before))
-        labels = _numbered(labels, table, highest)
-        self._highest[t] = max(highest, int(labels.max(initial=0)))
-        seen[at] = labels
+        _number_new(labels, table, highest)
+        iteration = _renumbered(iteration, table)
+        self._highest[t] = max(highest, int(iteration.labels.max(initial=0)))
+        seen[at] = iteration.labels
         seen.pop(at - self._gap - 1, None)
-        return replace(iteration, labels=labels)
+        return iteration
+
+
+class ClassElection:
+    """Gives each object of a stack one class: that of most of its pixels."""
+
+    def __init__(self) -> None:
+        self._pixels: dict[int, dict[int, Counter[int]]] = {}
+        self._elected: dict[int, np.ndarray] = {}
+
+    def take(self, iteration: Iteration) -> Iteration:
+        """Count the pixels of a slice.
+
+        Parameters
+        ----------
+        iteration : Iteration
+            One of it, with labels that are one object in all slices.
+
+        Returns
+        -------
+        Iteration
+            The same, with the class of every object of all slices so far. After the
+            last slice they are final.
+        """
+        classes = iteration.object_classes
+        if classes is None:
+            return iteration
+        pixels = self._pixels.setdefault(iteration.iteration, {})
+        elected = self._elected.get(iteration.iteration, np.zeros(1, np.int32))
+        new = max(0, len(classes) - len(elected))
+        elected = np.concatenate([elected, np.zeros(new, np.int32)])
+        areas = np.bincount(iteration.labels.ravel(), minlength=len(classes))
+        for label in np.flatnonzero((classes > 0) & (areas[: len(classes)] > 0)):
+            counts = pixels.setdefault(int(label), Counter())
+            counts[int(classes[label])] += int(areas[label])
+            elected[label] = counts.most_common(1)[0][0]
+        self._elected[iteration.iteration] = elected
+        return replace(iteration, object_classes=elected)
 
 
 def _shared(labels: np.ndarray, before: np.ndarray, count: int) -> sparse.csr_matrix:
@@ -221,9 +264,30 @@ def _match(table: np.ndarray, worth: sparse.csr_matrix, least: float = 0) -> Non
     table[known] = best[known]
 
 
-def _numbered(labels: np.ndarray, table: np.ndarray, highest: int) -> np.ndarray:
-    """Give objects their known numbers, and others new ones after the highest."""
+def _continued(
+    labels: np.ndarray, before: np.ndarray | None, highest: int
+) -> np.ndarray:
+    """The number of each object, see `continued`."""
+    table = np.zeros(int(labels.max()) + 1, np.int32)
+    if before is not None:
+        _match(table, _shared(labels, before, len(table)))
+    _number_new(labels, table, highest)
+    return table
+
+
+def _number_new(labels: np.ndarray, table: np.ndarray, highest: int) -> None:
+    """Give objects that have no number yet new ones after the highest."""
     present = np.unique(labels)
     new = present[(present > 0) & (table[present] == 0)]
     table[new] = highest + 1 + np.arange(len(new), dtype=np.int32)
-    return table[labels]
+
+
+def _renumbered(iteration: Iteration, table: np.ndarray) -> Iteration:
+    """Objects, and their classes, under the numbers of a table."""
+    labels, classes = table[iteration.labels], iteration.object_classes
+    if classes is not None:
+        known = classes[: len(table)]  # those of the highest may have been removed
+        classes = np.zeros(int(table.max(initial=0)) + 1, np.int32)
+        classes[table[: len(known)]] = known
+        classes[0] = 0
+    return replace(iteration, labels=labels, object_classes=classes)

@@ -28,7 +28,11 @@ from napari_samsp.inference.planes import (
 )
 from napari_samsp.inference.region import read_part
 from napari_samsp.inference.results import Written
-from napari_samsp.inference.slice_propagator import SliceLinker, SlicePropagator
+from napari_samsp.inference.slice_propagator import (
+    ClassElection,
+    SliceLinker,
+    SlicePropagator,
+)
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
 
@@ -82,12 +86,10 @@ def segment_stack(
     """
     planes = source.planes
     several = len(planes) > 1
-    if options.link_axis is not None and not (
-        options.objects and len(segmenter.classes) < 2
-    ):
+    if options.link_axis is not None and not options.objects:
         raise InputError(
-            "Only separate objects without classes can be linked from slice to slice: "
-            "switch Separate objects on, or leave linking out."
+            "Only separate objects can be linked from slice to slice: switch Separate "
+            "objects on, or leave linking out."
         )
     scaling = options.scaling or segmenter.scaling
     kept: dict[PlaneIndex, np.ndarray] = {}
@@ -95,6 +97,8 @@ def segment_stack(
         scaling, kept = _shared_limits(scaling, source, check)
     propagator = SlicePropagator(planes, options.follow_axis, options.objects)
     linker = SliceLinker(options.link_axis)
+    linked = options.follow_axis is not None or options.link_axis is not None
+    election = ClassElection() if linked else None
     for number, plane in enumerate(planes):
         tell = None if progress is None else partial(progress, number)
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
@@ -106,7 +110,7 @@ def segment_stack(
             if is_large(run.shape_of(pixels)):
                 yield from run.by_strips(pixels)
             else:
-                yield from run.at_once(pixels, propagator, linker)
+                yield from run.at_once(pixels, propagator, linker, election)
         except InputError as error:
             if not several:
                 raise
@@ -151,7 +155,11 @@ class _PlaneRun:
         return pixels.shape[:2] if region is None else region.shape
 
     def at_once(
-        self, pixels: Any, propagator: SlicePropagator, linker: SliceLinker
+        self,
+        pixels: Any,
+        propagator: SlicePropagator,
+        linker: SliceLinker,
+        election: ClassElection | None,
     ) -> Iterator[PlaneResult]:
         """A plane that fits into memory, iteration by iteration."""
         options, region = self.options, self.options.region
@@ -175,7 +183,10 @@ class _PlaneRun:
                 found = region.place(found, pixels.shape[:2])
             shown = clean(found, options.cleanup, meaning, before)
             before = shown.labels
-            yield self._written(linker.take(self.plane, shown), found, image, pixels)
+            shown = linker.take(self.plane, shown)
+            if election is not None:
+                shown = election.take(shown)
+            yield self._written(shown, found, image, pixels)
 
     def _written(
         self, shown: Iteration, found: Iteration, image: LazyRGB, pixels: Any

@@ -244,7 +244,11 @@ class _TileRun:
             embeddings, valid = embed(tiles)
             if before is not None:
                 seen = seen_before(model, before.labels, before.logits, tiles, valid)
-                first = follow(model, embeddings, valid, *seen)
+                kinds = None
+                if before.object_classes is not None:
+                    known = torch.from_numpy(before.object_classes.astype(np.int64))
+                    kinds = known.to(model.device)[seen[0]]
+                first = follow(model, embeddings, valid, *seen, kinds)
         self.model, self.tiles, self.size = model, tiles, embed.size
         self.decodings = model.iterate(embeddings, valid, iterations, first=first)
         self.valid: tuple[int, int] = (int(valid[0, 0]), int(valid[0, 1]))

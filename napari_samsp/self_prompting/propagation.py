@@ -14,6 +14,7 @@ import torch
 from napari_samsp.self_prompting.decoding import Decoding
 from napari_samsp.self_prompting.instances import cut_at_necks, objects_of
 from napari_samsp.self_prompting.letterbox import valid_cells
+from napari_samsp.self_prompting.model import only_best_class
 from napari_samsp.self_prompting.prompts import OUTSIDE_LOGIT
 
 if TYPE_CHECKING:
@@ -75,12 +76,13 @@ def follow(
     valid: Tensor,
     labels: Tensor,
     logits: Tensor,
+    kinds: Tensor | None = None,
 ) -> Decoding:
     """Iteration 0, prompted by what was seen before.
 
     Of an image in which no prompt counts, as `followed` says, and with objects where
-    none is, iteration 0 is the one without a prompt. With several classes, which are
-    regions, each class follows itself.
+    none is, iteration 0 is the one without a prompt. With several classes each class
+    follows itself, or each object in its class.
 
     Parameters
     ----------
@@ -92,15 +94,20 @@ def follow(
         ``(B, 2)`` int, unpadded height and width in input pixels.
     labels, logits : Tensor
         ``(B, m, m)``, of `seen_before`.
+    kinds : Tensor, optional
+        ``(B, m, m)`` int64, the class's label of each cell. Default: labels are those
+        of classes.
 
     Returns
     -------
     Decoding
-        One map an image, or with objects one an object; with K classes K an image.
+        One map an image, or with objects one an object; with K classes and without
+        objects K an image.
     """
     free = model.decode_unprompted(embeddings, relief=model.objects)
-    valid = valid.repeat_interleave(model.class_count, 0)
-    labels, logits = _of_each_class(model, labels, logits)
+    count = model.class_count
+    valid = valid.repeat_interleave(count, 0)
+    labels, logits = _of_each_class(model, labels, logits, kinds)
     inside = valid_cells(valid, model.mask_size, model.stride)
     known = followed(model, embeddings, valid, labels, logits)
     maps, scores, index = known.logits, known.scores, known.image_index
@@ -111,10 +118,11 @@ def follow(
             free.image_index,
         )
     if free.distances is None:
-        parts = cut_at_necks(free.logits.masked_fill(~inside, OUTSIDE_LOGIT))
+        shown = only_best_class(free.logits.masked_fill(~inside, OUTSIDE_LOGIT), count)
+        parts = cut_at_necks(shown)
     else:
         parts = model.parts(free, valid)
-    return _with_new_objects(free, parts, maps, scores, index)
+    return _with_new_objects(free, parts, maps, scores, index, count)
 
 
 def followed(
@@ -156,24 +164,36 @@ def followed(
 
 
 def _of_each_class(
-    model: SelfPrompting, labels: Tensor, logits: Tensor
+    model: SelfPrompting, labels: Tensor, logits: Tensor, kinds: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """``(B * K, m, m)``: the labels of one class an entry, and the logits of all."""
+    kinds = labels if kinds is None else kinds
     count = model.class_count
     if count == 1:
         return labels, logits
     wanted = torch.tensor(model.class_labels, device=labels.device).repeat(len(labels))
-    labels, logits = (each.repeat_interleave(count, 0) for each in (labels, logits))
-    return labels * (labels == wanted[:, None, None]), logits
+    labels, logits, kinds = (
+        each.repeat_interleave(count, 0) for each in (labels, logits, kinds)
+    )
+    return labels * (kinds == wanted[:, None, None]), logits
 
 
 def _with_new_objects(
-    free: Decoding, parts: Tensor, maps: Tensor, scores: Tensor, index: Tensor
+    free: Decoding,
+    parts: Tensor,
+    maps: Tensor,
+    scores: Tensor,
+    index: Tensor,
+    classes: int,
 ) -> Decoding:
-    """Maps of known objects, and a map of each part that only ``free`` shows."""
+    """Maps of known objects, and a map of each part that only ``free`` shows.
+
+    What is known in one class is not new in another.
+    """
     taken = torch.zeros_like(parts, dtype=torch.bool)
     for n, b in enumerate(index.tolist()):
         taken[b] |= maps[n] > 0
+    taken = taken.unflatten(0, (-1, classes)).any(1).repeat_interleave(classes, 0)
     new, where = objects_of(parts)
     shared = (new & taken[where]).flatten(1).sum(1) / new.flatten(1).sum(1)
     new, where = new[shared < COVERED], where[shared < COVERED]

@@ -120,7 +120,9 @@ class SamSpWidget(QWidget):
         self.correcting.class_list.objects_meant.connect(
             lambda: self.segmenting.objects.setChecked(True)
         )
-        self.clicking.tools.work.made.connect(self.correcting.object_classes.on_edit)
+        tools, object_classes = self.clicking.tools, self.correcting.object_classes
+        tools.work.made.connect(object_classes.on_edit)
+        tools.propagation.followed.connect(object_classes.on_followed)
         self.images.control.leaving.connect(self.clicking.tools.work.drop)
         self.images.control.leaving.connect(self.measuring.forget)
         self.segmenting.ready.connect(self._show_status)

@@ -56,7 +56,7 @@ def test_a_second_call_keeps_the_rows_of_what_is_done(
     io.imsave(images / "c.png", np.ascontiguousarray(nuclei[0][:, ::-1]))
     with monkeypatch.context() as patch:
         # What is done is not measured again: its labels may be large.
-        patch.setattr("napari_samsp.batch.objects.measure_file", None)
+        patch.setattr("napari_samsp.batch.objects.measured", None)
         predict([str(images), *options])
     found = rows(table)
     assert found[: len(kept)] == kept

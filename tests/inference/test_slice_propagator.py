@@ -16,6 +16,7 @@ from napari_samsp.data.tiling import Grid
 from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.inference.slice_propagator import (
+    ClassElection,
     SliceLinker,
     SlicePropagator,
     continued,
@@ -292,3 +293,43 @@ def test_linking_only_renames_objects(slices):
         pairs = set(zip(part.ravel().tolist(), found[n,].ravel().tolist(), strict=True))
         assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
         assert all((a == 0) == (b == 0) for a, b in pairs)
+
+
+def of_classes(labels, classes, iteration=0):
+    """A slice of objects, each with a class."""
+    return Iteration(
+        labels=labels.astype(np.int32), logits=labels.astype(np.float32), prompt=None,
+        score=1, iou_to_previous=None, seconds=0, iteration=iteration, iterations=1,
+        object_classes=np.array(classes, np.int32),
+    )  # fmt: skip
+
+
+def test_a_followed_object_keeps_its_class_and_a_new_one_brings_its_own():
+    first, second = np.zeros((9, 13), int), np.zeros((9, 13), int)
+    first[2:6, 3:6], second[2:6, 3:6], second[7:, 9:] = 1, 2, 1
+    follower = SlicePropagator([(0,), (1,)], 0, True)
+    follower.take((0,), of_classes(first, [0, 30]))
+    found = follower.take((1,), of_classes(second, [0, 70, 70]))
+    assert (found.labels[3, 4], found.labels[8, 10]) == (1, 2)
+    assert found.object_classes.tolist() == [0, 30, 70]
+
+
+def test_linked_objects_are_of_the_class_of_most_of_their_area():
+    small, large = np.zeros((9, 13), int), np.zeros((9, 13), int)
+    small[2:6, 3:6], large[2:6, 3:7], large[7:, 9:] = 1, 2, 1
+    linker, election = SliceLinker(0), ClassElection()
+    told = [
+        election.take(linker.take((z,), of_classes(labels, classes)))
+        for z, (labels, classes) in enumerate(
+            [(small, [0, 30]), (small, [0, 30]), (large, [0, 70, 70])]
+        )
+    ]
+    # 24 pixels of 30 outvote 16 of 70, though they came later.
+    assert [one.object_classes.tolist() for one in told] == [
+        [0, 30], [0, 30], [0, 30, 70],
+    ]  # fmt: skip
+    # What was cleaned away has no say, and rounds do not mix.
+    gone = of_classes(np.zeros((9, 13)), [0, 0, 30])
+    assert election.take(gone).object_classes.tolist() == [0, 30, 70]
+    other = election.take(of_classes(small, [0, 70], iteration=1))
+    assert other.object_classes.tolist() == [0, 70]

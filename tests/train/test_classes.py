@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 
@@ -12,9 +13,11 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from napari_samsp import evaluate, export, predict
+from napari_samsp import evaluate, export, measure, predict
+from napari_samsp.data.label_files import write_tiff
 from napari_samsp.data.training_sets.classes import Classes, LabelClass, write_classes
 from napari_samsp.data.training_sets.training_set import TrainingSet
+from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.metrics import dice
 from napari_samsp.sam.adapters.adapter import load_adapter
@@ -40,6 +43,11 @@ def picture(seed: int, shape=(72, 104)) -> tuple[np.ndarray, np.ndarray]:
             image[here] += 90 if bright else -80
             labels[here] = 2 if bright else 7
     return image.clip(0, 255).astype(np.uint8), labels
+
+
+def rows_of(path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def training_set(folder, count=3, kind="semantic", classes=(BRIGHT, DARK)):
@@ -95,7 +103,7 @@ def test_labels_are_those_of_the_classes_whole_and_in_tiles(run):
         written = np.zeros(image.shape, np.int32)
         segmenter.segment_into(image, written, iterations=2, tile=tile)
         assert (written == last.labels).mean() > 0.999
-    with pytest.raises(InputError, match="Objects of several classes cannot follow"):
+    with pytest.raises(InputError, match="objects of classes follow objects"):
         list(segmenter.iterate(image, objects=True, before=last))
 
 
@@ -113,6 +121,50 @@ def test_in_a_stack_each_class_follows_itself(run):
     assert there > 0.5
     assert there > dice(free.labels == 2, truth == 2) + 0.2
     assert dice(followed.labels == 7, truth == 7) > 0.75
+
+
+def stack_of_classes() -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Three slices of what hardly moves; a dark one, at a place, is bright at last."""
+    image, truth = picture(9)
+    left = np.arange(truth.shape[1]) < 34
+    apart = (truth == 7) & ~left  # what would touch it
+    image[apart], truth[apart] = 110, 0
+    here = truth == 7
+    turned = np.where(here, 200, image)
+    row, column = np.argwhere(here).mean(0).astype(int)
+    stack = [image, np.roll(image, 1, 1), np.roll(turned, 1, 0)]
+    return np.stack(stack).astype(np.uint8), (2, row, column)
+
+
+@pytest.mark.parametrize("how", ["--link-slices", "--follow-slices"])
+def test_an_object_has_one_class_through_a_stack(run, tmp_path, how):
+    folder, *_ = run
+    stack, here = stack_of_classes()
+    write_tiff(tmp_path / "s.tif", stack, "ZYX", VoxelSize())
+    command = [str(tmp_path / "s.tif"), "--output", str(tmp_path / "out"), "--objects"]
+    command += ["--iterations", "2", "--adapter", str(folder / "run" / "adapter")]
+
+    def objects(*options) -> tuple[np.ndarray, list[dict[str, str]], set[str]]:
+        table = tmp_path / "objects.csv"
+        predict.main([*command, "--overwrite", *options, "--table", str(table)])
+        told = (tmp_path / "out" / "s.classes.csv").read_text().splitlines()
+        return tifffile.imread(tmp_path / "out" / "s.tif"), rows_of(table), {*told}
+
+    labels, alone, told = objects()
+    assert "z,label,class" in told
+    seen = {(row["slice"], row["label"]): row["class"] for row in alone}
+    assert seen["2", str(labels[here])] == "bright"  # by itself it is what it looks
+
+    labels, rows, told = objects(how)
+    assert "label,class" in told
+    of_object = dict(line.split(",") for line in told - {"label,class"})
+    assert of_object.keys() == {str(n) for n in np.unique(labels)[1:]}
+    assert {row["label"]: row["class"] for row in rows} == of_object
+    for row in rows:
+        assert row["class"] == of_object[row["label"]]
+    assert labels[here]
+    assert of_object[str(labels[here])] == "dark"
+    assert len(np.unique(labels[:, here[1], here[2]])) == 1
 
 
 def test_stock_peft_opens_the_adapter(run):
@@ -141,7 +193,11 @@ def test_predict_and_evaluate_know_the_classes(run, tmp_path, capsys):
     out = tmp_path / "out"
     command = [str(tmp_path / "images"), "--output", str(out), "--iterations", "2"]
     command += ["--adapter", str(folder / "run" / "adapter")]
-    predict.main(command)
+    table = tmp_path / "areas.csv"
+    predict.main([*command, "--table", str(table)])
+    named = {(row["image"], row["label"]): row["class"] for row in rows_of(table)}
+    both = {"2": "bright", "7": "dark"}
+    assert named == {(p, n): both[n] for p in ("p8", "p9") for n in both}
     assert set(np.unique(tifffile.imread(out / "p8.tif"))) == {0, 2, 7}
     assert (
         json.loads((out / "classes.json").read_text())["classes"][1]["name"] == "dark"
@@ -169,9 +225,18 @@ def test_predict_and_evaluate_know_the_classes(run, tmp_path, capsys):
     judge = [str(tmp_path / "objects"), *judge[1:], "--objects"]
     evaluate.main(judge)
     assert "ap50" in json.loads(figures.read_text())["classes"]["bright"]
-    # A second call finds everything done.
-    predict.main([*command[:2], str(tmp_path / "objects"), *command[3:], "--objects"])
+    # A second call finds everything done, and measures it.
+    again = [*command[:2], str(tmp_path / "objects"), *command[3:], "--objects"]
+    predict.main([*again, "--table", str(tmp_path / "objects.csv")])
     assert "2 of 2 images were done" in capsys.readouterr().err
+    found = rows_of(tmp_path / "objects.csv")
+    assert {
+        row["label"]: row["class"] for row in found if row["image"] == "p8"
+    } == of_object
+    measure.main([str(tmp_path / "objects"), "--output", str(tmp_path / "m.csv")])
+    assert [row["class"] for row in rows_of(tmp_path / "m.csv")] == [
+        row["class"] for row in found
+    ]
 
 
 def test_a_run_with_classes_resumes_and_goes_on_only_with_the_same_ones(run, tmp_path):

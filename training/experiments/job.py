@@ -39,6 +39,8 @@ class Job:
         Of everything random.
     objects : bool
         Instances are wanted.
+    classes : tuple of int
+        The labels of areas that are told apart; none: all labels are one foreground.
     """
 
     pictures: list[Example]
@@ -48,6 +50,7 @@ class Job:
     iterations: int
     seed: int
     objects: bool
+    classes: tuple[int, ...] = ()
 
 
 def labels_of(foreground: np.ndarray, objects: bool) -> np.ndarray:

@@ -7,6 +7,7 @@ label images: one, or one an iteration.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from shutil import copytree
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ from sklearn.ensemble import RandomForestClassifier
 from unets import border_unet, imagenet_unet, scratch_unet
 
 from napari_samsp import Segmenter
+from napari_samsp.data.training_sets.classes import (
+    Classes,
+    LabelClass,
+    default_color,
+    write_classes,
+)
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.sam.adapters.adapter_card import read_card
 from napari_samsp.train.config import TrainConfig
@@ -100,12 +107,16 @@ def trained(luckiest: bool = False, **settings: object) -> Callable[[Job], Predi
         source = TrainingSet(job.work / "set")
         for picture in job.pictures:
             source.add(picture.image, picture.labels, name=picture.name)
+        named = [LabelClass(n, f"class {n}", default_color(n)) for n in job.classes]
+        if named:
+            write_classes(source.folder, Classes("semantic", tuple(named)))
         config = TrainConfig(
             **{
                 "model": job.base,
                 "minutes": job.minutes,
                 "seed": job.seed,
                 "objects": job.objects,
+                "classes": bool(named),
                 "speed": "everywhere",
                 "threads": torch.get_num_threads(),
                 **settings,
@@ -127,6 +138,36 @@ def components(job: Job) -> Predictor:
     return lambda image: [labels_of(step > 0, job.objects) for step in predict(image)]
 
 
+def one_by_one(job: Job) -> Predictor:
+    """A run of each class alone, all in the time of one; the surest class wins."""
+    if not job.classes:
+        raise ValueError("one by one is of classes")
+    segmenters = []
+    for label in job.classes:
+        work = job.work / str(label)
+        work.mkdir()
+        pictures = [
+            replace(one, labels=np.where(one.labels == label, 1, 0).astype(np.int32))
+            for one in job.pictures
+        ]
+        alone = replace(
+            job, pictures=pictures, work=work, classes=(),
+            minutes=job.minutes / len(job.classes),
+        )  # fmt: skip
+        trained()(alone)
+        segmenters.append(Segmenter(job.base, work / "run" / "adapter"))
+
+    def predict(image: np.ndarray) -> list[np.ndarray]:
+        runs = [one.segment(image, job.iterations) for one in segmenters]
+        found = []
+        for steps in zip(*runs, strict=True):
+            maps = np.stack([np.zeros(image.shape[:2]), *(s.logits for s in steps)])
+            found.append(np.array([0, *job.classes], np.int32)[maps.argmax(0)])
+        return found
+
+    return predict
+
+
 METHODS: dict[str, Callable[[Job], Predictor]] = {
     "otsu": otsu,
     "forest": forest,
@@ -142,6 +183,7 @@ METHODS: dict[str, Callable[[Job], Predictor]] = {
     "sam-sp, luckiest epoch": trained(luckiest=True),
     "sam-sp, three iterations": trained(iterations=3),
     "components": components,
+    "sam-sp, one class a run": one_by_one,
     # Prompts per object at inference, by a model that was trained for whole images.
     "objects untrained-for": trained(objects=False),
 }

@@ -31,8 +31,9 @@ from real_images import Pair, evenly, shuffled, with_tests
 from napari_samsp import Segmenter
 from napari_samsp.data.image_files import read_image, read_labels
 from napari_samsp.data.rgb import to_rgb8
+from napari_samsp.data.training_sets.classes import IGNORE
 from napari_samsp.inference.interactive.correct_next import confidence, correction_order
-from napari_samsp.metrics import average_precision, dice, iou
+from napari_samsp.metrics import average_precision, class_scores, dice, iou
 from napari_samsp.train.examples.example import Example
 
 BUNDLED = "samsp_small"
@@ -51,6 +52,10 @@ class Recipe:
         Names of sets.
     objects : list of str
         Those of them whose objects are wanted apart.
+    classes : list of str
+        Those of them whose labels are classes of areas, to be told apart. Beside the
+        means over the classes of each image, each class has lines of its own, as the
+        set ``NAME, class N``.
     methods : list of str
         Keys of ``methods.METHODS``.
     images : list of int, "all" or "N chosen"
@@ -73,6 +78,7 @@ class Recipe:
     methods: list[str]
     images: list[int | str]
     objects: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     minutes: float = 5.0
     iterations: int = 6
@@ -138,6 +144,8 @@ def first_to_correct(pairs: list[Pair], base: str, objects: bool) -> list[Pair]:
     return [pairs[i] for i in order]
 
 
+Figures = tuple[float, float, float]
+"""Dice, IoU, AP."""
 Task = tuple[str, str, int | str, int]
 """Set, method, number of training images, seed."""
 
@@ -148,6 +156,7 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     base = recipe.bases.get(data, BUNDLED)
     pool, tests = with_tests(folder / data)
     objects = data in recipe.objects
+    classes = class_labels(pool) if data in recipe.classes else ()
     if count != "all":
         drawn = shuffled(pool, seed)
         number = int(str(count).removesuffix(CHOSEN))
@@ -160,30 +169,47 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     with tempfile.TemporaryDirectory() as work:
         job = Job(
             pictures(pool), Path(work), base, recipe.minutes, recipe.iterations,
-            seed, objects,
+            seed, objects, classes,
         )  # fmt: skip
         predict = METHODS[method](job)
-        figures = [
-            [
-                (
-                    dice(labels, test.labels),
-                    iou(labels, test.labels),
-                    average_precision(labels, test.labels, (0.5,))[0]
-                    if objects
-                    else np.nan,
-                )
-                for labels in predict(test.image)
-            ]
-            for test in pictures(tests)
-        ]
+        figures: dict[tuple[str, int], list[Figures]] = {}
+        for test in pictures(tests):
+            for t, labels in enumerate(predict(test.image)):
+                for part, found in judged(labels, test.labels, job).items():
+                    figures.setdefault((part, t), []).append(found)
     seconds = time.monotonic() - begun
     return [
         Row(
-            data, method, str(count), seed, Path(base).stem, recipe.minutes, objects, t,
-            *(round(float(v), 5) for v in mean), len(tests), round(seconds, 1),
+            data + part, method, str(count), seed, Path(base).stem, recipe.minutes,
+            objects, t, *(round(float(v), 5) for v in np.mean(found, axis=0)),
+            len(found), round(seconds, 1),
         )
-        for t, mean in enumerate(np.mean(figures, axis=0))
+        for (part, t), found in sorted(figures.items())
     ]  # fmt: skip
+
+
+def class_labels(pairs: list[Pair]) -> tuple[int, ...]:
+    """The labels of a set's classes; what nobody labelled is none."""
+    found = {int(n) for pair in pairs for n in np.unique(read_labels(pair.mask))}
+    return tuple(sorted(found - {0, IGNORE}))
+
+
+def judged(labels: np.ndarray, truth: np.ndarray, job: Job) -> dict[str, Figures]:
+    """Dice, IoU and AP at 0.5; with classes also of each that either of the two has."""
+    if not job.classes:
+        ap = average_precision(labels, truth, (0.5,))[0] if job.objects else np.nan
+        return {"": (dice(labels, truth), iou(labels, truth), ap)}
+    labels, truth = (np.where(truth == IGNORE, 0, one) for one in (labels, truth))
+    each = class_scores(
+        (labels, labels), (truth, truth), list(job.classes),
+        lambda ours, true: {"dice": dice(ours, true), "iou": iou(ours, true)},
+    )  # fmt: skip
+    found = {
+        f", class {n}": (one["dice"], one["iou"], np.nan) for n, one in each.items()
+    }
+    rows = [*found.values()] or [(1.0, 1.0, np.nan)]
+    dices, ious, _ = zip(*rows, strict=True)
+    return {"": (float(np.mean(dices)), float(np.mean(ious)), np.nan), **found}
 
 
 def done(path: Path) -> set[tuple[str, ...]]:
@@ -234,7 +260,8 @@ def main() -> None:
         for n, future in enumerate(as_completed(running), start=1):
             rows = future.result()
             append(args.output, rows)
-            figures = " ".join(f"{row.dice:.3f}" for row in rows)
+            whole = [row for row in rows if row.data == running[future][0]]
+            figures = " ".join(f"{row.dice:.3f}" for row in whole)
             print(f"{n}/{len(todo)}", *running[future], figures, flush=True)
 
 

@@ -25,6 +25,8 @@ from napari_samsp.train.examples.symmetry import symmetry_of
 from napari_samsp.train.objective.losses import segmentation_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from job import Job, Predictor
 
 SIZE, PATCH = 256, 16
@@ -70,13 +72,14 @@ def scratch_unet(job: Job) -> Predictor:
     from monai.networks.nets import BasicUNet
 
     torch.manual_seed(job.seed)
-    return _fit(job, BasicUNet(2, 3, 1, features=(24, 24, 48, 96, 192, 24)), None)
+    net = BasicUNet(2, 3, _channels(job), features=(24, 24, 48, 96, 192, 24))
+    return _fit(job, net, None)
 
 
 def imagenet_unet(job: Job) -> Predictor:
     """`ImageNetUnet`, all weights trained, the trunk's at a lower rate."""
     torch.manual_seed(job.seed)
-    net = ImageNetUnet()
+    net = ImageNetUnet(_channels(job))
     return _fit(job, net, net.net.encoder)
 
 
@@ -89,6 +92,11 @@ def border_unet(job: Job) -> Predictor:
     torch.manual_seed(job.seed)
     net = ImageNetUnet(2)
     return _fit(job, net, net.net.encoder)
+
+
+def _channels(job: Job) -> int:
+    """One of the foreground, or a softmax over the background and the classes."""
+    return 1 + len(job.classes)
 
 
 def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
@@ -120,13 +128,7 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
         for n, (height, width) in enumerate(batch.valid.tolist()):
             weight[n, :height, :width] = 1
         logits = net(batch.image)
-        wanted = [batch.labels > 0, borders(batch.labels)][: logits.shape[1]]
-        loss = torch.stack(
-            [
-                segmentation_loss(logits[:, n], target.float(), weight).mean()
-                for n, target in enumerate(wanted)
-            ]
-        ).sum()
+        loss = _loss(logits, batch.labels, weight, job.classes)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -144,13 +146,26 @@ def _fit(job: Job, net: nn.Module, trunk: nn.Module | None) -> Predictor:
         with torch.inference_mode():
             logits = judged(tensor[None, :, :height, :width])[0]
             logits = F.pad(logits, (0, size - width, 0, size - height))
-            full = logits_to_image(logits, size, tuple(valid.tolist()), shape)
-        inside, *border = full.numpy()
+            full = logits_to_image(logits, size, tuple(valid.tolist()), shape).numpy()
+        if job.classes:
+            return [np.array([0, *job.classes], np.int32)[full.argmax(0)]]
+        inside, *border = full
         if border and job.objects:
             return [cut(inside, border[0])]
         return [labels_of(inside > 0, job.objects)]
 
     return predict
+
+
+def _loss(
+    logits: Tensor, labels: Tensor, weight: Tensor, classes: Sequence[int]
+) -> Tensor:
+    if classes:
+        return softmax_loss(logits, labels, weight, classes)
+    loss = segmentation_loss(logits[:, 0], (labels > 0).float(), weight)
+    if logits.shape[1] > 1:
+        loss = loss + segmentation_loss(logits[:, 1], borders(labels).float(), weight)
+    return loss.mean()
 
 
 def borders(labels: Tensor) -> Tensor:
@@ -163,3 +178,30 @@ def cut(inside: np.ndarray, border: np.ndarray) -> np.ndarray:
     """Int32 labels of the objects that borders keep apart, of logits ``(Y, X)``."""
     seeds = connected_parts((inside > 0) & (border < 0))
     return watershed(border, seeds, mask=inside > 0).astype(np.int32)
+
+
+def softmax_loss(
+    logits: Tensor, truth: Tensor, weight: Tensor, labels: Sequence[int]
+) -> Tensor:
+    """Cross-entropy and the mean soft Dice of the classes, padding left out.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(B, 1 + K, H, W)``, the background first.
+    truth, weight : Tensor
+        ``(B, H, W)`` labels, and 1 inside the image, else 0.
+    labels : sequence of int
+        Of the K classes.
+    """
+    target = torch.zeros_like(truth)
+    for n, label in enumerate(labels, start=1):
+        target[truth == label] = n
+    entropy = F.cross_entropy(logits, target, reduction="none")
+    entropy = (entropy * weight).sum((1, 2)) / weight.sum((1, 2))
+    found = logits.softmax(1)[:, 1:] * weight[:, None]
+    true = F.one_hot(target, 1 + len(labels)).permute(0, 3, 1, 2)[:, 1:]
+    true = true * weight[:, None]
+    overlap = 2 * (found * true).sum((2, 3)) + 1
+    total = found.square().sum((2, 3)) + true.sum((2, 3)) + 1
+    return (entropy + 1 - (overlap / total).mean(1)).mean()

@@ -8,7 +8,8 @@ import numpy as np
 
 from napari_samsp.data.image_files import as_labels, is_ome_zarr, read_labels
 from napari_samsp.data.image_source import StoredImage, open_image
-from napari_samsp.data.tables.object_table import PixelSize, measure_planes
+from napari_samsp.data.tables.object_table import CLASS, PixelSize, measure_planes
+from napari_samsp.data.training_sets.class_tables import names_beside
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.class_tables import ClassNames
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.data.voxel_size import VoxelSize
 
 
@@ -26,6 +29,8 @@ def measure_file(
     volumes: bool = False,
     axes: str | None = None,
     voxels: VoxelSize | None = None,
+    classes: Classes | None = None,
+    names: ClassNames | None = None,
 ) -> Iterator[Columns]:
     """Measure the objects of a file.
 
@@ -42,29 +47,38 @@ def measure_file(
         Of the image, instead of what its file says.
     voxels : VoxelSize, optional
         Instead of what the labels, or else the image, tell.
+    classes : Classes, optional
+        What the ``classes.json`` of the labels says. It, and a table beside the labels,
+        tell their names, see `class_tables.names_beside`.
+    names : ClassNames, optional
+        Names of the classes, instead; without any, labels have no classes.
 
     Yields
     ------
     dict
         As `object_table.measure`, after ``time`` and ``slice`` where there are any;
-        a slice, or a volume, at a time.
+        a slice, or a volume, at a time. Where labels have classes there is a column
+        ``class`` of their names.
 
     Raises
     ------
     InputError
-        If a file cannot be read, holds no labels, or does not fit the other.
+        If a file cannot be read, holds no labels, or does not fit the other; if a label
+        has no class in the files that tell classes.
     """
     with open_image(labels) as stored:
         told = stored.voxels
         if not stored.plane_axes and not is_ome_zarr(labels):
             # As a mask: the indices of a palette are labels.
             stored = StoredImage(read_labels(labels), "YX", told)
+        if names is None:
+            names = names_beside(labels, classes, len(stored.plane_axes))
         if image is None:
-            yield from _of_stored(stored, None, labels, volumes, voxels or told)
+            yield from _of_stored(stored, None, labels, volumes, voxels or told, names)
             return
         with open_image(image, axes) as pixels:
             told = voxels or (told if told.scale else pixels.voxels)
-            yield from _of_stored(stored, pixels, labels, volumes, told)
+            yield from _of_stored(stored, pixels, labels, volumes, told, names)
 
 
 def _of_stored(
@@ -73,6 +87,7 @@ def _of_stored(
     path: Path,
     volumes: bool,
     voxels: VoxelSize,
+    names: ClassNames | None,
 ) -> Iterator[Columns]:
     # What is of one size has one meaning: an image's file may name its axes better.
     axes = image.plane_axes if image is not None else labels.plane_axes
@@ -92,7 +107,13 @@ def _of_stored(
         found = None
         if image is not None:
             found = [np.asarray(image.plane(index, channels)[0]) for index in indices]
-        yield measure_planes(planes, found, size, volumes, where)
+        known = None
+        if names is not None and names.by_plane:
+            known = [names.of_plane(index) for index in indices]
+        table = measure_planes(planes, found, size, volumes, where, known)
+        if names is not None and known is not None:
+            names.check(table["label"].tolist(), table[CLASS].tolist())
+        yield table
 
 
 def _groups(

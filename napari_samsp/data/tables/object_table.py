@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ Columns = dict[str, np.ndarray]
 
 PIXELS = "pixel"
 AXES = "zyx"
+CLASS = "class"
+"""The column of the names of classes, empty where an object has none."""
 INTENSITIES = {
     "mean_intensity": "intensity_mean",
     "std_intensity": "intensity_std",
@@ -148,6 +151,7 @@ def measure_planes(
     size: PixelSize,
     volume: bool,
     where: Mapping[str, int],
+    classes: Sequence[Mapping[int, str]] | None = None,
 ) -> Columns:
     """Measure the objects of a slice, or of the slices of one volume.
 
@@ -161,6 +165,9 @@ def measure_planes(
         Whether the slices are stacked.
     where : mapping
         Columns that come first, with the value of all rows, such as ``slice``.
+    classes : sequence of mapping, optional
+        Names of the classes by label, slice by slice. A volume whose slices disagree is
+        of the class of most of its voxels.
 
     Returns
     -------
@@ -172,8 +179,30 @@ def measure_planes(
         return np.stack(planes) if volume else planes[0]
 
     found = measure(whole(labels), None if image is None else whole(image), size)
-    count = len(found["label"])
-    return {name: np.full(count, value) for name, value in where.items()} | found
+    numbers = found["label"]
+    first: Columns = {n: np.full(len(numbers), value) for n, value in where.items()}
+    if classes is not None:
+        first["label"] = numbers
+        first[CLASS] = _class_names(numbers, labels, classes)
+    return first | found
+
+
+def _class_names(
+    numbers: np.ndarray,
+    planes: Sequence[np.ndarray],
+    classes: Sequence[Mapping[int, str]],
+) -> np.ndarray:
+    voxels: dict[int, Counter[str]] = {}
+    if len(planes) == 1:
+        names = classes[0]
+    else:
+        for plane, known in zip(planes, classes, strict=True):
+            found = np.unique(plane, return_counts=True)
+            for label, count in zip(*(part.tolist() for part in found), strict=True):
+                if name := known.get(label):
+                    voxels.setdefault(label, Counter())[name] += count
+        names = {n: count.most_common(1)[0][0] for n, count in voxels.items()}
+    return np.array([names.get(label, "") for label in numbers.tolist()], object)
 
 
 def _solidity(labels: np.ndarray) -> np.ndarray:

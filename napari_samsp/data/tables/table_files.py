@@ -9,6 +9,7 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from napari_samsp.data.tables.object_table import CLASS
 from napari_samsp.utils.atomic_files import written_beside
 from napari_samsp.utils.errors import InputError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
 
 SUFFIXES = (".csv", ".parquet")
-_TEXTS = ("image", "unit", "class")
+_TEXTS = ("image", "unit", CLASS)
 _WHOLE = re.compile(
     r"label|time|slice|axis_\w|(area|volume)_px|euler_number|bbox_[zyx][01]"
 )

@@ -34,6 +34,8 @@ COLORS = (
 """Told apart by the colour-blind too (Okabe and Ito, 2008)."""
 _MOST_BYTES = 1_000_000
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_NUMBER = re.compile(r"[+-]?(\d+)(\.0*)?")
+"""Whole numbers, also as a spreadsheet writes them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ class Classes:
         """Of the classes, in order."""
         return [one.name for one in self.classes]
 
+    def index_of(self, text: str) -> int | None:
+        """Index of the class that a table means, by its name or label; None: of none.
+
+        The two cannot be confused, see `parse_classes`.
+        """
+        for n, one in enumerate(self.classes):
+            if text.casefold() == one.name.casefold() or text == str(one.label):
+                return n
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         """What `parse_classes` reads."""
         ignore = list(self.ignore)
@@ -86,6 +98,21 @@ class Classes:
             "classes": [asdict(one) for one in self.classes],
             "ignore": ignore[0] if len(ignore) == 1 else ignore or None,
         }
+
+
+def meaning_of(classes: Sequence[LabelClass], objects: bool) -> Classes | None:
+    """What the labels of a model mean; None if it tells no classes apart.
+
+    Parameters
+    ----------
+    classes : sequence of LabelClass
+        Those of the model.
+    objects : bool
+        Whether labels are objects.
+    """
+    if len(classes) < 2:
+        return None
+    return Classes("instances" if objects else "semantic", tuple(classes), ())
 
 
 def read_classes(folder: Path) -> Classes | None:
@@ -193,7 +220,8 @@ def parse_classes(content: Any) -> Classes:
     content : object
         ``{"kind": ..., "classes": [{"label", "name", "color"}], "ignore": 255}``;
         ``ignore`` may be null, a label or a list of them. A class called *ignore* is
-        not labelled either. Colours may be left out.
+        not labelled either. Colours may be left out. No class is called like a number
+        that is not its label: a table of objects would mean another class.
 
     Returns
     -------
@@ -270,6 +298,12 @@ def _parse_class(number: int, one: Any) -> LabelClass:
         raise ValueError(
             f"the name of the class with label {label} is longer than {MOST_NAME} "
             "characters, or holds some that cannot be shown"
+        )
+    like_number = _NUMBER.fullmatch(name)
+    if like_number and int(like_number[1]) != label:
+        raise ValueError(
+            f"the class with label {label} is called {name}, which a table of objects "
+            f"takes for a label: give it a name such as class {name}"
         )
     color = one.get("color")
     if color is None:

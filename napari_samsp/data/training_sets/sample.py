@@ -16,7 +16,7 @@ from napari_samsp.data.image_files import (
     read_labels,
     tiff_bytes,
 )
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, table_bytes
+from napari_samsp.data.training_sets.class_tables import TABLE_ENDING, table_bytes
 from napari_samsp.data.training_sets.transactions import unchanging
 from napari_samsp.utils.errors import InputError, some
 from napari_samsp.utils.notes import tell

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samsp.data.image_files import IMAGE_SUFFIXES, MASK_SUFFIXES
-from napari_samsp.data.training_sets.class_labels import (
+from napari_samsp.data.training_sets.class_tables import (
     TABLE_ENDING,
     ending_of,
     tables_in,

@@ -9,11 +9,8 @@ import numpy as np
 
 from napari_samsp.data.components import connected_parts, holds_one_value
 from napari_samsp.data.rgb import Scaling, to_rgb8
-from napari_samsp.data.training_sets.class_labels import (
-    encode,
-    read_table,
-    table_path,
-)
+from napari_samsp.data.training_sets.class_labels import encode
+from napari_samsp.data.training_sets.class_tables import read_table, table_path
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:

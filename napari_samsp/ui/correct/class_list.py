@@ -179,6 +179,8 @@ class ClassList(QWidget):
             show_error(f"At most {MOST_CLASSES} classes can be learnt.")
             return
         name = f"class {label}"
+        while name in {one.name.casefold() for one in self._classes}:
+            name = f"another {name}"
         self._classes.append(LabelClass(label, name, default_color(label)))
         self._fill()
         self._color()

@@ -15,6 +15,7 @@ from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.widgets.class_colors import color_objects
 from napari_samsp.ui.widgets.object_classes import (
     classes_of,
+    follow_class,
     pages_of,
     rename_class,
     set_classes,
@@ -24,7 +25,7 @@ from napari_samsp.ui.widgets.ties import Ties
 from napari_samsp.utils.errors import InputError, some
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import napari
 
@@ -206,6 +207,15 @@ class ObjectClasses(QObject):
         if like is not None:
             set_classes(layer, classes | dict.fromkeys(made, like))
             self._color()
+
+    def on_followed(
+        self, layer: Labels, label: int, planes: Sequence[PlaneIndex]
+    ) -> None:
+        """Let an object keep its class in the slices that it was followed into."""
+        if layer is self._layer and self._page(layer) is not None:
+            self.settle()
+            if follow_class(layer, label, planes):
+                self._color()
 
     @property
     def _layer(self) -> Labels | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_samsp.data.image_files import read_labels
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import read_classes
 from napari_samsp.ui.planes import Channels
 from napari_samsp.ui.result_layers import Source, remember_source

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samsp.batch.job import Outcome
+    from napari_samsp.data.training_sets.class_tables import ClassNames
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.images.image_list import Entry
     from napari_samsp.ui.images.stored.results import Results, Wanted
@@ -251,10 +252,10 @@ class SaveTable:
         if entry.path is None or entry.skipped:
             return
         try:
-            labels = self._labels(entry, lines.get(entry.name, {}))
+            labels, names = self._labels(entry, lines.get(entry.name, {}))
             if labels is None:
                 return
-            found = list(measure_file(labels, entry.path))
+            found = list(measure_file(labels, entry.path, names=names))
         except (InputError, OSError) as error:
             self.problems.append(in_words(error))
             return
@@ -263,19 +264,21 @@ class SaveTable:
             self.rows += len(columns["label"])
         self.images += 1
 
-    def _labels(self, entry: Entry, line: dict[str, Any]) -> Path | None:
-        edits = self.desk.edits
+    def _labels(
+        self, entry: Entry, line: dict[str, Any]
+    ) -> tuple[Path | None, ClassNames | None]:
+        edits, results = self.desk.edits, self.desk.results
         assert entry.path is not None
         if entry.corrected or entry.drafted:
             with ExitStack() as stack:
                 opened = open_path(entry.path, entry.name)
                 stack.callback(opened.close)
-                content = opened.content
+                content, depth = opened.content, len(opened.axes) - 2
             for kind in (DRAFT, KEPT):
                 file = edits.file(kind, entry.path, content)
                 if file.is_file():
-                    return file
-        return self.desk.results.labels_of(line)
+                    return file, edits.names(kind, entry.path, content, depth)
+        return results.labels_of(line), results.names_of(line)
 
     def _summary(self) -> str:
         text = f"Saved {self.rows:,} objects of {self.images:,} images: {self.path}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from napari_samsp.data.tables.object_table import CLASS
 from napari_samsp.ui.widgets.layer_features import put_columns
-from napari_samsp.ui.widgets.object_classes import CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels
 
 from napari_samsp.data.image_files import as_labels
 from napari_samsp.data.image_source import is_large
 from napari_samsp.data.tables.object_files import depth_axis, slice_names
-from napari_samsp.data.tables.object_table import PIXELS, PixelSize, measure_planes
+from napari_samsp.data.tables.object_table import (
+    PIXELS,
+    PixelSize,
+    measure_planes,
+)
 from napari_samsp.data.training_sets.sample import size_text
 from napari_samsp.ui.planes import (
     Channels,
@@ -22,7 +25,7 @@ from napari_samsp.ui.planes import (
     shown_plane,
 )
 from napari_samsp.ui.result_layers import source_of
-from napari_samsp.ui.widgets.object_classes import CLASS, pages_of
+from napari_samsp.ui.widgets.object_classes import pages_of
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -252,20 +255,14 @@ def measure_parts(request: MeasureRequest, stop: threading.Event) -> list[Column
             if request.colours:
                 planes = [plane[..., : request.colours] for plane in planes]
             image = planes
-        table = measure_planes(labels, image, request.size, request.volumes, part.where)
-        if request.classes:
-            table[CLASS] = _classes_of_part(request, part, table["label"])
+        every = request.classes.get(None, {})
+        classes = [request.classes.get(page, {}) | every for page in part.labels]
+        table = measure_planes(
+            labels, image, request.size, request.volumes, part.where,
+            classes if request.classes else None,
+        )  # fmt: skip
         tables.append(table)
     return tables
-
-
-def _classes_of_part(
-    request: MeasureRequest, part: Part, labels: np.ndarray
-) -> np.ndarray:
-    """The name of each object's class, empty where nobody said any."""
-    known = [request.classes.get(page, {}) for page in (None, *part.labels)]
-    found = {label: name for one in reversed(known) for label, name in one.items()}
-    return np.array([found.get(label, "") for label in labels.tolist()], object)
 
 
 def _letters(labels: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_samsp.ui.planes import plane_within
 from napari_samsp.ui.result_layers import source_of
 from napari_samsp.ui.widgets.class_colors import color_by_class, color_objects
-from napari_samsp.ui.widgets.object_classes import note_classes
+from napari_samsp.ui.widgets.object_classes import tell_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,5 +47,5 @@ def show_classes(
     source = source_of(layer)
     by_slice = source is not None and source.by_slice
     page = plane_within(step.plane, layer) if by_slice else None
-    if note_classes(layer, page, found):
+    if tell_classes(layer, page, found):
         color_objects(layer, classes)

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from napari_samsp.data.tables.object_table import CLASS
 from napari_samsp.ui.widgets.layer_features import put_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari.layers import Labels
 
     from napari_samsp.data.plane_view import PlaneIndex
 
-CLASS = "class"
 Pages = dict["PlaneIndex | None", dict[int, str]]
 """Names of classes by slice (None: a label is one object in all) and label."""
 
@@ -28,6 +28,7 @@ Pages = dict["PlaneIndex | None", dict[int, str]]
 class _Book:
     shown: PlaneIndex | None = None
     stored: Pages = field(default_factory=dict)
+    told: dict[int, str] = field(default_factory=dict)
 
 
 _books: WeakKeyDictionary[Labels, _Book] = WeakKeyDictionary()
@@ -84,6 +85,40 @@ def note_classes(
         return True
     book.stored[page] = dict(classes)
     return False
+
+
+def tell_classes(
+    layer: Labels, page: PlaneIndex | None, classes: Mapping[int, str]
+) -> bool:
+    """As `note_classes`, by a model, which goes on from slice to slice.
+
+    Where a label is one object in all slices, those that it does not tell of keep their
+    classes, and so do those that a person gave another one meanwhile.
+    """
+    if page is not None:
+        return note_classes(layer, page, classes)
+    book = _books.setdefault(layer, _Book(page))
+    known = classes_of(layer)
+    given = {n: name for n, name in known.items() if book.told.get(n) != name}
+    book.told = book.told | dict(classes)
+    return note_classes(layer, page, known | dict(classes) | given)
+
+
+def follow_class(layer: Labels, label: int, pages: Sequence[PlaneIndex]) -> bool:
+    """Give an object in several slices the class that it has in the first of them.
+
+    Returns
+    -------
+    bool
+        Whether it has one there.
+    """
+    known = dict(pages_of(layer))
+    name = known.get(pages[0], {}).get(label)
+    if name is None:
+        return False
+    for page in pages:
+        note_classes(layer, page, known.get(page, {}) | {label: name})
+    return True
 
 
 def turn_to(layer: Labels, page: PlaneIndex | None) -> bool:

@@ -9,11 +9,10 @@ import pytest
 
 from napari_samsp.data.training_sets.class_labels import (
     check_present,
-    class_table,
     encode,
     objects_and_classes,
-    read_table,
 )
+from napari_samsp.data.training_sets.class_tables import class_table, read_table
 from napari_samsp.data.training_sets.classes import (
     Classes,
     LabelClass,
@@ -72,6 +71,8 @@ def test_a_short_list_is_enough():
         (listed({"label": 1, "name": "a"}, ignore="no"), "not a label"),
         (listed(*({"label": 1, "name": n} for n in "ab")), "have the label 1"),
         (listed(*({"label": n, "name": "a"} for n in (1, 2))), "have the name a"),
+        (listed({"label": 5, "name": "2"}), "with label 5 is called 2, which a table"),
+        (listed({"label": 5, "name": " 02.0 "}), "such as class 02.0"),
         (
             listed(*({"label": n, "name": str(n)} for n in range(1, 201))),
             "200 classes, and at most 64",
@@ -129,6 +130,14 @@ def test_a_table_tells_the_class_of_each_object(tmp_path):
         encode(np.array([[8]]), INSTANCES, table)
 
 
+def test_a_class_may_be_called_like_its_own_label(tmp_path):
+    classes = parse_classes(
+        listed(*({"label": n, "name": name} for n, name in ((2, "2"), (5, "0.5 mM"))))
+    )
+    (tmp_path / "a.classes.csv").write_text("label,class\n1,2\n2,5\n3,0.5 mm\n")
+    assert read_table(tmp_path / "a.classes.csv", classes) == {1: 0, 2: 1, 3: 1}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -138,6 +147,8 @@ def test_a_table_tells_the_class_of_each_object(tmp_path):
         ("label,class\n99999999999999999999,leaf\n", "line 2 has no label"),
         ("label,class\n1\n", "object 1 has the class ''"),
         ("label,class\n1,leaf\n1,spot\n", "object 1 has two classes"),
+        ("z,label,class\n0,1,leaf\n", "it is of a stack"),
+        ("z,label,class\n,1,leaf\n", "line 2 does not say which slice"),
         ("label,class\n1," + "a" * 200_000, "cannot be used"),
         ("", "no columns"),
     ],

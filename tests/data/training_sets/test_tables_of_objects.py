@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_samsp.data.training_sets.class_labels import TABLE_ENDING, read_table
+from napari_samsp.data.training_sets.class_tables import TABLE_ENDING, read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass, read_classes
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.data.training_sets.versions import bring_back, version_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_samsp.data.training_sets import transactions as folder_changes
-from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass
 from napari_samsp.data.training_sets.training_set import TrainingSet
 from napari_samsp.data.training_sets.transactions import changing, unchanging

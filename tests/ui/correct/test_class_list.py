@@ -85,7 +85,12 @@ def test_a_label_without_a_class_is_not_kept(panel, viewer, click):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("spot", "two classes have the name"), ("  ", "has no name")]
+    ("name", "said"),
+    [
+        ("spot", "two classes have the name"),
+        ("  ", "has no name"),
+        ("7", "called 7, which a table of objects takes for a label"),
+    ],
 )
 def test_a_name_that_cannot_be_is_refused_and_shown_as_it_was(
     panel, monkeypatch, name, said
@@ -97,6 +102,13 @@ def test_a_name_that_cannot_be_is_refused_and_shown_as_it_was(
     assert said in told[0]
     assert panel.class_list.classes == (LEAF, SPOT)
     assert panel.class_list.table.item(0, NAME).text() == "leaf"
+
+
+def test_a_new_class_has_a_name_that_no_other_has(panel):
+    panel.class_list.set_classes([LabelClass(1, "Class 2", "#00ff00")])
+    panel.class_list.add()
+    names = [one.name for one in panel.class_list.classes]
+    assert names == ["Class 2", "another class 2"]
 
 
 def test_the_list_shows_the_classes_of_the_set_or_of_a_result(panel, viewer, tmp_path):

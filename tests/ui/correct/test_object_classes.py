@@ -7,7 +7,7 @@ import pytest
 from napari.utils.key_bindings import coerce_keybinding
 from skimage import draw
 
-from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import LabelClass, read_classes
 from napari_samsp.inference.results import Iteration
 from napari_samsp.ui.correct.class_list import CLASS_KEY, NAME, OBJECTS

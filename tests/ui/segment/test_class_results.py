@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
+import pytest
 
-from napari_samsp.data.training_sets.class_labels import read_table
+from napari_samsp.data.training_sets.class_tables import read_table
 from napari_samsp.data.training_sets.classes import Classes, LabelClass
-from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapters.adapter_card import AdapterCard
-from napari_samsp.sam.checkpoints import load_sam
 from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.result_layers import RESULT_KEY
-from napari_samsp.ui.widgets.object_classes import classes_of
+from napari_samsp.ui.widgets.object_classes import (
+    classes_of,
+    set_classes,
+    tell_classes,
+)
 
 CLASSES = (LabelClass(3, "leaf", "#00ff00"), LabelClass(8, "spot", "#ff0000"))
 
 
-def saved(folder: Path, objects: bool = False) -> Path:
-    """An adapter that knows the classes, and finds something."""
-    loaded = load_sam("samsp_small")
-    model = add_lora(loaded.sam, 2, loaded.name, classes=2)
-    card = AdapterCard(
-        loaded.name, loaded.sha256, 256, classes=CLASSES, objects=objects
-    )
-    save_adapter(model, folder, card)
-    return folder
-
-
 def test_results_have_the_labels_and_colours_of_the_classes(
-    widget, viewer, segment, nuclei, tmp_path
+    widget, viewer, segment, nuclei, tmp_path, class_adapter
 ):
     viewer.add_image(nuclei[0], name="plant")
-    widget.segmenting.adapter.choose(saved(tmp_path / "plants"))
+    widget.segmenting.adapter.choose(class_adapter())
     segment()
     layer = viewer.layers["SAM-SP 2 · plant"]
     assert set(np.unique(layer.data)) <= {0, 3, 8}
@@ -58,11 +47,11 @@ def told(layer, plane) -> None:
 
 
 def test_objects_of_a_result_have_classes_and_can_be_kept_at_once(
-    widget, viewer, segment, click, nuclei, tmp_path
+    widget, viewer, segment, click, nuclei, tmp_path, class_adapter
 ):
     widget.correcting.set_folder(tmp_path / "set")
     viewer.add_image(nuclei[0], name="cells")
-    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
     segment()
     layer = viewer.layers["SAM-SP 2 · cells"]
     told(layer, layer.data)
@@ -76,11 +65,11 @@ def test_objects_of_a_result_have_classes_and_can_be_kept_at_once(
 
 
 def test_objects_of_each_slice_have_classes_of_their_own(
-    widget, viewer, segment, all_slices, nuclei, tmp_path
+    widget, viewer, segment, all_slices, nuclei, tmp_path, class_adapter
 ):
     image = nuclei[0]
     viewer.add_image(np.stack([image, image[::-1, ::-1]]), name="stack")
-    widget.segmenting.adapter.choose(saved(tmp_path / "cells", objects=True))
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
     widget.segmenting.iterations.setValue(1)
     all_slices()
     viewer.dims.set_point(0, 0)
@@ -89,3 +78,32 @@ def test_objects_of_each_slice_have_classes_of_their_own(
     told(layer, layer.data[0])
     viewer.dims.set_point(0, 1)
     told(layer, layer.data[1])
+
+
+@pytest.mark.parametrize("how", ["link", "follow"])
+def test_objects_through_a_stack_have_one_class(
+    widget, viewer, segment, all_slices, nuclei, class_adapter, how
+):
+    image = nuclei[0]
+    viewer.add_image(np.stack([image, np.roll(image, 2, 1)]), name="stack")
+    widget.segmenting.adapter.choose(class_adapter(objects=True))
+    widget.segmenting.iterations.setValue(1)
+    all_slices()
+    viewer.dims.set_point(0, 0)
+    getattr(widget.segmenting.slices, how).setChecked(True)
+    segment()
+    layer = viewer.layers["SAM-SP 0 · stack"]
+    objects = [set(np.unique(part)) - {0} for part in layer.data]
+    assert len(objects[0] & objects[1]) > 2
+    told(layer, layer.data)  # all of them, also those of one slice
+    before = classes_of(layer)
+    viewer.dims.set_point(0, 1)
+    assert classes_of(layer) == before
+
+
+def test_what_a_person_classed_meanwhile_stays(viewer):
+    layer = viewer.add_labels(np.arange(12).reshape(3, 4), name="stack")
+    tell_classes(layer, None, {1: "leaf", 2: "leaf"})
+    set_classes(layer, classes_of(layer) | {1: "spot", 9: "leaf"})
+    tell_classes(layer, None, {1: "leaf", 2: "spot", 3: "spot"})
+    assert classes_of(layer) == {1: "spot", 2: "spot", 3: "spot", 9: "leaf"}

@@ -117,7 +117,8 @@ class Propagation(QObject):
     """Follows one object at a time.
 
     Signals: ``said`` (a line for the user), ``going`` (whether an object is being
-    followed), ``wrote`` (a `Step`, at the end).
+    followed), ``wrote`` (a `Step`, at the end), ``followed`` (layer, label, and the
+    planes that the object is in, the first one first).
 
     Parameters
     ----------
@@ -132,6 +133,7 @@ class Propagation(QObject):
     said = Signal(str)
     going = Signal(bool)
     wrote = Signal(object, object)
+    followed = Signal(object, int, object)
     _found = Signal(object)
 
     def __init__(
@@ -224,6 +226,8 @@ class Propagation(QObject):
             reason = "It was not found in the slices beside this one."
         if trail.step is not None:
             self.wrote.emit(trail.labels, trail.step)
+            planes = [trail.slices[n].of_labels for n in trail.numbers]
+            self.followed.emit(trail.labels, trail.label, planes)
             reason += " Escape takes it back."
         self.said.emit(reason)
         self.going.emit(False)

@@ -11,6 +11,7 @@ from xxhash import xxh3_64, xxh3_128
 
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.label_files import write_tiff
+from napari_samsp.data.training_sets.class_tables import ClassNames
 from napari_samsp.data.training_sets.sample import content_hash
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
@@ -176,6 +177,14 @@ class Edits:
             return Edit(**json.loads(place.read_text("utf-8"))).pages
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+    def names(self, kind: str, path: Path, content: str, depth: int) -> ClassNames:
+        """As `classes`, of labels with ``depth`` axes besides those of a plane."""
+        found = {}
+        for page, names in self.classes(kind, path, content).items():
+            index = () if page is None else page[-depth - 2 : -2]
+            found[tuple(n or 0 for n in index)] = names
+        return ClassNames(found)
 
     def remove(self, kind: str, path: Path, content: str) -> None:
         """Delete an image's labels of a kind."""

@@ -16,8 +16,9 @@ from napari_samsp.batch.manifest import Manifest, State, read_manifest
 from napari_samsp.batch.segment_file import segment_file
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.rgb import Scaling
-from napari_samsp.data.training_sets.class_labels import (
+from napari_samsp.data.training_sets.class_tables import (
     TABLE_ENDING,
+    ClassNames,
     read_class_table,
 )
 from napari_samsp.sam import registry as models
@@ -190,6 +191,17 @@ class Results:
         place = self.folder / str(files[0])
         inside = place.resolve().is_relative_to(self.folder.resolve())
         return place if inside and place.exists() else None
+
+    def names_of(self, line: dict[str, Any]) -> ClassNames | None:
+        """Names of the classes of a result's labels; None if a file beside tells them.
+
+        A result without such a file may lie beside one of an earlier adapter.
+        """
+        files = line.get("files")
+        told = isinstance(files, list) and any(
+            str(file).endswith(TABLE_ENDING) for file in files
+        )
+        return None if told else ClassNames({})
 
     def segment(
         self,

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
 
+from napari_samsp.data.training_sets.classes import LabelClass
 from napari_samsp.metrics import iou
 from napari_samsp.ui.commands import KEYS
+from napari_samsp.ui.correct.class_list import OBJECTS
+from napari_samsp.ui.result_layers import Source, remember_source
+from napari_samsp.ui.widgets.object_classes import object_pages
 
 WORK_MS = 300_000
 
@@ -75,6 +79,24 @@ def test_it_keeps_its_label_and_is_one_step_of_undo(
     assert np.array_equal(bench.data, found)
     escape(bench)
     assert np.array_equal(bench.data, once)
+
+
+def test_it_keeps_its_class_in_every_slice(viewer, widget, bench, key, said, qtbot):
+    source = Source(viewer.layers["stack"].unique_id, None, by_slice=True)
+    remember_source(bench, source)
+    classes = widget.correcting.class_list
+    named = [LabelClass(1, "ball", "#00ff00"), LabelClass(2, "rod", "#ff0000")]
+    classes.set_classes(named, OBJECTS)
+    classes.pick(1)
+    add_ball(widget, bench, key, qtbot)
+    classes.pick(0)
+    viewer.cursor.position = bench.data_to_world((3, 40, 56))
+    widget.correcting.object_classes.set_under_cursor()
+    key("samsp_propagate")
+    assert "Object 3 is in slices 1 to 4." in said()
+    # Also in the slices that nobody has looked at since.
+    found = {page[0]: names.get(3) for page, names in object_pages(bench).items()}
+    assert found == dict.fromkeys((1, 2, 3, 4), "ball")
 
 
 def test_what_the_user_made_of_it_elsewhere_stays(
