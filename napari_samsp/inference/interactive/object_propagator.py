@@ -50,7 +50,7 @@ def propagate_object(
     count: int,
     cut: Cut,
     iterations: int = 1,
-    free: Callable[[int], np.ndarray | None] | None = None,
+    free: Callable[[int, Cut], np.ndarray | None] | None = None,
 ) -> Iterator[FollowedSlice]:
     """Follow an object, first to the last slice, and then from it to the first.
 
@@ -60,9 +60,8 @@ def propagate_object(
     Parameters
     ----------
     open_slice : callable
-        Gives a slice by its index; see
-        `napari_samsp.inference.segmenter.Segmenter.clicked`. Slices should share their
-        intensity limits, so that the noise of an empty one stays dark.
+        Gives a slice by its index, as `Segmenter.clicked` does. Slices should share
+        their intensity limits, so that the noise of an empty one stays dark.
     start : int
         The slice that the object is known in.
     count : int
@@ -72,8 +71,8 @@ def propagate_object(
     iterations : int
         Of every slice, as for `ClickedImage.follow`.
     free : callable, optional
-        Gives ``(Y, X)`` bool of a slice, where the object may be; None ends the
-        direction before that slice. Default: everywhere.
+        Gives ``(Y, X)`` bool, where the object may be, of a slice and the object in the
+        slice before; None ends the direction before that slice. Default: everywhere.
 
     Yields
     ------
@@ -105,7 +104,7 @@ def propagate_object(
     for direction in (range(start + 1, count), range(start - 1, -1, -1)):
         before, best = cut, 0.0
         for index in direction:
-            where = None if free is None else free(index)
+            where = None if free is None else free(index, before)
             if free is not None and where is None:
                 break
             try:
@@ -131,6 +130,11 @@ def _within(cut: Cut, where: np.ndarray) -> Cut:
 def _same_object(found: Cut, before: Cut) -> bool:
     if not found:
         return False
-    area, known = np.count_nonzero(found.mask), np.count_nonzero(before.mask)
-    shared = np.count_nonzero(found.mask & before.within(found.place))
-    return bool(area >= LEAST_PIXELS and shared >= LEAST_OVERLAP * min(area, known))
+    return np.count_nonzero(found.mask) >= LEAST_PIXELS and overlaps(found, before)
+
+
+def overlaps(one: Cut, other: Cut) -> bool:
+    """Whether what is in two neighbouring slices may be the same object."""
+    areas = np.count_nonzero(one.mask), np.count_nonzero(other.mask)
+    shared = np.count_nonzero(one.mask & other.within(one.place))
+    return bool(shared >= LEAST_OVERLAP * min(areas))

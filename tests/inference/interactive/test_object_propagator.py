@@ -60,7 +60,7 @@ def test_what_does_not_end_is_followed_to_both_ends(segmenter, ball):
 def test_it_stays_where_it_may_be(segmenter, ball):
     stack, labels = ball
 
-    def free(z: int) -> np.ndarray | None:
+    def free(z: int, _before: Cut) -> np.ndarray | None:
         if z == 5:
             return None
         where = np.ones(SHAPE, bool)

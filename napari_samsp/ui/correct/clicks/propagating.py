@@ -265,7 +265,10 @@ def propagate(
     InputError
         If nothing in the slice has the label, or the image cannot be segmented.
     """
-    from napari_samsp.inference.interactive.object_propagator import propagate_object
+    from napari_samsp.inference.interactive.object_propagator import (
+        overlaps,
+        propagate_object,
+    )
 
     cut = Cut.of(plane.labels == label)
     if not label or not cut:
@@ -275,10 +278,15 @@ def propagate(
         )
     seen: dict[int, np.ndarray] = {}
     kept: list[str] = []
+    others: list[str] = []
 
-    def free(index: int) -> np.ndarray | None:
+    def free(index: int, before: Cut) -> np.ndarray | None:
         pair = slices[index]
         numbers = np.asarray(pair.numbers[:, :])
+        # Slices that were not linked count their objects by themselves.
+        if (same := Cut.of(numbers == label)) and not overlaps(same, before):
+            others.append(str(index))
+            return None
         if not _is_the_models(pair, numbers, label, written):
             kept.append(str(index))
             return None
@@ -300,10 +308,19 @@ def propagate(
             tell(Found(one.number, slices[one.number], one.cut, edit))
     except StoppedError:
         return "Stopped."
+    reasons = []
+    if others:
+        reasons.append(
+            f"In {_slices(others)} the label {label} is another object, which stays: "
+            "segment the slices with Link, or give this object an unused label first."
+        )
     if kept:
-        where = f"slice{'s' if len(kept) > 1 else ''} {' and '.join(kept)}"
-        return f"What you made of it in {where} stays."
-    return ""
+        reasons.append(f"What you made of it in {_slices(kept)} stays.")
+    return " ".join(reasons)
+
+
+def _slices(numbers: list[str]) -> str:
+    return f"slice{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
 
 
 def _is_the_models(

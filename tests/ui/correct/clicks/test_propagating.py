@@ -117,6 +117,22 @@ def test_what_the_user_made_of_it_elsewhere_stays(
     assert "Object 3 is in slices 2 to 4." in said()
 
 
+def test_another_object_of_the_same_label_stays(
+    viewer, widget, bench, key, said, qtbot
+):
+    """Slices that are segmented one by one number their objects by themselves."""
+    add_ball(widget, bench, key, qtbot)
+    elsewhere = np.s_[2, 4:16, 130:150]
+    bench.data[elsewhere] = 3
+    made_of = viewer.layers["stack"].unique_id
+    source = Source(made_of, None, bench.data[2].copy(), by_slice=True)
+    remember_source(bench, source)
+    key("samsp_propagate")
+    assert "In slice 2 the label 3 is another object, which stays" in said()
+    assert "Object 3 is in slices 3 to 4." in said()
+    assert (bench.data[elsewhere] == 3).all() and (bench.data[2] == 3).sum() == 12 * 20
+
+
 def test_escape_stops_it_and_what_was_found_stays(widget, bench, key, said, qtbot):
     add_ball(widget, bench, key, qtbot)
     bench.selected_label = 2
