@@ -130,7 +130,8 @@ def _within(cut: Cut, where: np.ndarray) -> Cut:
 def _same_object(found: Cut, before: Cut) -> bool:
     if not found:
         return False
-    return np.count_nonzero(found.mask) >= LEAST_PIXELS and overlaps(found, before)
+    large = bool(np.count_nonzero(found.mask) >= LEAST_PIXELS)
+    return large and overlaps(found, before)
 
 
 def overlaps(one: Cut, other: Cut) -> bool:

@@ -143,7 +143,8 @@ def save_adapter(model: PeftModel, folder: Path, card: AdapterCard) -> None:
             model.save_pretrained(str(fresh), save_embedding_layers=False)
         write_card(fresh, card)
         # In place of PEFT's own card, which says nothing of this.
-        write_model_card(fresh, card, adapter_name(folder.absolute()))
+        name = card.name or adapter_name(folder.absolute())
+        write_model_card(fresh, card, name)
         # safetensors writes for the user alone, whatever the umask says.
         mode = (fresh / CARD_FILE).stat().st_mode & 0o777
         for path in fresh.iterdir():

@@ -14,7 +14,7 @@ from napari_samsp.sam import registry as models
 from napari_samsp.sam.known_files import find
 from napari_samsp.sam.prompt_kind import parse_kind
 from napari_samsp.utils.atomic_files import write_atomically
-from napari_samsp.utils.errors import InputError, in_words
+from napari_samsp.utils.errors import InputError
 
 CARD_FILE = "samsp.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -254,34 +254,6 @@ def adapter_name(folder: Path) -> str:
         A run keeps its adapter in ``RUN/adapter``, so that is called RUN.
     """
     return folder.parent.name if folder.name == "adapter" else folder.name
-
-
-def rename_adapter(folder: Path, name: str) -> None:
-    """Give an adapter a name, which its folder does not take on.
-
-    Parameters
-    ----------
-    folder : Path
-        The adapter's folder.
-    name : str
-        The new name, a single line.
-
-    Raises
-    ------
-    InputError
-        If there is no name, the folder is no adapter, or the disk refuses.
-    """
-    name = " ".join(name.split())
-    if not name:
-        raise InputError("An adapter needs a name.")
-    read_card(folder)
-    path = folder / CARD_FILE
-    # Not by way of `AdapterCard`, which would drop the keys of later versions.
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")) | {"name": name}
-        write_atomically(path, json.dumps(content, indent=2).encode())
-    except OSError as error:
-        raise InputError(f"The adapter keeps its name: {in_words(error)}") from error
 
 
 def write_card(folder: Path, card: AdapterCard) -> None:

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from napari_samsp.sam.adapters.adapter_card import CONFIG_FILE
+from napari_samsp.sam.adapters.adapter_card import (
+    CARD_FILE,
+    CONFIG_FILE,
+    adapter_name,
+    read_card,
+)
 from napari_samsp.utils.atomic_files import write_atomically
+from napari_samsp.utils.errors import InputError, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +51,52 @@ def write_model_card(folder: Path, card: AdapterCard, name: str) -> None:
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     text = model_card(card, name, int(config["r"]))
     write_atomically(folder / README_FILE, text.encode())
+
+
+def rename_adapter(folder: Path, name: str) -> None:
+    """Give an adapter a name, which its folder does not take on.
+
+    ``samsp.json`` and the model card tell it. What a person wrote into the model card
+    stays.
+
+    Parameters
+    ----------
+    folder : Path
+        The adapter's folder.
+    name : str
+        The new name, a single line.
+
+    Raises
+    ------
+    InputError
+        If there is no name, the folder is no adapter, or the disk refuses.
+    """
+    name = " ".join(name.split())
+    if not name:
+        raise InputError("An adapter needs a name.")
+    old = read_card(folder).name or adapter_name(folder.absolute())
+    path, readme = folder / CARD_FILE, folder / README_FILE
+    try:
+        # Not by way of `AdapterCard`, which would drop the keys of later versions.
+        content = json.loads(path.read_text(encoding="utf-8")) | {"name": name}
+        if readme.is_file():
+            text = readme.read_bytes().decode(errors="surrogateescape")
+            text = _renamed(text, old, name)
+            write_atomically(readme, text.encode(errors="surrogateescape"))
+        write_atomically(path, json.dumps(content, indent=2).encode())
+    except OSError as error:
+        raise InputError(f"The adapter keeps its name: {in_words(error)}") from error
+
+
+def _renamed(text: str, old: str, name: str) -> str:
+    """A model card whose title, and whose name for the Hub, are the new ones."""
+    title = re.compile(rf"^# {re.escape(old)}[ \t]*(?=\r?$)", re.MULTILINE)
+    text = title.sub(lambda _: f"# {name}", text, count=1)
+    # JSON's strings are YAML's too, whatever is in them.
+    entry = json.dumps(name, ensure_ascii=False)
+    key = r"^(model-index:\r?\n- name: ).*(\r?\n)(?: {4,}.*\r?\n)*"
+    hub = re.compile(key, re.MULTILINE)
+    return hub.sub(lambda found: f"{found[1]}{entry}{found[2]}", text, count=1)
 
 
 def model_card(card: AdapterCard, name: str, rank: int) -> str:

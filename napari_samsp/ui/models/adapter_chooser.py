@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samsp.data.projects import default_project
-from napari_samsp.sam.adapters.adapter_card import rename_adapter
+from napari_samsp.sam.adapters.model_card import rename_adapter
 from napari_samsp.ui.models.adapters import Adapter, kept_adapters, read_adapter
 from napari_samsp.ui.widgets.described_list import DescribedList
 from napari_samsp.ui.widgets.menu_button import MenuButton

@@ -8,8 +8,8 @@ from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
-from napari_samsp.sam.adapters.adapter_card import AdapterCard
-from napari_samsp.sam.adapters.model_card import model_card
+from napari_samsp.sam.adapters.adapter_card import AdapterCard, read_card
+from napari_samsp.sam.adapters.model_card import model_card, rename_adapter
 from napari_samsp.sam.checkpoints import load_sam
 
 FIGURES = {
@@ -84,3 +84,49 @@ def test_python_in_the_card_is_python():
     text = model_card(card(base='od"d\\.pth'), "mine", 4)
     for block in text.split("```python\n")[1:]:
         compile(block.split("```")[0], "card", "exec")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "small nuclei",
+        "Kerne, größer: #2",
+        'say "no" \\1',
+        "- a: [b",
+        "long " * 60 + "end",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_card_is_called_as_the_adapter_was_renamed(tmp_path, name, newline):
+    loaded = load_sam("samsp_small")
+    folder = tmp_path / "2026-11-30_19-40-12" / "adapter"
+    model = add_lora(loaded.sam, 3, loaded.name)
+    save_adapter(model, folder, card())
+    readme = folder / "README.md"
+    own = readme.read_text(encoding="utf-8") + "\n# Mine\n\nOf ten mice.\n"
+    readme.write_text(own, encoding="utf-8", newline=newline)
+    for new in ("first " * 20, name):  # a name that YAML folds, then another
+        rename_adapter(folder, new)
+        text = readme.read_bytes().decode()
+        new = " ".join(new.split())
+        assert metadata(text.replace("\r\n", "\n"))["model-index"][0]["name"] == new
+        assert [line for line in text.splitlines() if line.startswith("# ")] == [
+            f"# {new}",
+            "# Mine",
+        ]
+    (dice, *_) = ModelCard(text).data.eval_results
+    assert dice.metric_value == 0.812
+    assert text.endswith(f"{newline}Of ten mice.{newline}")
+    assert read_card(folder).name == new
+    # The run goes on: its adapter is written anew.
+    save_adapter(model, folder, card())
+    assert f"# {new}\n" in readme.read_text(encoding="utf-8")
+
+
+def test_an_adapter_without_a_card_is_renamed(tmp_path):
+    loaded = load_sam("samsp_small")
+    save_adapter(add_lora(loaded.sam, 3, loaded.name), tmp_path / "a", card())
+    (tmp_path / "a" / "README.md").unlink()
+    rename_adapter(tmp_path / "a", "mine")
+    assert read_card(tmp_path / "a").name == "mine"
+    assert not (tmp_path / "a" / "README.md").exists()
