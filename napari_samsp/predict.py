@@ -31,7 +31,7 @@ from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
 from napari_samsp.utils.atomic_files import remove_leftovers
 from napari_samsp.utils.cli import run
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -112,10 +112,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check_failed(failed: list[str], count: int) -> None:
-    if failed:
-        good = count - len(failed)
+    good = count - len(failed)
+    if len(failed) == 1:
         rest = f" ({good} of {count} images are done)" if count > 1 else ""
-        raise InputError(" ".join(failed) + rest)
+        raise InputError(failed[0] + rest)
+    if failed:
+        for error in failed:
+            print(printable(" ".join(error.split())), file=sys.stderr)
+        raise InputError(f"{good} of {count} images are done.")
 
 
 def _write_classes(args: argparse.Namespace, objects: bool) -> Classes | None:

@@ -223,6 +223,21 @@ def test_a_second_call_does_what_is_new_or_changed(tmp_path, nuclei, capsys):
     assert all(json.loads(line)["status"] == "done" for line in lines)
 
 
+def test_each_image_that_failed_has_a_line(tmp_path, nuclei):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    io.imsave(folder / "good.png", nuclei[0])
+    for name in ("a.png", "b.png"):
+        (folder / name).write_text("no picture")
+    command = [str(folder), "--output", str(tmp_path / "out"), "--iterations", "1"]
+    module = [sys.executable, "-m", "napari_samsp.predict", *command]
+    done = subprocess.run(module, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    *_, first, second, last = done.stderr.splitlines()
+    assert first.count("a.png") == 1 and second.count("b.png") == 1
+    assert last == "1 of 3 images are done."
+
+
 def test_a_nifti_volume_gives_a_nifti_that_counts_as_done(tmp_path, nuclei, capsys):
     nibabel = pytest.importorskip("nibabel")
     stack = np.stack([nuclei[0], nuclei[0][::-1]])

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import tifffile
+from PIL import UnidentifiedImageError
 
 from napari_samsp.data.formats.dicom_files import is_dicom, is_series
 from napari_samsp.data.formats.file_kinds import is_tiff, other_kind
@@ -133,7 +134,8 @@ def unreadable(
             f"{path} does not fit into memory: close other programs, or cut it into "
             "parts."
         )
-    return InputError(f"{path} cannot be read as {kind}: {error}")
+    reason = "it is not one" if isinstance(error, UnidentifiedImageError) else error
+    return InputError(f"{path} cannot be read as {kind}: {reason}")
 
 
 def _read_tiff(path: Path, mask: bool, number: int | None) -> np.ndarray:
