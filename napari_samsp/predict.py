@@ -21,6 +21,7 @@ from napari_samsp.data.folders.image_listing import find_images
 from napari_samsp.data.training_sets.classes import (
     CLASSES_FILE,
     Classes,
+    OtherProgramError,
     meaning_of,
     read_classes,
     write_classes,
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     _check_prompts(args, len(images))
     settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
-    classes = _write_classes(args, settings.objects)
+    classes = _classes(args, settings.objects)
     output = args.output.resolve()
     manifest = Manifest(output, depends_on)
     todo = {
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     jobs, files = plan(
         todo, images.values(), output, settings, manifest, args.overwrite
     )
+    _write_classes(args.output, classes)
     failed: list[str] = []
     scales: list[ObjectScale] = []
     states = {name: _state(path) for name, path in todo.items()}
@@ -122,21 +124,45 @@ def _check_failed(failed: list[str], count: int) -> None:
         raise InputError(f"{good} of {count} images are done.")
 
 
-def _write_classes(args: argparse.Namespace, objects: bool) -> Classes | None:
-    """Say beside the labels what they mean, if the adapter tells classes apart."""
+def _classes(args: argparse.Namespace, objects: bool) -> Classes | None:
+    """What the labels mean, if the adapter tells classes apart.
+
+    Raises
+    ------
+    InputError
+        If the output folder says something else, and is not to be overwritten.
+    """
     listed = read_card(args.adapter).classes if args.adapter else ()
     meant = None if args.prompts is not None else meaning_of(listed, objects)
-    if meant is None:
-        return None
-    path = args.output / CLASSES_FILE
-    if args.overwrite or not path.exists():
-        write_classes(args.output, meant)
-    elif read_classes(args.output) != meant:
+    if args.overwrite:
+        return meant
+    try:
+        before = read_classes(args.output)
+    except OtherProgramError:
+        if meant is not None:
+            raise
+        return None  # it tells nothing of labels
+    if before is not None and before != meant:
+        other = "other classes than the adapter" if meant else "classes of labels"
+        without = "" if meant else ", and those of now have none"
         raise InputError(
-            f"{path} names other classes than the adapter: use another --output, or "
-            "add --overwrite."
+            f"{args.output / CLASSES_FILE} names {other}{without}: use another "
+            "--output, or add --overwrite."
         )
     return meant
+
+
+def _write_classes(output: Path, meant: Classes | None) -> None:
+    """Say beside the labels what they mean; without classes nothing is said."""
+    if meant is not None:
+        write_classes(output, meant)
+        return
+    try:
+        stale = read_classes(output) is not None
+    except OtherProgramError:
+        return
+    if stale:  # --overwrite was given
+        (output / CLASSES_FILE).unlink()
 
 
 def _check_prompts(args: argparse.Namespace, images: int) -> None:

@@ -16,6 +16,7 @@ from napari_samsp.data.label_files import write_ome_zarr, write_tiff
 from napari_samsp.data.voxel_size import VoxelSize
 from napari_samsp.measure import main
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 
 @pytest.fixture
@@ -234,3 +235,32 @@ def test_in_a_stack_each_slice_has_its_own_classes(tmp_path) -> None:
     assert rows("--volumes") == [["", "1", "leaf"], ["", "2", "leaf"]]
     (folder / "a.classes.csv").write_text("label,class\n1,leaf\n2,spot\n")
     assert [row[2] for row in rows()] == ["leaf", "leaf", "spot", "leaf"]
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        ["cat", "dog"],
+        {"0": "cat", "2": "dog"},
+        {"classes": ["cat", "dog"]},
+        {"kind": "dataset", "names": ["cat"]},
+        {"classes": [{"id": 1, "name": "cat"}]},
+    ],
+)
+def test_a_classes_json_of_another_program_is_told_and_left_out(
+    tmp_path, theirs
+) -> None:
+    folder = tmp_path / "out"
+    (folder / "day").mkdir(parents=True)
+    write_labels(folder / "day" / "a.tif", AREAS)
+    (folder / "day" / "classes.json").write_text(json.dumps(theirs))
+    output = tmp_path / "objects.csv"
+    command = [str(folder), "--recursive", "--output", str(output)]
+    with pytest.warns(FileNote, match=r"day/classes\.json .*another program"):
+        main(command)
+    assert [row.get("class") for row in measured(output)] == [None] * 3
+    # It hides nothing: what the whole folder says still counts.
+    (folder / "classes.json").write_text(json.dumps(LISTED))
+    with pytest.warns(FileNote, match="another program"):
+        main(command)
+    assert [row["class"] for row in measured(output)] == ["leaf", "spot", ""]

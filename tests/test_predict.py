@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -16,8 +17,9 @@ import tifffile
 import zarr
 from skimage import io
 
-from napari_samsp import Segmenter
+from napari_samsp import Segmenter, measure
 from napari_samsp.data.rgb import Scaling
+from napari_samsp.data.training_sets.classes import LabelClass
 from napari_samsp.predict import main
 from napari_samsp.sam.adapters.adapter import add_lora, save_adapter
 from napari_samsp.sam.adapters.adapter_card import AdapterCard
@@ -286,3 +288,64 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_part(tmp_path, nuclei, workers)
     assert len(names) <= len(done) + 2  # one may be whole and not yet listed
     for path in out.glob("*.tif"):
         assert tifffile.imread(path).shape == nuclei[0].shape
+
+
+def test_no_classes_of_earlier_labels_are_left_beside_those_of_now(tmp_path, nuclei):
+    """An adapter with classes, one with others, and none: each in the same folder."""
+    loaded = load_sam("samsp_small")
+    io.imsave(tmp_path / "a.png", nuclei[0])
+    out, objects = tmp_path / "out", tmp_path / "objects.csv"
+    quick = [str(tmp_path / "a.png"), "--output", str(out), "--iterations", "1"]
+
+    def adapter(*names: str) -> list[str]:
+        listed = [LabelClass(n, name, "#00ff00") for n, name in enumerate(names, 1)]
+        card = AdapterCard(
+            loaded.name, loaded.sha256, 256, classes=tuple(listed), objects=True
+        )
+        folder = tmp_path / "-".join(names)
+        model = add_lora(load_sam("samsp_small").sam, 2, loaded.name, classes=2)
+        save_adapter(model, folder, card)
+        return ["--adapter", str(folder)]
+
+    def classes() -> set[str | None]:
+        measure.main([str(out), "--output", str(objects), "--overwrite"])
+        with objects.open(newline="") as file:
+            return {row.get("class") for row in csv.DictReader(file)}
+
+    first, second = adapter("leaf", "spot"), adapter("round", "long")
+    main([*quick, *first])
+    assert classes() <= {"leaf", "spot"}
+    labels = (out / "a.tif").read_bytes()
+    for other in (second, [*second, "--no-objects"], ["--objects"], []):
+        with pytest.raises(InputError, match=r"classes\.json names .* --overwrite"):
+            main([*quick, *other])
+        assert (out / "a.tif").read_bytes() == labels
+        assert classes() <= {"leaf", "spot"}
+    main([*quick, *second, "--overwrite"])
+    assert classes() <= {"round", "long"}
+    # Of areas the label tells the class, and a table would tell that of an object.
+    main([*quick, *second, "--no-objects", "--overwrite"])
+    assert not (out / "a.classes.csv").exists()
+    assert classes() <= {"round", "long"}
+    main([*quick, *second, "--overwrite"])
+    assert (out / "a.classes.csv").exists()
+    main([*quick, "--objects", "--overwrite"])
+    assert sorted(file.name for file in out.iterdir()) == ["a.tif", "manifest.jsonl"]
+    assert classes() == {None}
+
+
+def test_a_table_of_classes_that_somebody_wrote_is_not_removed(tmp_path, nuclei):
+    io.imsave(tmp_path / "a.png", nuclei[0])
+    table = tmp_path / "out" / "a.classes.csv"
+    table.parent.mkdir()
+    table.write_text("label,class\n1,leaf\n")
+    theirs = table.with_name("classes.json")
+    theirs.write_text('["leaf"]')
+    quick = [str(tmp_path / "a.png"), "--output", str(table.parent)]
+    quick += ["--iterations", "1"]
+    with pytest.raises(InputError, match=r"a\.classes\.csv in .* would be replaced"):
+        main(quick)
+    assert table.exists()
+    main([*quick, "--overwrite"])
+    assert not table.exists()
+    assert theirs.exists()

@@ -47,8 +47,10 @@ class OutputLabels:
         The format.
     iterations : dict
         The iteration that each file holds; the last iteration's own file comes first.
-    table : Path or None
-        The CSV file of the objects' classes, if they get any.
+    table : Path
+        The CSV file of the objects' classes.
+    has_classes : bool
+        Whether they get any; otherwise such a table is of earlier labels, and goes.
     in_place : frozenset of Path
         Files that are filled while the image is segmented, because their labels are too
         large for memory.
@@ -57,7 +59,8 @@ class OutputLabels:
     labels: Path
     ending: str
     iterations: dict[Path, int]
-    table: Path | None
+    table: Path
+    has_classes: bool
     in_place: frozenset[Path]
 
     @classmethod
@@ -74,18 +77,16 @@ class OutputLabels:
         if ending == ".ome.zarr" and is_large(image.labels_shape):
             first = {t: path for path, t in reversed(files.items())}
             in_place = frozenset(first.values())
-        return cls(
-            labels, ending, files, table if settings.object_classes else None, in_place
-        )
+        return cls(labels, ending, files, table, settings.object_classes, in_place)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files; the last iteration's labels come first."""
-        return (*self.iterations, *([self.table] if self.table else []))
+        return (*self.iterations, *([self.table] if self.has_classes else []))
 
     def check(self, spared: tuple[Path, ...]) -> None:
         """Raise `InputError` if a file that must not be replaced would be."""
-        if found := [path for path in self.paths if path in spared]:
+        if found := [path for path in (*self.iterations, self.table) if path in spared]:
             raise InputError(
                 f"{found[0]} would be replaced, and earlier calls of this command did "
                 "not write it: use another --output, or add --overwrite."

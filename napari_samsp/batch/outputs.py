@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[str]]:
-    """The files that an image's labels may become.
+    """The files that an image's labels may become, and the table of their classes.
 
     Parameters
     ----------
@@ -44,8 +44,9 @@ def label_names(name: str, image: Path, settings: Settings) -> dict[str, list[st
     parts = [""]
     if settings.all_iterations:
         parts += [f".iter{t}" for t in range(settings.iterations)]
-    table = [name + TABLE_ENDING] if settings.object_classes else []
-    return {end: [f"{name}{part}.{end}" for part in parts] + table for end in endings}
+    # Without classes a table that is there would tell those of other labels: it goes.
+    table = name + TABLE_ENDING
+    return {end: [*(f"{name}{part}.{end}" for part in parts), table] for end in endings}
 
 
 def plan(

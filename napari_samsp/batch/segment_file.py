@@ -200,7 +200,9 @@ def _segment(
             said.count = sum(count_labels(last[plane]) for plane in planes.planes)
         else:
             _label(segmenter, planes, settings, arrays, progress, said, scaling)
-        if files.table is not None:
+        if not files.has_classes:
+            files.table.unlink(missing_ok=True)
+        else:
             names = {one.label: one.name for one in segmenter.classes}
             whole = said.classes and not said.classes[0][0]
             axes = "" if whole else image.plane_axes.lower()

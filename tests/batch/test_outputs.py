@@ -134,7 +134,7 @@ def test_labels_of_a_call_that_was_killed_are_ours(folder, tmp_path):
     image = folder / "a.png"
     manifest = Manifest(tmp_path, {})
     jobs, files = plan({"a": image}, [image], tmp_path, SETTINGS, manifest, False)
-    assert files == ["a.tif"]
+    assert files == ["a.tif", "a.classes.csv"]
     manifest.begin(files)
     (tmp_path / "a.tif").write_bytes(b"labels")
     manifest.end()

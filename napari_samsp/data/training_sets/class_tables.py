@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samsp.data.training_sets.classes import CLASSES_FILE, read_classes
+from napari_samsp.data.training_sets.classes import (
+    CLASSES_FILE,
+    OtherProgramError,
+    read_classes,
+)
 from napari_samsp.utils.errors import InputError, some
 from napari_samsp.utils.file_names import composed, stem_of, suffix_of
+from napari_samsp.utils.notes import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,6 +97,7 @@ def classes_beside(labels: Path, top: Path | None = None) -> Classes | None:
     -------
     Classes or None
         Those of its folder, of the training set whose mask it is, or else of ``top``.
+        A file of another program is told of, and left out.
 
     Raises
     ------
@@ -101,7 +107,12 @@ def classes_beside(labels: Path, top: Path | None = None) -> Classes | None:
     folder = labels.absolute().parent
     places = [folder, folder.parent] if folder.name == "masks" else [folder]
     for place in places if top is None else [*places, top]:
-        if (found := read_classes(place)) is not None:
+        try:
+            found = read_classes(place)
+        except OtherProgramError as error:
+            tell(f"{error} It seems to be of another program, and is left out.")
+            continue
+        if found is not None:
             return found
     return None
 

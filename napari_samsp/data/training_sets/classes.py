@@ -100,6 +100,10 @@ class Classes:
         }
 
 
+class OtherProgramError(InputError):
+    """A ``classes.json`` that some other program wrote: it is none of ours."""
+
+
 def meaning_of(classes: Sequence[LabelClass], objects: bool) -> Classes | None:
     """What the labels of a model mean; None if it tells no classes apart.
 
@@ -130,21 +134,26 @@ def read_classes(folder: Path) -> Classes | None:
 
     Raises
     ------
+    OtherProgramError
+        If it is no such file: other programs use this name, too.
     InputError
         If it is broken.
     """
-    path = folder / CLASSES_FILE
+    path, ours = folder / CLASSES_FILE, True
     if not path.is_file():
         return None
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError("it is too large")
-        return parse_classes(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ours = _is_ours(content)
+        return parse_classes(content)
     except RecursionError as error:
         raise InputError(f"{path} cannot be used: nested too deep.") from error
     except (OSError, ValueError) as error:
         reason = str(error).removesuffix(".")
-        raise InputError(f"{path} cannot be used: {reason}.") from error
+        kind = InputError if ours else OtherProgramError
+        raise kind(f"{path} cannot be used: {reason}.") from error
 
 
 def classes_bytes(classes: Classes) -> bytes:
@@ -279,6 +288,16 @@ def check_classes(classes: Sequence[LabelClass]) -> None:
         first, times = Counter(values).most_common(1)[0]
         if times > 1:
             raise ValueError(f"two classes have the {what} {first}")
+
+
+def _is_ours(content: Any) -> bool:
+    """Whether this was meant to be ours, however broken it is."""
+    # Lists of names, and dicts of names by number, are what other programs write.
+    listed = content.get("classes") if isinstance(content, dict) else None
+    return isinstance(listed, list) and (
+        "kind" in content
+        or any(isinstance(one, dict) and "label" in one for one in listed)
+    )
 
 
 def _parse_class(number: int, one: Any) -> LabelClass:

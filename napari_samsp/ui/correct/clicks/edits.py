@@ -95,7 +95,7 @@ class Plane:
         label = int(self.labels[place])
         if not label:
             raise InputError("There is no object: click on one, or use Add.")
-        return label, self._object(label, place)
+        return label, self.parts_of(self.labels, label, place)
 
     def nearest(self, place: Place) -> Place:
         """The pixel itself if it is labelled, or else the nearest one that is.
@@ -114,13 +114,26 @@ class Plane:
         n = int(far.argmin())
         return int(rows[n]), int(columns[n])
 
-    def _object(self, label: int, place: Place) -> Cut:
-        mask = self.labels == label
+    def parts_of(
+        self, labels: np.ndarray, label: int, seeds: Place | np.ndarray
+    ) -> Cut:
+        """The object of a label: with one region, the connected parts at some pixels.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            ``(Y, X)``, of this plane or as they are going to be.
+        label : int
+            The object's, or the region's.
+        seeds : tuple of int or numpy.ndarray
+            A pixel, or a ``(Y, X)`` mask.
+        """
+        mask = labels == label
         if not self.objects:
             from scipy import ndimage
 
             parts, _ = ndimage.label(mask)
-            mask = parts == parts[place]
+            mask &= np.isin(parts, parts[seeds])
         return Cut.of(mask)
 
 
@@ -143,7 +156,8 @@ def add(plane: Plane, clicks: Clicks) -> Edit:
     mask = np.zeros(plane.labels.shape, bool)
     mask[rows, columns] = True
     said = f"Added {_name(plane, label)}. Escape takes it back."
-    told = Told(Cut.of(mask), clicks.points, clicks.inside)
+    object_ = _object_after(plane, label, mask, mask)
+    told = Told(object_, clicks.points, clicks.inside)
     return _edit(plane, rows, columns, label, label, said, told)
 
 
@@ -162,22 +176,26 @@ def fix(plane: Plane, at: Place, belongs: bool, told: Told | None = None) -> Edi
         What was clicked before; counts if it was the same object, and nobody has
         changed it since.
     """
-    label, known = plane.object_at(plane.nearest(at))
+    nearest = plane.nearest(at)
+    label, known = plane.object_at(nearest)
+    height, width = plane.labels.shape
+    whole = Tile(0, height, 0, width)
+    if told is not None and (clicked := told.cut.within(whole))[nearest]:
+        # A click may have taken a part of a region into several: all are the object.
+        known = plane.parts_of(plane.labels, label, clicked)
     points: tuple[tuple[float, float], ...] = ((float(at[0]), float(at[1])),)
     inside: tuple[bool, ...] = (belongs,)
     if told is not None and _same(told.cut, known):
         points, inside = (*told.points, *points), (*told.inside, *inside)
     clicks = Clicks(points, inside, mask=known)
     found = plane.opened().segment(clicks, plane.iterations)
-    height, width = plane.labels.shape
-    whole = Tile(0, height, 0, width)
     mask, mine = found.within(whole), known.within(whole)
     mask &= mine | (plane.labels == 0)
     rows, columns = np.nonzero(mask != mine)
     if not len(rows):
         raise InputError("The model sees nothing to change there: click elsewhere.")
     after = np.where(mask[rows, columns], label, 0)
-    told = Told(Cut.of(mask), points, inside)
+    told = Told(_object_after(plane, label, mask, mine), points, inside)
     if not told.cut:
         label = 0
     said = f"Fixed {_name(plane, label)}. Escape takes it back."
@@ -305,6 +323,13 @@ def _edit(
     before = plane.labels[rows, columns].copy()
     values = np.broadcast_to(after, before.shape)
     return Edit(rows, columns, before, values, label, said, told)
+
+
+def _object_after(plane: Plane, label: int, mask: np.ndarray, was: np.ndarray) -> Cut:
+    """The object that an edit leaves: with one region it may have met other parts."""
+    labels = np.where(was, 0, plane.labels)
+    labels[mask] = label
+    return plane.parts_of(labels, label, mask)
 
 
 def _region(plane: Plane) -> int:

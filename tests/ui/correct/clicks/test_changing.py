@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from napari_samsp.metrics import iou
 
@@ -38,6 +39,29 @@ def test_clicks_fix_an_object_one_undo_step_each(
     for _ in range(2):
         press_key(layer, "Escape")
         assert np.array_equal(layer.data, half)
+
+
+def test_clicks_that_take_a_region_apart_are_one_correction(
+    viewer, widget, mouse, tool, nuclei, press_key, on
+):
+    """What is left in pieces is still what was clicked: the clicks count together."""
+    image, truth = nuclei
+    viewer.add_image(image)
+    joined = (truth > 0).astype(np.int32)
+    joined[66:70, 90:138] = 1
+    layer = viewer.add_labels(joined.copy())
+    tool("fix")
+    mouse(layer, (68, 114), button=2)
+    parts = ndimage.label(layer.data)[0]
+    five, six = on(truth, 5), on(truth, 6)
+    assert 0 != parts[five] != parts[six] != 0
+    once = layer.data.copy()
+    mouse(layer, (six[0], six[1] + 1), button=2)
+    assert layer.data[68, 114] == 0
+    press_key(layer, "Escape")
+    assert np.array_equal(layer.data, once)
+    press_key(layer, "Escape")
+    assert np.array_equal(layer.data, joined)
 
 
 def test_alt_is_the_right_button(viewer, widget, mouse, tool, nuclei, on):
