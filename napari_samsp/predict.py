@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,24 +83,16 @@ def main(argv: list[str] | None = None) -> int:
                 args.table, todo, before, settings.axes, args.overwrite, failed, classes
             )
             table = stack.enter_context(rows)
-        if jobs:
-            manifest.begin(files)
-        whole = False
-        try:
-            for outcome in _watched(jobs, settings, args):
-                name = outcome.job.labels.relative_to(output).as_posix()
-                manifest.add(name, outcome, states[name])
-                scales += outcome.scales
-                if outcome.error:
-                    failed.append(outcome.error)
-                elif table is not None:
-                    for columns in outcome.objects:
-                        table.add(name, columns)
-            whole = True
-        finally:
-            _remove_leftovers(jobs, [output / file for file in files])
-            if whole or not args.scheduler:  # a cluster may go on with what it began
-                manifest.end()
+        stack.enter_context(_recording(manifest, jobs, files, output, args.scheduler))
+        for outcome in _watched(jobs, settings, args):
+            name = outcome.job.labels.relative_to(output).as_posix()
+            manifest.add(name, outcome, states[name])
+            scales += outcome.scales
+            if outcome.error:
+                failed.append(outcome.error)
+            elif table is not None:
+                for columns in outcome.objects:
+                    table.add(name, columns)
     _check_failed(failed, len(images))
     if args.object_size is None and (summary := in_words(scales)):
         print(summary, file=sys.stderr)
@@ -111,6 +103,27 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+@contextmanager
+def _recording(
+    manifest: Manifest,
+    jobs: list[Job],
+    files: list[str],
+    output: Path,
+    scheduler: str | None,
+) -> Iterator[None]:
+    """Say in the manifest which files are being written, until they are."""
+    if jobs:
+        manifest.begin(files)
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        _remove_leftovers(jobs, [output / file for file in files])
+        if whole or not scheduler:  # a cluster may go on with what it began
+            manifest.end()
 
 
 def _check_failed(failed: list[str], count: int) -> None:
