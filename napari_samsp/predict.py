@@ -32,7 +32,7 @@ from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE, read_card
 from napari_samsp.sam.prompt_kind import check_iterations
 from napari_samsp.utils.atomic_files import remove_leftovers
 from napari_samsp.utils.cli import run
-from napari_samsp.utils.errors import InputError, printable
+from napari_samsp.utils.errors import InputError, InputErrors
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -132,9 +132,7 @@ def _check_failed(failed: list[str], count: int) -> None:
         rest = f" ({good} of {count} images are done)" if count > 1 else ""
         raise InputError(failed[0] + rest)
     if failed:
-        for error in failed:
-            print(printable(" ".join(error.split())), file=sys.stderr)
-        raise InputError(f"{good} of {count} images are done.")
+        raise InputErrors([*failed, f"{good} of {count} images are done."])
 
 
 def _classes(args: argparse.Namespace, objects: bool) -> Classes | None:

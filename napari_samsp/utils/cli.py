@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_samsp.utils.errors import (
     InputError,
+    InputErrors,
     in_words,
     is_disk_error,
     is_out_of_memory,
@@ -78,6 +79,9 @@ def run(main: Callable[[list[str] | None], int | None]) -> NoReturn:
     try:
         code = main(None) or 0
         sys.stdout.flush()
+    except InputErrors as errors:
+        for message in errors.messages:
+            code = _say(message, BAD_INPUT)
     except InputError as error:
         code = _say(in_words(error), BAD_INPUT)
     except KeyboardInterrupt:

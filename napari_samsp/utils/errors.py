@@ -18,6 +18,20 @@ class InputError(ValueError):
     """
 
 
+class InputErrors(InputError):
+    """Several of them; a command gives each a line.
+
+    Parameters
+    ----------
+    messages : sequence of str
+        A sentence each.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__(" ".join(messages))
+        self.messages = tuple(messages)
+
+
 class ConstantImageError(InputError):
     """Every pixel of an image has the same value: there is nothing in it."""
 
