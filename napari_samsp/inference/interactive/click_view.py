@@ -38,6 +38,8 @@ from napari_samsp.utils.errors import InputError
 from napari_samsp.utils.threads import few_threads
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_samsp.inference.embedding_cache import ModelCache
     from napari_samsp.inference.interactive.alike import Candidate, Query
     from napari_samsp.inference.scale.field_of_view import Tiling
@@ -190,8 +192,7 @@ class ClickView:
                 for _ in range(iterations - 1 if len(found.logits) else 0):
                     prompt = model.prompts_of_each(found, valid)
                     found = model.decode(embeddings, found.image_index, prompt)
-            sides = (int(valid[0, 0]), int(valid[0, 1]))
-            maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
+            maps = self._maps(found, valid, shape)
         mask = (maps > 0).any(0).cpu().numpy()
         score = float(found.scores.mean()) if len(found.scores) else 0.0
         return Cut.of(mask, view.top, view.left, score)
@@ -206,8 +207,7 @@ class ClickView:
             asked = to_input(prompt, model, shape, valid[0])
             with few_threads(embeddings[0, 0].numel()):
                 *_, found = decode_prompted(model, embeddings, valid, asked, iterations)
-            sides = (int(valid[0, 0]), int(valid[0, 1]))
-            maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
+            maps = self._maps(found, valid, shape)
         return found, maps.cpu().numpy()
 
     def _mend(
@@ -218,14 +218,18 @@ class ClickView:
         with inference(model.device):
             embeddings, valid = self._encoder([view])
             asked = to_input(prompt, model, shape, valid[0])
-            sides = (int(valid[0, 0]), int(valid[0, 1]))
-            cells = tuple(slice(-(-side // model.stride)) for side in sides)
+            cells = tuple(slice(-(-side // model.stride)) for side in valid[0].tolist())
             with few_threads(embeddings[0, 0].numel()):
                 found, features = decode_with_features(model, embeddings, asked)
                 said = found.logits[0]
                 said[cells] = heeded(said[cells], features[cells], clicks, shape)
-            maps = logits_to_image(found.logits, self._encoder.size, sides, shape)
+            maps = self._maps(found, valid, shape)
         return found, maps.cpu().numpy()
+
+    def _maps(self, found: Decoding, valid: Tensor, shape: tuple[int, int]) -> Tensor:
+        """``(N, h, w)`` logits in a view's pixels."""
+        sides = (int(valid[0, 0]), int(valid[0, 1]))
+        return logits_to_image(found.logits, self._encoder.size, sides, shape)
 
     def first(self, clicks: Clicks) -> Tile:
         """The part of the image that is seen before any other."""

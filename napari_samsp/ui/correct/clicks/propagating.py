@@ -283,16 +283,17 @@ def propagate(
     def free(index: int, before: Cut) -> np.ndarray | None:
         pair = slices[index]
         numbers = np.asarray(pair.numbers[:, :])
+        mine = numbers == label
         # Slices that were not linked count their objects by themselves.
-        if (same := Cut.of(numbers == label)) and not overlaps(same, before):
+        if (same := Cut.of(mine)) and not overlaps(same, before):
             others.append(str(index))
             return None
-        if not _is_the_models(pair, numbers, label, written):
+        if same and not _is_the_models(pair, mine, same, label, written):
             kept.append(str(index))
             return None
         seen.clear()
         seen[index] = numbers
-        return (numbers == 0) | (numbers == label)
+        return (numbers == 0) | mine
 
     found = propagate_object(
         lambda index: plane.open_beside(slices[index]),
@@ -325,17 +326,14 @@ def _slices(numbers: list[str]) -> str:
 
 def _is_the_models(
     pair: LabelledPlane,
-    numbers: np.ndarray,
+    mine: np.ndarray,
+    own: Cut,
     label: int,
     written: dict[tuple[int, PlaneIndex], Cut],
 ) -> bool:
-    """Whether an object is in a slice as a model left it, or is not there at all."""
-    mine = numbers == label
-    if not mine.any():
-        return True
+    """Whether an object, as a mask and cut, is in a slice as a model left it."""
     known = written.get((label, pair.of_labels))
     if known is not None:
-        own = Cut.of(mine)
         return own.place == known.place and np.array_equal(own.mask, known.mask)
     if pair.source is None:
         return False
