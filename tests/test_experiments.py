@@ -148,6 +148,42 @@ def test_classes_are_told_apart_and_an_interrupted_table_goes_on(tmp_path, data)
     assert len(rows_of(results)) == len(rows) + 6
 
 
+def test_many_labels_can_be_one_class_and_some_images_left_out(tmp_path, data):
+    for mask in (data / "cells" / "masks").iterdir():
+        labels = read_labels(mask)
+        write_labels(mask, np.where(labels > 0, 3 + labels % 3, 0))  # 3, 4 and 5
+    recipe = {
+        "data": ["cells"], "classes": ["cells"], "merge": {"cells": [[5], [3, 4]]},
+        "images": ["all"], "seeds": [0], "methods": ["otsu"], "minutes": 0.02,
+    }  # fmt: skip
+    file, results = tmp_path / "recipe.yaml", tmp_path / "results.csv"
+    file.write_text(yaml.safe_dump(recipe))
+    assert run("run.py", file, data, "--output", results).returncode == 0
+    assert {row["data"] for row in rows_of(results)} == {
+        "cells", "cells, class 1", "cells, class 2",
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump({**recipe, "sources": {"cells": "nobody's"}}))
+    done = run("run.py", file, data, "--output", tmp_path / "none.csv")
+    assert "no image of cells begins with nobody's" in done.stderr
+
+
+def test_images_of_one_source_are_all_learnt_from_or_all_tested(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    from real_images import with_tests
+
+    def names(pairs):
+        return [pair.stem for pair in pairs]
+
+    for stem in ["a_1", "b_1", "b_2", "b_3", "disc_1", "disc_2", "disc_3"]:
+        for kind in ("images", "masks"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / f"{stem}.png").touch()
+    assert names(with_tests(tmp_path)[1]) == ["disc_1", "disc_2", "disc_3"]
+    learn, tests = with_tests(tmp_path, "disc")
+    assert names(learn) == ["disc_1", "disc_2"]
+    assert names(tests) == ["disc_3"]
+
+
 def test_a_recipe_with_a_mistake_names_it(tmp_path, data):
     file = tmp_path / "recipe.yaml"
     recipe = {"data": ["cells"], "methods": ["otzu"], "images": [1]}
@@ -157,6 +193,7 @@ def test_a_recipe_with_a_mistake_names_it(tmp_path, data):
         ({**right, "minute": 1}, "minute"),
         ({**right, "bases": {"cells": "gone.safetensors"}}, "gone.safetensors"),
         ({**right, "bases": {"sells": "mine.safetensors"}}, "sells"),
+        ({**right, "merge": {"sells": [[1]]}}, "merge of sells"),
     ):
         file.write_text(yaml.safe_dump(wrong))
         done = run("run.py", file, data, "--output", tmp_path / "r.csv")

@@ -8,6 +8,7 @@ A set is a folder with ``images/`` and ``masks/`` of equal stems. Its test image
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,17 +45,32 @@ def test_pairs(folder: Path) -> list[Pair]:
     return _split(folder, test=True)
 
 
-def with_tests(folder: Path) -> tuple[list[Pair], list[Pair]]:
+def with_tests(folder: Path, begins: str = "") -> tuple[list[Pair], list[Pair]]:
     """The images of a set to learn from, and its test images.
 
     Where a set names no test images they are those of the last sources by name that
     make up a third of it. Images of one source, such as crops of one photo, stay
-    together: their names differ after the last underscore.
+    together: their names differ after the last underscore. Where all names begin alike
+    each image is its own source.
+
+    Parameters
+    ----------
+    folder : Path
+        The set.
+    begins : str
+        How the names of the images begin that are taken; default all.
     """
-    train, tests = training_pairs(folder), test_pairs(folder)
+    train, tests = (
+        [pair for pair in pairs if pair.stem.startswith(begins)]
+        for pairs in (training_pairs(folder), test_pairs(folder))
+    )
+    if not train:
+        sys.exit(f"no image of {folder.name} begins with {begins}")
     if tests:
         return train, tests
     sources = [pair.stem.rpartition("_")[0] for pair in train]
+    if len(set(sources)) == 1:
+        sources = [pair.stem for pair in train]
     first = sources.index(sources[-(len(train) // 3)])
     return train[:first], train[first:]
 

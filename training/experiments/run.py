@@ -59,8 +59,8 @@ class Recipe:
     methods : list of str
         Keys of ``methods.METHODS``.
     images : list of int, "all" or "N chosen"
-        Numbers of training images, drawn at random; or those that the widget puts
-        first after Segment all, of `FOLDER` that are drawn.
+        Numbers of training images, drawn at random, all where a set has fewer; or
+        those that the widget puts first after Segment all, of `FOLDER` that are drawn.
     seeds : list of int
         Draws of the training images, and of all else that is random.
     minutes : float
@@ -69,6 +69,12 @@ class Recipe:
         Iterations evaluated.
     tests : int
         Test images at most, evenly spread over the set; 0 for all.
+    sources : dict of str to str
+        How the names of a set's images begin that are used; default all. For a set
+        of several kinds, such as discs and ovaries.
+    merge : dict of str to list of list of int
+        Labels of a set that are one class, in the order of the classes from 1 on; what
+        is in none of the lists is background.
     bases : dict of str to str
         Base model of a set, such as one that was pretrained without it: a file beside
         the recipe. Default: the bundled one.
@@ -83,6 +89,8 @@ class Recipe:
     minutes: float = 5.0
     iterations: int = 6
     tests: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    merge: dict[str, list[list[int]]] = field(default_factory=dict)
     bases: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -97,8 +105,9 @@ class Recipe:
             sys.exit(
                 f"{path}: no method {', '.join(unknown)}; there are {list(METHODS)}"
             )
-        if unknown := sorted(set(recipe.bases) - set(recipe.data)):
-            sys.exit(f"{path}: a base for {', '.join(unknown)}, which it does not use")
+        for key in ("objects", "classes", "sources", "merge", "bases"):
+            if unknown := sorted(set(getattr(recipe, key)) - set(recipe.data)):
+                sys.exit(f"{path}: {key} of {', '.join(unknown)}, which is not in data")
         bases = {name: str(path.parent / base) for name, base in recipe.bases.items()}
         if missing := [base for base in bases.values() if not Path(base).is_file()]:
             sys.exit(f"{path}: no file {', '.join(missing)}")
@@ -124,12 +133,25 @@ class Row:
     seconds: float
 
 
-def pictures(pairs: list[Pair]) -> list[Example]:
-    """Read images and labels."""
+def pictures(pairs: list[Pair], merge: list[list[int]] | None = None) -> list[Example]:
+    """Read images and labels; ``merge`` as in `Recipe`, for one set."""
     return [
-        Example(pair.stem, to_rgb8(read_image(pair.image)), read_labels(pair.mask))
+        Example(
+            pair.stem, to_rgb8(read_image(pair.image)),
+            merged(read_labels(pair.mask), merge),
+        )
         for pair in pairs
-    ]
+    ]  # fmt: skip
+
+
+def merged(labels: np.ndarray, merge: list[list[int]] | None) -> np.ndarray:
+    """Labels of one list as one class, counted from 1; ``None`` leaves them."""
+    if merge is None:
+        return labels
+    found = np.zeros_like(labels)
+    for label, parts in enumerate(merge, start=1):
+        found[np.isin(labels, parts)] = label
+    return found
 
 
 def first_to_correct(pairs: list[Pair], base: str, objects: bool) -> list[Pair]:
@@ -154,9 +176,10 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     """Train one method once, and test all its iterations."""
     data, method, count, seed = task
     base = recipe.bases.get(data, BUNDLED)
-    pool, tests = with_tests(folder / data)
+    pool, tests = with_tests(folder / data, recipe.sources.get(data, ""))
     objects = data in recipe.objects
-    classes = class_labels(pool) if data in recipe.classes else ()
+    merge = recipe.merge.get(data)
+    classes = class_labels(pool, merge) if data in recipe.classes else ()
     if count != "all":
         drawn = shuffled(pool, seed)
         number = int(str(count).removesuffix(CHOSEN))
@@ -168,12 +191,12 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
         job = Job(
-            pictures(pool), Path(work), base, recipe.minutes, recipe.iterations,
+            pictures(pool, merge), Path(work), base, recipe.minutes, recipe.iterations,
             seed, objects, classes,
         )  # fmt: skip
         predict = METHODS[method](job)
         figures: dict[tuple[str, int], list[Figures]] = {}
-        for test in pictures(tests):
+        for test in pictures(tests, merge):
             for t, labels in enumerate(predict(test.image)):
                 for part, found in judged(labels, test.labels, job).items():
                     figures.setdefault((part, t), []).append(found)
@@ -188,9 +211,12 @@ def experiment(recipe: Recipe, task: Task, folder: Path) -> list[Row]:
     ]  # fmt: skip
 
 
-def class_labels(pairs: list[Pair]) -> tuple[int, ...]:
+def class_labels(
+    pairs: list[Pair], merge: list[list[int]] | None = None
+) -> tuple[int, ...]:
     """The labels of a set's classes; what nobody labelled is none."""
-    found = {int(n) for pair in pairs for n in np.unique(read_labels(pair.mask))}
+    masks = (merged(read_labels(pair.mask), merge) for pair in pairs)
+    found = {int(n) for mask in masks for n in np.unique(mask)}
     return tuple(sorted(found - {0, IGNORE}))
 
 
