@@ -22,6 +22,7 @@ from napari_samsp.data.formats.tiff_files import (
     axes_of,
     check_series,
     main_series,
+    note_planes_of_colours,
 )
 from napari_samsp.data.formats.volume_files import read_volume
 from napari_samsp.data.formats.zarr_codecs import check_codecs
@@ -127,11 +128,8 @@ class StoredImage:
                 raise InputError("The image has no channels to choose from.")
             return part, None
         if channels is None:
-            if (
-                self.channel_axis == "S"
-                and self.alpha
-                and part.shape[-1] == MOST_COLOURS
-            ):
+            colours = self.channel_axis == "S" and part.shape[-1] == MOST_COLOURS
+            if colours and self.alpha:
                 return part, None
             count = self.channel_count
             if count > 3:
@@ -229,6 +227,8 @@ def _open_tiff(
             check_size(path, shape)
             array = series.asarray()
         array, found, alpha = as_shown(path, array, found, file, series.keyframe, mask)
+        if alpha and axes is None:
+            note_planes_of_colours(path, found, series.keyframe)
         voxels = of_tiff(file, series)
     except InputError:
         raise

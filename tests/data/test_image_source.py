@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +12,7 @@ import zarr
 from napari_samsp.data import image_source as stored_image
 from napari_samsp.data.image_source import open_image
 from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.notes import FileNote
 
 STACK = np.arange(2 * 3 * 2 * 20 * 30, dtype=np.uint16).reshape(2, 3, 2, 20, 30)
 MICRON = {"X": "micrometer", "Y": "micrometer", "Z": "micrometer", "T": "second"}
@@ -118,6 +121,25 @@ def test_a_plain_tiff_says_as_much_as_it_can(tmp_path, shape, options, axes):
             plane, _ = image.plane(image.planes()[-1])
             assert plane.shape[:2] == (20, 30)
             assert plane.shape[2:] in ((), (3,), (4,) if shape[-1] == 4 else ())
+
+
+def test_four_planes_that_tifffile_took_for_colours_are_not_read_silently(tmp_path):
+    data = np.random.default_rng(0).integers(0, 999, (4, 20, 30), np.uint16)
+    told = {"photometric": "rgb", "extrasamples": [2]}
+    tifffile.imwrite(tmp_path / "a.tif", data, **told, planarconfig="separate")
+    with (
+        pytest.warns(FileNote, match="alpha.*--axes CYX"),
+        open_image(tmp_path / "a.tif") as image,
+    ):
+        assert image.axes == "SYX"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FileNote)
+        with open_image(tmp_path / "a.tif", "ZYX") as image:
+            assert np.array_equal(image.plane((3,))[0], data[3])
+        last = np.moveaxis(data, 0, -1)
+        tifffile.imwrite(tmp_path / "b.tif", last, **told, planarconfig="contig")
+        with open_image(tmp_path / "b.tif") as image:
+            assert image.axes == "YXS"
 
 
 def test_the_user_knows_better_than_the_file(tmp_path):

@@ -214,6 +214,29 @@ def as_shown(
     return Shown(array, axes, alpha is not None and colours == MOST_COLOURS)
 
 
+def note_planes_of_colours(path: Path, axes: str, page: tifffile.TiffPage) -> None:
+    """Tell how to read colours and alpha that were meant as channels or slices.
+
+    It is what tifffile 2026 and earlier write of an array ``(4, Y, X)`` that nobody
+    explains to them.
+
+    Parameters
+    ----------
+    path : Path
+        A file that says that its last colour is alpha.
+    axes : str
+        Its axes as they are stored.
+    page : tifffile.TiffPage
+        The key frame of the series.
+    """
+    straight = [int(kind) for kind in page.extrasamples] == [_STRAIGHT]
+    if straight and axes.index("S") < axes.index("Y"):
+        tell(
+            f"{path} says that its planes are red, green, blue and alpha. If they are "
+            "channels or slices, say so: --axes CYX or --axes ZYX."
+        )
+
+
 def tiff_orientation(page: tifffile.TiffPage) -> int:
     """How a page is turned, 1 to 8; 1 if it does not say."""
     tag = page.tags.get(_ORIENTATION)
