@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     _check_prompts(args, len(images))
     settings, depends_on = _settings(args)
     args.output.mkdir(parents=True, exist_ok=True)
-    classes = _classes(args, settings.objects)
     output = args.output.resolve()
     manifest = Manifest(output, depends_on)
+    classes = _classes(args, settings.objects, manifest.others(images))
     todo = {
         name: path
         for name, path in images.items()
@@ -135,25 +135,33 @@ def _check_failed(failed: list[str], count: int) -> None:
         raise InputErrors([*failed, f"{good} of {count} images are done."])
 
 
-def _classes(args: argparse.Namespace, objects: bool) -> Classes | None:
+def _classes(
+    args: argparse.Namespace, objects: bool, others: list[str]
+) -> Classes | None:
     """What the labels mean, if the adapter tells classes apart.
 
     Raises
     ------
     InputError
-        If the output folder says something else, and is not to be overwritten.
+        If the output folder says something else, and is not to be overwritten, or also
+        holds the labels of other images, which keep their meaning.
     """
     listed = read_card(args.adapter).classes if args.adapter else ()
     meant = None if args.prompts is not None else meaning_of(listed, objects)
-    if args.overwrite:
-        return meant
     try:
         before = read_classes(args.output)
-    except OtherProgramError:
-        if meant is not None:
+    except InputError as error:
+        tells_nothing = meant is None and isinstance(error, OtherProgramError)
+        if not args.overwrite and not tells_nothing:
             raise
-        return None  # it tells nothing of labels
-    if before is not None and before != meant:
+        return meant
+    if before != meant and others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise InputError(
+            f"{args.output} also holds the labels of {others[0]}{more}, whose classes "
+            "are not those of now: use another --output, or give these images, too."
+        )
+    if before not in (None, meant) and not args.overwrite:
         other = "other classes than the adapter" if meant else "classes of labels"
         without = "" if meant else ", and those of now have none"
         raise InputError(

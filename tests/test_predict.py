@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -329,8 +330,18 @@ def test_no_classes_of_earlier_labels_are_left_beside_those_of_now(tmp_path, nuc
     assert classes() <= {"round", "long"}
     main([*quick, *second, "--overwrite"])
     assert (out / "a.classes.csv").exists()
-    main([*quick, "--objects", "--overwrite"])
-    assert sorted(file.name for file in out.iterdir()) == ["a.tif", "manifest.jsonl"]
+    # Nor those of now beside labels of other images, which keep their meaning.
+    shutil.copy(tmp_path / "a.png", tmp_path / "b.png")
+    both = [str(tmp_path / "b.png"), *quick]
+    main([*both, *second, "--overwrite"])
+    for other in (first, ["--objects"]):
+        with pytest.raises(InputError, match="also holds the labels of b, whose"):
+            main([*quick, *other, "--overwrite"])
+        assert classes() <= {"round", "long"}
+    main([*both, "--objects", "--overwrite"])
+    assert sorted(file.name for file in out.iterdir()) == [
+        "a.tif", "b.tif", "manifest.jsonl",
+    ]  # fmt: skip
     assert classes() == {None}
 
 

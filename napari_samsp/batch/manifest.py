@@ -128,6 +128,16 @@ class Manifest:
         """The labels of an image that `is_done`: those of its last iteration."""
         return self._folder / _labels(self._lines[name])[0]
 
+    def others(self, names: Iterable[str]) -> list[str]:
+        """Images besides these whose labels are in the folder."""
+        return [
+            name
+            for name in sorted(self._lines.keys() - set(names))
+            if any(
+                (self._folder / file).exists() for file in _labels(self._lines[name])
+            )
+        ]
+
     def may_replace(self, file: str) -> bool:
         """Whether a file in the output folder is this command's own, or not there.
 
