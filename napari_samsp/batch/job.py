@@ -10,6 +10,7 @@ from napari_samsp.inference.cleanup import Cleanup
 
 if TYPE_CHECKING:
     from napari_samsp.data.tables.object_table import Columns
+    from napari_samsp.data.training_sets.classes import Classes
     from napari_samsp.inference.scale.object_scale import ObjectScale
 
 
@@ -124,6 +125,8 @@ class Outcome:
     look : str or None
         How the image looks to the model, see
         `napari_samsp.inference.interactive.correct_next.look_as_text`.
+    classes : Classes or None
+        What the labels mean, if the model tells classes apart.
     """
 
     job: Job
@@ -135,3 +138,4 @@ class Outcome:
     count: int = 0
     scales: tuple[ObjectScale, ...] = ()
     look: str | None = None
+    classes: Classes | None = None

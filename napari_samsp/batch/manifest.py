@@ -195,7 +195,7 @@ class Manifest:
         state : State or None
             Of the image before it was read; None if it was gone.
         """
-        files = outcome.files
+        files, meaning = outcome.files, outcome.classes
         line = {
             "name": name,
             "status": "failed" if outcome.error else "done",
@@ -211,6 +211,7 @@ class Manifest:
             "scores": [[round(score, 4) for score in one] for one in outcome.scores],
             "objects": outcome.count,
             **({} if outcome.look is None else {"look": outcome.look}),
+            **({} if meaning is None else {"classes": meaning.as_dict()}),
         }
         text = _as_text(line)
         fresh = not self._path.exists()

@@ -97,16 +97,15 @@ def segment_file(
     start = time.perf_counter()
     files: tuple[Path, ...] = ()
     objects: tuple[Columns, ...] = ()
-    error, said = "", _Said()
+    error, said, classes = "", _Said(), None
     with _one_at_a_time:
         segmenter = segmenter or load(settings)
         try:
             with about(job.image):
                 files = _segment(segmenter, job, settings, progress, said, scaling)
+                if settings.prompts is None:
+                    classes = meaning_of(segmenter.classes, settings.objects)
                 if settings.measure:
-                    prompted = settings.prompts is not None
-                    listed = () if prompted else segmenter.classes
-                    classes = meaning_of(listed, settings.objects)
                     objects = measured(files[0], job.image, settings.axes, classes)
         except (InputError, OSError, MemoryError, RuntimeError) as reason:
             error = _blame(job.image, reason)
@@ -122,6 +121,7 @@ def segment_file(
         said.count,
         tuple(said.scales),
         look_as_text(said.looks),
+        classes,
     )
 
 

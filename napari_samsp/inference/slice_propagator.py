@@ -6,12 +6,13 @@ What a slice takes as prompts from the one before is in
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
+
+from napari_samsp.data.training_sets.class_election import ClassElection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -200,12 +201,11 @@ class SliceLinker:
         return iteration
 
 
-class ClassElection:
-    """Gives each object of a stack one class: that of most of its pixels."""
+class StackClasses:
+    """Gives each object of a stack one class, whichever each slice gives it."""
 
     def __init__(self) -> None:
-        self._pixels: dict[int, dict[int, Counter[int]]] = {}
-        self._elected: dict[int, np.ndarray] = {}
+        self._elections: dict[int, ClassElection[int]] = {}
 
     def take(self, iteration: Iteration) -> Iteration:
         """Count the pixels of a slice.
@@ -218,22 +218,16 @@ class ClassElection:
         Returns
         -------
         Iteration
-            The same, with the class of every object of all slices so far. After the
-            last slice they are final.
+            The same, with the class of every object of all slices so far, see
+            `ClassElection`. After the last slice they are final.
         """
         classes = iteration.object_classes
         if classes is None:
             return iteration
-        pixels = self._pixels.setdefault(iteration.iteration, {})
-        elected = self._elected.get(iteration.iteration, np.zeros(1, np.int32))
-        new = max(0, len(classes) - len(elected))
-        elected = np.concatenate([elected, np.zeros(new, np.int32)])
-        areas = np.bincount(iteration.labels.ravel(), minlength=len(classes))
-        for label in np.flatnonzero((classes > 0) & (areas[: len(classes)] > 0)):
-            counts = pixels.setdefault(int(label), Counter())
-            counts[int(classes[label])] += int(areas[label])
-            elected[label] = counts.most_common(1)[0][0]
-        self._elected[iteration.iteration] = elected
+        election = self._elections.setdefault(iteration.iteration, ClassElection())
+        told = election.count(iteration.labels, dict(enumerate(classes.tolist())))
+        elected = np.zeros(max(len(classes), *(n + 1 for n in told), 1), np.int32)
+        elected[[*told]] = [*told.values()]
         return replace(iteration, object_classes=elected)
 
 

@@ -29,9 +29,9 @@ from napari_samsp.inference.planes import (
 from napari_samsp.inference.region import read_part
 from napari_samsp.inference.results import Written
 from napari_samsp.inference.slice_propagator import (
-    ClassElection,
     SliceLinker,
     SlicePropagator,
+    StackClasses,
 )
 from napari_samsp.utils.cancellation import interruptible
 from napari_samsp.utils.errors import InputError
@@ -98,7 +98,7 @@ def segment_stack(
     propagator = SlicePropagator(planes, options.follow_axis, options.objects)
     linker = SliceLinker(options.link_axis)
     linked = options.follow_axis is not None or options.link_axis is not None
-    election = ClassElection() if linked else None
+    stack_classes = StackClasses() if linked else None
     for number, plane in enumerate(planes):
         tell = None if progress is None else partial(progress, number)
         run = _PlaneRun(segmenter, options, sink, plane, scaling, tell, check)
@@ -110,7 +110,7 @@ def segment_stack(
             if is_large(run.shape_of(pixels)):
                 yield from run.by_strips(pixels)
             else:
-                yield from run.at_once(pixels, propagator, linker, election)
+                yield from run.at_once(pixels, propagator, linker, stack_classes)
         except InputError as error:
             if not several:
                 raise
@@ -159,7 +159,7 @@ class _PlaneRun:
         pixels: Any,
         propagator: SlicePropagator,
         linker: SliceLinker,
-        election: ClassElection | None,
+        stack_classes: StackClasses | None,
     ) -> Iterator[PlaneResult]:
         """A plane that fits into memory, iteration by iteration."""
         options, region = self.options, self.options.region
@@ -184,8 +184,8 @@ class _PlaneRun:
             shown = clean(found, options.cleanup, meaning, before)
             before = shown.labels
             shown = linker.take(self.plane, shown)
-            if election is not None:
-                shown = election.take(shown)
+            if stack_classes is not None:
+                shown = stack_classes.take(shown)
             yield self._written(shown, found, image, pixels)
 
     def _written(

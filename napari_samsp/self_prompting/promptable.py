@@ -19,6 +19,7 @@ from napari_samsp.sam.architecture import (
 from napari_samsp.sam.kernels import decoder as fast_decoder
 from napari_samsp.sam.kernels import encoder_cpu as fast_encoder
 from napari_samsp.sam.kernels import encoder_cuda as gpu_encoder
+from napari_samsp.sam.networks.stock_modules import images_of
 from napari_samsp.self_prompting.decoding import Decoding, check_finite
 from napari_samsp.self_prompting.prompts import Prompt
 from napari_samsp.utils.memory import in_batches
@@ -198,7 +199,7 @@ class PromptableSam(nn.Module):
             )
             return maps, scores
 
-        if count == 1:
+        if count == 1 or torch.is_grad_enabled():
             maps, scores = decode(embeddings, prompt, len(entries))
         else:
             # An image at a time: its fine features are large, and its classes share
@@ -278,8 +279,9 @@ class PromptableSam(nn.Module):
         """Low-res logits and predicted IoU of prompts, of the images at ``index``."""
         sparse, dense = self.embed_prompt(prompt)
         n = len(index)
+        shared = self.class_count > 1
         logits, scores = self.sam.mask_decoder(
-            image_embeddings=embeddings[index],
+            image_embeddings=images_of(embeddings, index, shared),
             image_pe=positions,
             sparse_prompt_embeddings=sparse.expand(n, -1, -1),
             dense_prompt_embeddings=dense.expand(n, -1, -1, -1),

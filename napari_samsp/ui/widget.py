@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import napari.viewer
@@ -99,6 +100,7 @@ class SamSpWidget(QWidget):
                 request=session.request,
                 workplace=self.segmenting.run.workplace,
                 busy=self._why_no_clicks,
+                kept=partial(self.correcting.kept_slices, regions=True),
             ),
         )
         self.correcting.add_tools(self.clicking)

@@ -16,9 +16,9 @@ from napari_samsp.data.tiling import Grid
 from napari_samsp.inference.results import Iteration
 from napari_samsp.inference.segmenter import Segmenter
 from napari_samsp.inference.slice_propagator import (
-    ClassElection,
     SliceLinker,
     SlicePropagator,
+    StackClasses,
     continued,
 )
 from napari_samsp.self_prompting.letterbox import fit, logits_to_image
@@ -317,9 +317,9 @@ def test_a_followed_object_keeps_its_class_and_a_new_one_brings_its_own():
 def test_linked_objects_are_of_the_class_of_most_of_their_area():
     small, large = np.zeros((9, 13), int), np.zeros((9, 13), int)
     small[2:6, 3:6], large[2:6, 3:7], large[7:, 9:] = 1, 2, 1
-    linker, election = SliceLinker(0), ClassElection()
+    linker, stack = SliceLinker(0), StackClasses()
     told = [
-        election.take(linker.take((z,), of_classes(labels, classes)))
+        stack.take(linker.take((z,), of_classes(labels, classes)))
         for z, (labels, classes) in enumerate(
             [(small, [0, 30]), (small, [0, 30]), (large, [0, 70, 70])]
         )
@@ -330,6 +330,6 @@ def test_linked_objects_are_of_the_class_of_most_of_their_area():
     ]  # fmt: skip
     # What was cleaned away has no say, and rounds do not mix.
     gone = of_classes(np.zeros((9, 13)), [0, 0, 30])
-    assert election.take(gone).object_classes.tolist() == [0, 30, 70]
-    other = election.take(of_classes(small, [0, 70], iteration=1))
+    assert stack.take(gone).object_classes.tolist() == [0, 30, 70]
+    other = stack.take(of_classes(small, [0, 70], iteration=1))
     assert other.object_classes.tolist() == [0, 70]

@@ -64,6 +64,58 @@ def test_a_class_is_its_token_and_its_own_last_mask_and_box(architecture):
     assert not torch.allclose(first.logits[0], first.logits[1])
 
 
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("architecture", [PLAIN, HYBRID])
+def test_classes_that_share_their_images_learn_as_if_each_had_its_own(
+    architecture, objects
+):
+    ours = model(architecture, objects=objects)
+    image = torch.randn(2, 3, 64, 64)
+    embeddings = ours.encode(image).detach().requires_grad_()
+    weights = torch.randn(6, ours.mask_size, ours.mask_size)
+
+    def gradients(found, scores) -> list[torch.Tensor]:
+        learning = [p for p in ours.parameters() if p.requires_grad]
+        loss = (found * weights).sum() + scores.square().sum()
+        each = torch.autograd.grad(loss, [embeddings, *learning], allow_unused=True)
+        return [g for g in each if g is not None]
+
+    together = ours.decode_unprompted(embeddings, relief=objects)
+    assert together.image_index.tolist() == [*range(6)]
+    alone = [
+        ours.decode(embeddings[b : b + 1], torch.tensor([0]), Prompt(classes=kind))
+        for b in range(2)
+        for kind in torch.arange(3).split(1)
+    ]
+    logits = torch.cat([one.logits for one in alone])
+    scores = torch.cat([one.scores for one in alone])
+    torch.testing.assert_close(together.logits, logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(together.scores, scores, rtol=1e-5, atol=1e-5)
+    ones, others = (
+        gradients(*found)
+        for found in ((together.logits, together.scores), (logits, scores))
+    )
+    assert len(ones) == len(others) > 20
+    for one, other in ((ones[0], others[0]), map(_flat, (ones, others))):
+        assert (one - other).norm() < 1e-5 * other.norm()
+
+
+def _flat(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([part.flatten() for part in parts])
+
+
+def test_classes_are_decoded_on_one_copy_of_their_image():
+    ours = model(HYBRID)
+    embeddings = ours.encode(torch.randn(2, 3, 64, 64))
+    seen = []
+    ours.sam.mask_decoder.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["image_embeddings"]), with_kwargs=True
+    )
+    for _ in ours.iterate(embeddings, VALID, 2):
+        pass
+    assert [one is embeddings for one in seen] == [True, True]
+
+
 @pytest.mark.parametrize("architecture", [PLAIN, HYBRID])
 def test_a_slice_is_prompted_by_what_each_class_was_in_the_one_before(architecture):
     ours = model(architecture, class_labels=(2, 5, 9))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_samsp.data.training_sets.class_election import ClassElection
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -192,16 +192,11 @@ def _class_names(
     planes: Sequence[np.ndarray],
     classes: Sequence[Mapping[int, str]],
 ) -> np.ndarray:
-    voxels: dict[int, Counter[str]] = {}
-    if len(planes) == 1:
-        names = classes[0]
-    else:
+    names = classes[0]
+    if len(planes) > 1:
+        election = ClassElection[str]()
         for plane, known in zip(planes, classes, strict=True):
-            found = np.unique(plane, return_counts=True)
-            for label, count in zip(*(part.tolist() for part in found), strict=True):
-                if name := known.get(label):
-                    voxels.setdefault(label, Counter())[name] += count
-        names = {n: count.most_common(1)[0][0] for n, count in voxels.items()}
+            names = election.count(plane, known)
     return np.array([names.get(label, "") for label in numbers.tolist()], object)
 
 

@@ -54,6 +54,12 @@ class ClassNames:
     source: str = ""
     ignored: tuple[int, ...] = ()
 
+    @classmethod
+    def of_areas(cls, classes: Classes, source: str = "") -> ClassNames:
+        """The names of labels that are classes."""
+        names = {one.label: one.name for one in classes.classes}
+        return cls({(): names}, source, classes.ignore)
+
     def of_plane(self, index: Sequence[int]) -> dict[int, str]:
         """The names of a plane's labels."""
         return self.by_plane.get((), {}) | self.by_plane.get(tuple(index), {})
@@ -154,8 +160,7 @@ def names_beside(
         return ClassNames(found, str(table), ignored)
     if classes is None or classes.kind == "instances":
         return None
-    names = {one.label: one.name for one in classes.classes}
-    return ClassNames({(): names}, CLASSES_FILE, ignored)
+    return ClassNames.of_areas(classes, CLASSES_FILE)
 
 
 def read_table(path: Path, classes: Classes) -> dict[int, int]:

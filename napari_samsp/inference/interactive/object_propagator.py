@@ -51,6 +51,7 @@ def propagate_object(
     cut: Cut,
     iterations: int = 1,
     free: Callable[[int, Cut], np.ndarray | None] | None = None,
+    take: Callable[[int, Cut], np.ndarray | None] | None = None,
 ) -> Iterator[FollowedSlice]:
     """Follow an object, first to the last slice, and then from it to the first.
 
@@ -73,6 +74,9 @@ def propagate_object(
     free : callable, optional
         Gives ``(Y, X)`` bool, where the object may be, of a slice and the object in the
         slice before; None ends the direction before that slice. Default: everywhere.
+    take : callable, optional
+        Gives ``(Y, X)`` bool, where the object may be besides, of a slice and what the
+        model sees there; None ends the direction before that slice.
 
     Yields
     ------
@@ -111,6 +115,11 @@ def propagate_object(
                 found = open_slice(index).follow(before, iterations)
             except InputError:
                 break  # a slice of one value, or of none: nothing is in it
+            if take is not None:
+                more = take(index, found)
+                if more is None:
+                    break
+                where = more if where is None else where | more
             if where is not None:
                 found = _within(found, where)
             best = max(best, found.score)

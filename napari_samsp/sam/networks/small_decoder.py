@@ -14,7 +14,7 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from napari_samsp.sam.networks.small_encoder import hybrid_channels, unfold
-from napari_samsp.sam.networks.stock_modules import read_out
+from napari_samsp.sam.networks.stock_modules import add_to_each, read_out
 
 DISK, EDGE = 4.0, 2.0
 """Radius of a drawn point, and softness of a drawn box's edge, in input pixels."""
@@ -162,7 +162,7 @@ class FineMaskDecoder(MaskDecoder):
         Parameters
         ----------
         image_embeddings : Tensor
-            ``(N, C, h, w)`` of `HybridEncoder`, or ``(1, C, h, w)`` for all of them.
+            ``(B, C, h, w)`` of `HybridEncoder`; each is that of N / B prompts in a row.
         image_pe : Tensor
             ``(1, c, h, w)``.
         sparse_prompt_embeddings : Tensor
@@ -182,12 +182,12 @@ class FineMaskDecoder(MaskDecoder):
             hybrid_channels(self.transformer_dim), dim=1
         )
         fine = unfold(folded)
-        src = neck + dense_prompt_embeddings
+        src = add_to_each(neck, dense_prompt_embeddings)
         hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
         h, w = dense_prompt_embeddings.shape[-2:]
         src = src.transpose(1, 2).reshape(n, -1, h, w)
         up1, norm, act, up2, _, up3, _ = self.output_upscaling
-        src = act(norm(up1(src) + fine[0]))
-        src = act(up2(src) + fine[1])
-        src = act(up3(src) + fine[2])
+        src = act(norm(add_to_each(fine[0], up1(src))))
+        src = act(add_to_each(fine[1], up2(src)))
+        src = act(add_to_each(fine[2], up3(src)))
         return read_out(self, hidden, src)

@@ -78,7 +78,7 @@ class BatchedMaskDecoder(MaskDecoder):
         Parameters
         ----------
         image_embeddings : Tensor
-            ``(N, C, h, w)``, one per prompt, or ``(1, C, h, w)`` for all of them.
+            ``(B, C, h, w)``, of which each is that of N / B prompts in a row.
         image_pe : Tensor
             ``(1, C, h, w)``.
         sparse_prompt_embeddings : Tensor
@@ -96,11 +96,59 @@ class BatchedMaskDecoder(MaskDecoder):
         tokens = torch.cat(
             [out_tokens.expand(n, -1, -1), sparse_prompt_embeddings], dim=1
         )
-        src = image_embeddings + dense_prompt_embeddings
+        src = add_to_each(image_embeddings, dense_prompt_embeddings)
         hidden, src = self.transformer(src, image_pe.expand_as(src), tokens)
         h, w = dense_prompt_embeddings.shape[-2:]
         upscaled = self.output_upscaling(src.transpose(1, 2).reshape(n, -1, h, w))
         return read_out(self, hidden, upscaled)
+
+
+def add_to_each(images: Tensor, prompts: Tensor) -> Tensor:
+    """Add what images are to what their prompts are; no image is copied.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(B, C, h, w)``.
+    prompts : Tensor
+        ``(N, C, h, w)``; of each image N / B in a row.
+
+    Returns
+    -------
+    Tensor
+        ``(N, C, h, w)``.
+    """
+    if len(images) == 1 or len(images) == len(prompts):
+        return images + prompts
+    each = prompts.unflatten(0, (len(images), -1))
+    return (images[:, None] + each).flatten(0, 1)
+
+
+def images_of(images: Tensor, index: Tensor, shared: bool) -> Tensor:
+    """The images of prompts, as `BatchedMaskDecoder.predict_masks` takes them.
+
+    Parameters
+    ----------
+    images : Tensor
+        ``(B, C, h, w)``.
+    index : Tensor
+        ``(N,)`` int64, the image of each prompt.
+    shared : bool
+        Whether an image with several prompts in a row need not be copied for each,
+        such as for each of its classes.
+
+    Returns
+    -------
+    Tensor
+        ``(B, C, h, w)`` where all images have as many prompts in a row, else
+        ``(N, C, h, w)``.
+    """
+    b, n = len(images), len(index)
+    if n == b or (shared and n and n % b == 0):
+        every = torch.arange(b, device=index.device).repeat_interleave(n // b)
+        if torch.equal(every, index):
+            return images
+    return images[index]
 
 
 def read_out(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from napari_samsp.inference.embedding_cache import EmbeddingCache, ModelCache
 from napari_samsp.inference.sinks import InMemory
 from napari_samsp.inference.sliding_window import iterate_picture
 from napari_samsp.metrics import average_precision, class_scores, dice, iou
@@ -173,8 +174,13 @@ def judge(
     """
     scores: list[list[dict[str, float]]] = []
     class_dice: list[dict[str, list[float]]] = []
+    # What is seen to estimate how large objects are is not encoded again after it.
+    held = EmbeddingCache(disk_bytes=0)
+    cache = ModelCache(held, model.eval().sam.image_encoder)
     for picture in pictures:
-        steps = iterate_picture(model.eval(), picture.image, InMemory(iterations), tile)
+        steps = iterate_picture(
+            model, picture.image, InMemory(iterations), tile, cache=cache
+        )
         each = []
         for step in steps:
             each.append(_by_class(model, step, picture))

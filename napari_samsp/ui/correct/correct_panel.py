@@ -279,10 +279,10 @@ class CorrectPanel(QWidget):
             self.changed.emit()
         return bool(super().event(event))
 
-    def kept_slices(self, image: Image) -> set[PlaneIndex]:
-        """The slices of an image that are in the set."""
+    def kept_slices(self, image: Image, regions: bool = False) -> set[PlaneIndex]:
+        """The slices of an image that are in the set; with regions, also parts."""
         try:
-            return kept_planes(self.training_set.samples(), image)
+            return kept_planes(self.training_set.samples(), image, regions)
         except (InputError, OSError):
             return set()
 

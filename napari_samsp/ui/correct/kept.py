@@ -48,8 +48,10 @@ def origin(sample: Sample) -> str:
     return ", ".join(words)
 
 
-def kept_planes(samples: Iterable[Sample], image: Image) -> set[PlaneIndex]:
-    """The slices of an image that were kept as a whole.
+def kept_planes(
+    samples: Iterable[Sample], image: Image, regions: bool = False
+) -> set[PlaneIndex]:
+    """The slices of an image that were kept.
 
     Parameters
     ----------
@@ -57,11 +59,13 @@ def kept_planes(samples: Iterable[Sample], image: Image) -> set[PlaneIndex]:
         Samples of the correction set.
     image : Image
         The layer.
+    regions : bool
+        Whether a region of a slice counts, or only the whole.
 
     Returns
     -------
     set of PlaneIndex
-        A region of a slice does not count.
+        Of the image.
     """
     source = str(image.source.path or image.name)
     return {
@@ -69,7 +73,7 @@ def kept_planes(samples: Iterable[Sample], image: Image) -> set[PlaneIndex]:
         for sample in samples
         if sample.info.get("source") == source
         and isinstance(sample.info.get("slice"), list)
-        and "region" not in sample.info
+        and (regions or "region" not in sample.info)
     }
 
 

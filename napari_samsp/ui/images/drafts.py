@@ -102,8 +102,7 @@ class Drafts(QObject):
         if entry is None or opened is None:
             return
         job = SaveEdit(
-            self._edits, entry, opened, changes.labels,
-            changes.before if kind == DRAFT else None, changes.classes, kind,
+            self._edits, entry, opened, changes, kind,
             lambda *found: tell(self._stored, *found),
             lambda text: tell(self.failed, text),
         )  # fmt: skip

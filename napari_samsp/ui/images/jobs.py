@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from napari_samsp.data.training_sets.class_tables import ClassNames
     from napari_samsp.inference.segmenter import Segmenter
     from napari_samsp.ui.images.image_list import Entry
+    from napari_samsp.ui.images.stage import Changed
     from napari_samsp.ui.images.stored.results import Results, Wanted
     from napari_samsp.ui.models.workplace import Workplace
-    from napari_samsp.ui.widgets.object_classes import Pages
 
 
 @dataclass(frozen=True)
@@ -302,12 +302,9 @@ class SaveEdit:
         The image that they are of.
     opened : Opened
         As it was read.
-    labels : numpy.ndarray
-        Of all its planes; a copy.
-    before : numpy.ndarray or None
-        What was there without the edits: equal labels are no draft.
-    classes : dict
-        Of the objects of the labels.
+    changes : Changed
+        The labels and their classes; those that are equal to what was there before are
+        no draft.
     kind : {"draft", "kept"}
         What they are stored as.
     ended : callable
@@ -320,26 +317,25 @@ class SaveEdit:
     edits: Edits
     entry: Entry
     opened: Opened
-    labels: Any
-    before: Any
-    classes: Pages
+    changes: Changed
     kind: str
     ended: Callable[[Entry, str, int], None]
     failed: Callable[[str], None]
 
     def run(self, _check: Callable[[], None]) -> None:
         """Write the labels; called in the background."""
-        opened = self.opened
+        opened, changes = self.opened, self.changes
+        before = changes.before if self.kind == DRAFT else None
         where = opened.path, opened.content
         try:
-            if self.before is not None and (self.labels == self.before).all():
+            if before is not None and (changes.labels == before).all():
                 with suppress(OSError):
                     self.edits.remove(self.kind, *where)
                 self.ended(self.entry, self.kind, -1)
                 return
             edit = self.edits.write(
-                self.kind, *where, self.labels, opened.axes, opened.stored.voxels,
-                self.classes,
+                self.kind, *where, changes.labels, opened.axes, opened.stored.voxels,
+                changes.classes, changes.areas,
             )  # fmt: skip
             self.ended(self.entry, self.kind, edit.objects)
         except OSError as error:

@@ -20,7 +20,11 @@ from napari_samsp.ui.result_layers import (
 )
 from napari_samsp.ui.segment.run_results import RunResults
 from napari_samsp.ui.widgets.layer_chooser import MAP_KEY
-from napari_samsp.ui.widgets.object_classes import object_pages, put_pages
+from napari_samsp.ui.widgets.object_classes import (
+    area_classes,
+    object_pages,
+    put_pages,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -43,11 +47,14 @@ class Changed:
         The same without the changes, if that is known and no class was changed.
     classes : dict
         Names of the objects' classes, by slice and label.
+    areas : dict
+        Names of the classes that the labels themselves are; empty for objects.
     """
 
     labels: np.ndarray
     before: np.ndarray | None
     classes: Pages
+    areas: dict[int, str]
 
 
 class Stage:
@@ -179,7 +186,7 @@ class Stage:
         classes = object_pages(layer)
         if classes != self.shown_classes:
             before = None
-        return Changed(labels, before, classes)
+        return Changed(labels, before, classes, area_classes(layer))
 
     def note_classed(self, layer: Labels) -> None:
         """A person gave objects of a layer other classes."""

@@ -152,6 +152,11 @@ def object_pages(layer: Labels) -> Pages:
     return {page: classes for page, classes in pages_of(layer) if classes}
 
 
+def area_classes(layer: Labels) -> dict[int, str]:
+    """Names of the classes that a layer's labels are; empty if they are objects."""
+    return {} if layer in _books else classes_of(layer)
+
+
 def put_pages(layer: Labels, pages: Mapping[PlaneIndex | None, dict[int, str]]) -> None:
     """Say the classes of the objects of all slices; those that were told go."""
     if not pages and layer not in _books:

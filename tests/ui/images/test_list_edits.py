@@ -235,3 +235,24 @@ def test_classes_of_objects_come_back_with_their_image(bench, folder):
     colors = bench.labels.colormap.map(np.array([first, *others[:1]])).round(1)
     assert colors[0].tolist() == [1, 0, 0, 1]
     assert all(color.tolist() == [0, 1, 0, 1] for color in colors[1:])
+
+
+def test_areas_that_were_painted_have_their_classes_in_the_table_of_the_list(
+    bench, folder, tmp_path
+):
+    classes = bench.widget.correcting.class_list
+    classes.set_classes(
+        [LabelClass(1, "leaf", "#00ff00"), LabelClass(2, "spot", "#ff0000")]
+    )
+    bench.open_folder(folder)
+    bench.key("samsp_next")
+    bench.at("a")
+    rows, columns = (index.ravel() for index in np.mgrid[2:9, 3:20])
+    bench.labels.data_setitem((rows, columns), 2)
+    bench.key("samsp_keep_next")
+    bench.at("b")
+    bench.save_table(tmp_path / "areas.csv")
+    with (tmp_path / "areas.csv").open(newline="") as stream:
+        found = [r for r in csv.DictReader(stream) if r["image"] == "a"]
+    assert {row["label"]: row["class"] for row in found}["2"] == "spot"
+    assert {row["class"] for row in found} <= {"leaf", "spot"}

@@ -16,7 +16,7 @@ from napari_samsp.ui.images.stored.edits import KEPT, Edits, content_key
 from napari_samsp.ui.images.stored.results import Results, Wanted
 from napari_samsp.ui.models.workplace import Workplace
 from napari_samsp.ui.segment.run_results import RunResults
-from napari_samsp.ui.widgets.object_classes import object_pages
+from napari_samsp.ui.widgets.object_classes import area_classes, object_pages
 
 NAMES = {3: "leaf", 8: "spot"}
 
@@ -121,6 +121,49 @@ def test_what_a_person_classed_is_in_the_table_of_the_list(
     rows = table_of(desk_of(), [stack], tmp_path / "objects.csv")
     found = [(row["slice"], row["label"], row["class"]) for row in rows]
     assert found == [("0", "1", "round"), ("1", "1", "long"), ("1", "2", "")]
+
+
+def test_areas_have_their_classes_in_the_table_of_the_list(
+    images, desk_of, class_adapter, tmp_path
+):
+    wanted = wanted_with(class_adapter(), False)
+    for entry in images:
+        assert not desk_of().segment(entry, wanted, lambda: None).error
+    rows = table_of(desk_of(), images, tmp_path / "areas.csv")
+    assert {row["image"] for row in rows} == {"stack", "flat"}
+    assert {(row["label"], row["class"]) for row in rows} == {
+        (str(label), name) for label, name in NAMES.items()
+    }
+
+
+def test_areas_that_a_person_painted_have_their_classes_in_the_table(
+    images, desk_of, class_adapter, viewer, tmp_path
+):
+    wanted, (stack, _) = wanted_with(class_adapter(), False), images
+    assert not desk_of().segment(stack, wanted, lambda: None).error
+    desk = desk_of()
+    opened = desk.open(stack, wanted, lambda: None)
+    results = RunResults(
+        viewer, viewer.add_layer(opened.layer), opened.shown.request, (0,)
+    )
+    results.classes = opened.shown.classes
+    shown = results.add_stored(
+        opened.shown.steps, "samsp_small", "areas", viewer.add_layer
+    )
+    assert area_classes(shown) == NAMES
+    labels = np.zeros(opened.stored.labels_shape, np.int32)
+    labels[0, 5:20, 5:30], labels[1, 40:60, 5:30], labels[1, 5:9, 5:9] = 3, 8, 9
+    desk.edits.write(
+        KEPT, stack.path, opened.content, labels, opened.axes, VoxelSize(),
+        object_pages(shown), area_classes(shown),
+    )  # fmt: skip
+    opened.close()
+    stack.corrected = True
+    rows = table_of(desk_of(), [stack], tmp_path / "areas.csv")
+    found = [(row["slice"], row["label"], row["class"]) for row in rows]
+    assert found == [("0", "3", "leaf"), ("1", "8", "spot"), ("1", "9", "")]
+    # They are no classes of objects, which the layer would be coloured by.
+    assert desk.edits.classes(KEPT, stack.path, opened.content) == {}
 
 
 def test_areas_have_the_labels_of_their_classes_again(images, desk_of, class_adapter):

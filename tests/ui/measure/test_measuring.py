@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 from skimage.measure import regionprops
 
+from napari_samsp.data.training_sets.classes import LabelClass
 from napari_samsp.ui.measure.measuring import request_of
 from napari_samsp.utils.errors import InputError
 
@@ -104,6 +105,20 @@ def test_the_table_is_saved(
     assert [row["label"] for row in found] == list("123456")
     assert float(found[0]["mean_intensity_2"]) == 0
     assert "mean_intensity_3" not in found[0]
+
+
+def test_areas_have_their_classes_in_the_table(
+    viewer, widget, nuclei, measure, tmp_path, monkeypatch
+) -> None:
+    viewer.add_image(nuclei[0], name="leaves")
+    viewer.add_labels(np.minimum(nuclei[1], 3), name="mine")
+    named = [LabelClass(1, "leaf", "#00ff00"), LabelClass(2, "spot", "#ff0000")]
+    widget.correcting.class_list.set_classes(named)
+    chosen = str(tmp_path / "areas.csv"), "CSV (*.csv)"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    measure("samsp_save_table")
+    found = [(row["label"], row["class"]) for row in rows(tmp_path / "areas.csv")]
+    assert found == [("1", "leaf"), ("2", "spot"), ("3", "")]
 
 
 def test_a_table_that_cannot_be_written_is_said(

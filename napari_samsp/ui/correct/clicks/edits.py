@@ -276,25 +276,26 @@ def erase(plane: Plane, at: Place) -> Edit:
     return _edit(plane, *known.indices, 0, 0, f"Erased {_name(plane, label)}.")
 
 
-def difference(labels: np.ndarray, label: int, cut: Cut) -> Edit:
-    """What makes an object of a plane what was found, and nothing else.
+def difference(labels: np.ndarray, label: int, cut: Cut, taken: int = 0) -> Edit:
+    """What makes an object what was found, and nothing else.
 
     Parameters
     ----------
     labels : numpy.ndarray
         ``(Y, X)`` of the plane.
-    label : int
-        The object's.
-    cut : Cut
-        What it is to be; pixels of others stay theirs.
+    label, cut
+        The object's, and what it is to be; pixels of others stay theirs.
+    taken : int
+        The label of the same thing here, if it has another: what has this one gets it.
     """
-    mine = labels == label
+    after = np.where(labels == (taken or label), 0, labels)
+    if taken:
+        after[labels == label] = taken
     mask = cut.within(Tile(0, labels.shape[0], 0, labels.shape[1]))
-    mask &= mine | (labels == 0)
-    rows, columns = np.nonzero(mask != mine)
-    after = np.where(mask[rows, columns], label, 0).astype(labels.dtype)
-    before = labels[rows, columns].copy()
-    return Edit(rows, columns, before, after, label, f"Followed {label}.")
+    after[mask & (after == 0)] = label
+    rows, columns = where = np.nonzero(after != labels)
+    said = f"Followed {label}."
+    return Edit(rows, columns, labels[where], after[where], label, said)
 
 
 def _check_splits(plane: Plane) -> None:

@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_samsp.inference.interactive.cut import Cut
 from napari_samsp.ui.correct.clicks.edits import Edit, difference
+from napari_samsp.ui.correct.clicks.neighbours import Known, Neighbours
 from napari_samsp.ui.correct.clicks.steps import Step, write
 from napari_samsp.ui.correct.clicks.work import ClickJob
+from napari_samsp.ui.widgets.object_classes import pages_of
 from napari_samsp.utils.cancellation import StoppedError
 from napari_samsp.utils.errors import InputError
 
@@ -155,8 +156,20 @@ class Propagation(QObject):
         """Whether an object is being followed."""
         return self._trail is not None
 
-    def start(self, slices: Slices, request: SegmentRequest) -> None:
-        """Follow the object whose label is selected in the layer."""
+    def start(
+        self, slices: Slices, request: SegmentRequest, kept: set[PlaneIndex]
+    ) -> None:
+        """Follow the object whose label is selected in the layer.
+
+        Parameters
+        ----------
+        slices : Slices
+            Where.
+        request : SegmentRequest
+            With which model, and how.
+        kept : set of PlaneIndex
+            Slices of the image whose labels the user kept: nothing there is taken over.
+        """
         labels = slices.pair.labels
         label = int(labels.selected_label)
         self._trail = Trail(slices, label, self._written)
@@ -165,7 +178,7 @@ class Propagation(QObject):
             propagate,
             slices=slices,
             label=label,
-            written=dict(self._written[labels]),
+            known=Known(dict(self._written[labels]), kept, dict(pages_of(labels))),
             tell=self._found.emit,
         )
         self._work.submit(ClickJob(slices.pair, request, make, FOLLOWING))
@@ -237,7 +250,7 @@ def propagate(
     plane: Plane,
     slices: Slices,
     label: int,
-    written: dict[tuple[int, PlaneIndex], Cut],
+    known: Known,
     tell: Callable[[Found], None],
 ) -> str:
     """Follow an object; in a worker.
@@ -250,8 +263,8 @@ def propagate(
         All of them.
     label : int
         Of the object; all that has it, in this slice.
-    written : dict
-        What was found before, by label and plane.
+    known : Known
+        What is known of the labels besides.
     tell : callable
         Called with each slice.
 
@@ -265,10 +278,7 @@ def propagate(
     InputError
         If nothing in the slice has the label, or the image cannot be segmented.
     """
-    from napari_samsp.inference.interactive.object_propagator import (
-        overlaps,
-        propagate_object,
-    )
+    from napari_samsp.inference.interactive.object_propagator import propagate_object
 
     cut = Cut.of(plane.labels == label)
     if not label or not cut:
@@ -276,66 +286,36 @@ def propagate(
             "Which object? Click it with Fix, or pick its label in this slice, and "
             "propagate it then."
         )
-    seen: dict[int, np.ndarray] = {}
-    kept: list[str] = []
-    others: list[str] = []
-
-    def free(index: int, before: Cut) -> np.ndarray | None:
-        pair = slices[index]
-        numbers = np.asarray(pair.numbers[:, :])
-        mine = numbers == label
-        # Slices that were not linked count their objects by themselves.
-        if (same := Cut.of(mine)) and not overlaps(same, before):
-            others.append(str(index))
-            return None
-        if same and not _is_the_models(pair, mine, same, label, written):
-            kept.append(str(index))
-            return None
-        seen.clear()
-        seen[index] = numbers
-        return (numbers == 0) | mine
-
+    near = Neighbours(slices, label, known, plane.objects)
     found = propagate_object(
         lambda index: plane.open_beside(slices[index]),
         slices.shown,
         len(slices),
         cut,
         max(plane.iterations, LEAST_ITERATIONS),
-        free,
+        near.free,
+        near.take,
     )
     try:
         for one in found:
-            edit = difference(seen[one.number], label, one.cut)
+            labels, taken = near.last
+            edit = difference(labels, label, one.cut, taken)
             tell(Found(one.number, slices[one.number], one.cut, edit))
     except StoppedError:
         return "Stopped."
     reasons = []
-    if others:
+    if near.others:
         reasons.append(
-            f"In {_slices(others)} the label {label} is another object, which stays: "
-            "segment the slices with Link, or give this object an unused label first."
+            f"In {_slices(near.others)} the label {label} is another object, which "
+            "stays: segment the slices with Link, or give this object an unused label "
+            "first."
         )
-    if kept:
-        reasons.append(f"What you made of it in {_slices(kept)} stays.")
+    for index, other in near.named:
+        reasons.append(f"In slice {index} it is object {other}, which stays.")
+    if near.kept:
+        reasons.append(f"What you made of it in {_slices(near.kept)} stays.")
     return " ".join(reasons)
 
 
 def _slices(numbers: list[str]) -> str:
     return f"slice{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
-
-
-def _is_the_models(
-    pair: LabelledPlane,
-    mine: np.ndarray,
-    own: Cut,
-    label: int,
-    written: dict[tuple[int, PlaneIndex], Cut],
-) -> bool:
-    """Whether an object, as a mask and cut, is in a slice as a model left it."""
-    known = written.get((label, pair.of_labels))
-    if known is not None:
-        return own.place == known.place and np.array_equal(own.mask, known.mask)
-    if pair.source is None:
-        return False
-    prediction = pair.source.prediction_of(pair.plane)
-    return prediction is not None and np.array_equal(prediction == label, mine)

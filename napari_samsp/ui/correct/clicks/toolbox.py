@@ -10,6 +10,9 @@ from napari_samsp.ui.correct.clicks.mouse import BOX, LINE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.layers import Image
+
+    from napari_samsp.data.plane_view import PlaneIndex
     from napari_samsp.ui.correct.labelled_plane import LabelledPlane
     from napari_samsp.ui.models.workplace import Workplace
     from napari_samsp.ui.segment.segment_steps import SegmentRequest
@@ -52,9 +55,12 @@ class Surroundings:
         Holds the model.
     busy : callable
         Why the model is not free, in a sentence; empty if it is.
+    kept : callable
+        Gives the slices of an image that are in the correction set.
     """
 
     pair: Callable[[], LabelledPlane]
     request: Callable[[LabelledPlane], SegmentRequest]
     workplace: Workplace
     busy: Callable[[], str]
+    kept: Callable[[Image], set[PlaneIndex]]

@@ -156,7 +156,9 @@ class ClickTools(QObject):
         if not self.tool:
             self.switch(FIX)  # the keys are the tool's
         self.accept()
-        self.propagation.start(slices, self._around.request(slices.pair))
+        pair = slices.pair
+        kept = self._around.kept(pair.image)
+        self.propagation.start(slices, self._around.request(pair), kept)
 
     def click(self, position: Any, belongs: bool = True) -> None:
         """Do what the tool does at a place.

@@ -11,13 +11,13 @@ from xxhash import xxh3_64, xxh3_128
 
 from napari_samsp.data.image_source import open_image
 from napari_samsp.data.label_files import write_tiff
-from napari_samsp.data.training_sets.class_tables import ClassNames
+from napari_samsp.data.training_sets.class_tables import ClassNames, NamesByPlane
 from napari_samsp.data.training_sets.sample import content_hash
 from napari_samsp.utils.atomic_files import write_atomically
 from napari_samsp.utils.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from napari_samsp.data.voxel_size import VoxelSize
@@ -41,12 +41,15 @@ class Edit:
     classes : list
         Of each slice with classes of objects its index, or None, and their names by
         label: what `Pages` is in JSON.
+    areas : dict
+        Names of the classes that the labels themselves are, by label.
     """
 
     kind: str
     objects: int
     path: str
     classes: list[Any] = field(default_factory=list)
+    areas: dict[str, str] = field(default_factory=dict)
 
     @property
     def pages(self) -> Pages:
@@ -124,6 +127,7 @@ class Edits:
         axes: str,
         voxels: VoxelSize,
         classes: Pages | None = None,
+        areas: Mapping[int, str] | None = None,
     ) -> Edit:
         """Store labels; those that were kept take the place of a draft.
 
@@ -143,6 +147,8 @@ class Edits:
             Voxel size of the image.
         classes : dict, optional
             Of its objects.
+        areas : mapping, optional
+            Of its areas: names of the classes that the labels are.
 
         Raises
         ------
@@ -153,7 +159,9 @@ class Edits:
         place = self.file(kind, path, content)
         write_tiff(place, labels.astype(np.int32), axes, voxels)
         count = int(np.count_nonzero(np.unique(labels)))
-        edit = Edit(kind, count, str(path), [*map(list, (classes or {}).items())])
+        pages = [*map(list, (classes or {}).items())]
+        meant = {str(label): name for label, name in (areas or {}).items()}
+        edit = Edit(kind, count, str(path), pages, meant)
         write_atomically(place.with_suffix(".json"), json.dumps(asdict(edit)).encode())
         if kind == KEPT:
             self.remove(DRAFT, path, content)
@@ -172,19 +180,33 @@ class Edits:
 
     def classes(self, kind: str, path: Path, content: str) -> Pages:
         """The classes of the objects of stored labels, empty if there are none."""
-        place = self.file(kind, path, content).with_suffix(".json")
+        edit = self._edit(kind, path, content)
         try:
-            return Edit(**json.loads(place.read_text("utf-8"))).pages
-        except (OSError, ValueError, TypeError, AttributeError):
+            return {} if edit is None else edit.pages
+        except (ValueError, TypeError, AttributeError):
             return {}
 
     def names(self, kind: str, path: Path, content: str, depth: int) -> ClassNames:
-        """As `classes`, of labels with ``depth`` axes besides those of a plane."""
-        found = {}
+        """The names of stored labels with ``depth`` axes besides those of a plane."""
+        edit = self._edit(kind, path, content)
+        try:
+            meant = edit.areas.items() if edit is not None else ()
+            every = {int(label): str(name) for label, name in meant}
+        except (ValueError, AttributeError):
+            every = {}
+        found: NamesByPlane = {(): every}
         for page, names in self.classes(kind, path, content).items():
             index = () if page is None else page[-depth - 2 : -2]
-            found[tuple(n or 0 for n in index)] = names
-        return ClassNames(found)
+            place = tuple(n or 0 for n in index)
+            found[place] = found.get(place, {}) | names
+        return ClassNames({place: names for place, names in found.items() if names})
+
+    def _edit(self, kind: str, path: Path, content: str) -> Edit | None:
+        place = self.file(kind, path, content).with_suffix(".json")
+        try:
+            return Edit(**json.loads(place.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def remove(self, kind: str, path: Path, content: str) -> None:
         """Delete an image's labels of a kind."""

@@ -21,6 +21,7 @@ from napari_samsp.data.training_sets.class_tables import (
     ClassNames,
     read_class_table,
 )
+from napari_samsp.data.training_sets.classes import parse_classes
 from napari_samsp.sam import registry as models
 from napari_samsp.sam.adapters.adapter_card import WEIGHTS_FILE
 from napari_samsp.ui.images.stored.edits import path_key
@@ -195,13 +196,21 @@ class Results:
     def names_of(self, line: dict[str, Any]) -> ClassNames | None:
         """Names of the classes of a result's labels; None if a file beside tells them.
 
-        A result without such a file may lie beside one of an earlier adapter.
+        A result without such a file may lie beside one of an earlier adapter: what
+        areas mean, its own line tells.
         """
         files = line.get("files")
         told = isinstance(files, list) and any(
             str(file).endswith(TABLE_ENDING) for file in files
         )
-        return None if told else ClassNames({})
+        if told:
+            return None
+        try:
+            meaning = parse_classes(line.get("classes"))
+        except ValueError:
+            return ClassNames({})
+        areas = meaning.kind == "semantic"
+        return ClassNames.of_areas(meaning) if areas else ClassNames({})
 
     def segment(
         self,

@@ -7,11 +7,13 @@ import pytest
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_samsp.data.training_sets.classes import LabelClass
+from napari_samsp.inference.results import Iteration
 from napari_samsp.metrics import iou
 from napari_samsp.ui.commands import KEYS
 from napari_samsp.ui.correct.class_list import OBJECTS
 from napari_samsp.ui.result_layers import Source, remember_source
-from napari_samsp.ui.widgets.object_classes import object_pages
+from napari_samsp.ui.segment.stack_result import StackResult
+from napari_samsp.ui.widgets.object_classes import note_classes, object_pages
 
 WORK_MS = 300_000
 
@@ -195,3 +197,95 @@ def test_the_stop_of_the_dock_ends_it_too(viewer, widget, bench, key, said, qtbo
     assert not widget.clicking.tools.propagation.running
     assert not widget.stop_button.isEnabled()
     assert "Stopped." in said()
+
+
+@pytest.fixture
+def unlinked(viewer, widget, bench, stack):
+    """Ball and rod as they were predicted, under other labels in each slice."""
+    truth, result = stack[1], StackResult((6, 96, 160), (1, 2), 1)
+    result.allocate()
+    for z, (ball, rod) in enumerate([(0, 1), (5, 3), (3, 5), (3, 9), (7, 8), (0, 3)]):
+        labels = np.where(truth[z] == 1, ball, np.where(truth[z] == 2, rod, 0))
+        bench.data[z] = labels
+        plane = (z, None, None)
+        result.target(0, plane)[...] = labels
+        found = Iteration(
+            labels=labels, logits=labels, prompt=None, iterations=1, iteration=0,
+            score=1.0, iou_to_previous=None, seconds=0.0,
+        )  # fmt: skip
+        result.complete(plane, found, lambda: None)
+    source = Source(viewer.layers["stack"].unique_id, None, stack=result, by_slice=True)
+    remember_source(bench, source)
+    bench.selected_label = 3
+    return bench
+
+
+def test_it_takes_over_its_own_prediction_in_slices_that_were_not_linked(
+    unlinked, key, said, stack
+):
+    truth, before = stack[1], unlinked.data.copy()
+    key("samsp_propagate")
+    assert "Object 3 is in slices 1 to 4." in said()
+    for z in (1, 2, 3, 4):
+        assert iou(unlinked.data[z] == 3, truth[z] == 1) > 0.75, z
+        # The rod is whole, under one label, and nothing is left of the prediction.
+        assert set(np.unique(unlinked.data[z]).tolist()) == {0, 3, [5, 5, 9, 8][z - 1]}
+        assert (unlinked.data[z] > 3).sum() == (truth[z] == 2).sum()
+    assert np.array_equal(unlinked.data[[0, 5]], before[[0, 5]])
+    found = unlinked.data.copy()
+    unlinked.undo()
+    assert np.array_equal(unlinked.data, before)
+    key("samsp_propagate")  # and again
+    assert np.array_equal(unlinked.data, found)
+
+
+def test_it_takes_over_nothing_that_the_user_made(widget, unlinked, key, said, stack):
+    truth = stack[1]
+    # In slice 2 the ball was painted, and in 4 the object that is not the ball.
+    unlinked.data[2][truth[2] == 1] = 4
+    unlinked.data[2][:2, :9] = 4
+    own = unlinked.data[2].copy()
+    unlinked.data[4][truth[4] == 2] = 3
+    unlinked.data[4][90:, 100:] = 3
+    other = unlinked.data[4].copy()
+    key("samsp_propagate")
+    assert "In slice 2 it is object 4, which stays." in said()
+    assert "In slice 4 the label 3 is another object, which stays" in said()
+    assert np.array_equal(unlinked.data[2], own)
+    assert np.array_equal(unlinked.data[4], other)
+
+
+def test_it_takes_over_nothing_in_a_slice_that_was_kept(
+    widget, unlinked, viewer, key, said, click, tmp_path
+):
+    widget.correcting.set_folder(tmp_path / "set")
+    widget.correcting.labels.choose(unlinked)
+    viewer.dims.set_current_step(0, 2)
+    click("samsp_keep")
+    viewer.dims.set_current_step(0, 3)
+    kept = unlinked.data[2].copy()
+    unlinked.selected_label = 3
+    key("samsp_propagate")
+    assert "What you made of it in slice 2 stays." in said()
+    assert np.array_equal(unlinked.data[2], kept)
+    assert (unlinked.data[4] == 3).any() and not (unlinked.data[4] == 7).any()
+
+
+def test_objects_of_different_classes_do_not_exchange_their_labels(
+    widget, unlinked, viewer, key, said
+):
+    classes = widget.correcting.class_list
+    named = [LabelClass(1, "ball", "#00ff00"), LabelClass(2, "rod", "#ff0000")]
+    classes.set_classes(named, OBJECTS)
+    for z, names in {
+        1: {5: "ball", 3: "rod"}, 2: {3: "ball", 5: "rod"}, 3: {3: "ball", 9: "rod"},
+        4: {7: "ball", 8: "rod"},
+    }.items():  # fmt: skip
+        note_classes(unlinked, (z, None, None), names)
+    before = unlinked.data[1].copy()
+    key("samsp_propagate")
+    # In 1 a rod has the label: its class would not come back with undo.
+    assert "In slices 5 and 1 the label 3 is another object, which stays" in said()
+    assert "Object 3 is in slices 2 to 4." in said()
+    assert np.array_equal(unlinked.data[1], before)
+    assert object_pages(unlinked)[4, None, None][3] == "ball"
