@@ -21,7 +21,9 @@ from napari_samsp.inference.interactive.heeding import (
     KEPT,
     SHOWN,
     as_clicked,
+    at_clicks,
     heeded,
+    without_specks,
 )
 from napari_samsp.inference.interactive.prompted import (
     INSIDE_LOGIT,
@@ -170,14 +172,18 @@ class ClickView:
         if known is not None and said.points:
             found, maps = self._mend(view, prompt, said)
             mask = as_clicked(maps[0] > 0, said, KEPT)
+            mask = at_clicks(self._with_data(mask, view), known, said)
+            mask = without_specks(_own(mask, said, known), known, said)
+            mask = self._with_data(mask, view)  # specks are filled
         else:
             once = known is not None or said.box is not None
             found, maps = self._decode(view, prompt, 1 if once else iterations)
-            mask = maps[0] > 0
-        if (nothing := self._missing(view.window)) is not None:
-            mask &= ~nothing
-        mask = _own(mask, said, known)
+            mask = _own(self._with_data(maps[0] > 0, view), said, known)
         return Cut.of(mask, view.top, view.left, float(found.scores[0]))
+
+    def _with_data(self, mask: np.ndarray, view: Tile) -> np.ndarray:
+        nothing = self._missing(view.window)
+        return mask if nothing is None else mask & ~nothing
 
     def _find_again(self, view: Tile, known: Cut, iterations: int) -> Cut:
         model, shape = self._model, view.shape

@@ -2,16 +2,23 @@
 
 A click lies in the middle of what is wrong, and the mask's border on its edge. So the
 way from the click to the border tells how wide the error is.
+
+What the model says elsewhere of an object that is known is left out: a user looks at
+the click. Of a change only the connected parts that hold a click are taken, as by
+FocalClick (Chen et al., CVPR 2022, arXiv 2204.02574).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import ndimage
 
+from napari_samsp.inference.interactive.cut import Cut
 from napari_samsp.self_prompting.refitting import refitted
 
 if TYPE_CHECKING:
@@ -26,6 +33,9 @@ WIDEST = 1.0
 """Such a disc is at most so many times as wide as one with the object's area."""
 LEAST = 2.0
 """Its radius in pixels, at least."""
+SPECK = 0.01
+"""Islands and holes that a click left go up to this share of the object's area."""
+ALSO_CORNERS = np.ones((3, 3), bool)
 
 
 def as_clicked(mask: np.ndarray, clicks: Clicks, reach: float) -> np.ndarray:
@@ -101,3 +111,87 @@ def heeded(
         torch.from_numpy(each).to(logits.device) for each in (target, target != mask)
     )
     return refitted(logits, features, wanted, clicked)
+
+
+def at_clicks(mask: np.ndarray, known: np.ndarray, clicks: Clicks) -> np.ndarray:
+    """A known mask, changed where a click asks for it and nowhere else.
+
+    Parameters
+    ----------
+    mask, known : numpy.ndarray
+        ``(Y, X)`` bool: the object as it would be, and as it was.
+    clicks : Clicks
+        Rows and columns in pixels of the masks.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Y, X)`` bool: as ``mask`` in those connected parts of the change, corners
+        count, that hold a click; elsewhere as ``known``.
+    """
+    out = known.copy()
+    changed = mask != known
+    box = _box(changed, 0)
+    parts, count = ndimage.label(changed[box], ALSO_CORNERS)
+    taken = np.zeros(count + 1, bool)
+    taken[_under(parts, box, clicks)] = True
+    taken[0] = False
+    out[box] ^= taken[parts]
+    return out
+
+
+def without_specks(mask: np.ndarray, known: np.ndarray, clicks: Clicks) -> np.ndarray:
+    """Remove the tiny islands that a change left, and fill its tiny holes.
+
+    Parameters
+    ----------
+    mask, known : numpy.ndarray
+        ``(Y, X)`` bool: the object as it is, and as it was.
+    clicks : Clicks
+        Rows and columns in pixels of the masks. What holds a click stays.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(Y, X)`` bool. What was as small before, and has not changed, stays; so does
+        what is at the masks' edge, and may go on beyond it.
+    """
+    out, changed = mask.copy(), mask != known
+    most = SPECK * np.count_nonzero(mask)
+    box = _box(changed, 1 + math.ceil(math.sqrt(most)))  # what reaches out is large
+    mask, near = mask[box], _with_neighbours(changed[box])
+    for side in (True, False):
+        parts, count = ndimage.label(mask == side)
+        gone = np.bincount(parts.ravel(), minlength=count + 1) <= most
+        gone &= np.bincount(parts[near], minlength=count + 1) > 0
+        gone[_under(parts, box, clicks)] = False
+        gone[0] = False
+        for edge in (parts[:1], parts[-1:], parts[:, :1], parts[:, -1:]):
+            gone[edge] = False
+        out[box][gone[parts]] = not side
+    return out
+
+
+def _box(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Index of the smallest rectangle of what is True, and of so much round it."""
+    tile = Cut.of(mask).place
+    rows = slice(max(0, tile.top - margin), tile.bottom + margin)
+    return rows, slice(max(0, tile.left - margin), tile.right + margin)
+
+
+def _with_neighbours(mask: np.ndarray) -> np.ndarray:
+    """What is True, and the pixels above, below and beside it."""
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    return out
+
+
+def _under(parts: np.ndarray, box: tuple[slice, slice], clicks: Clicks) -> np.ndarray:
+    """The numbers of the parts of a box that clicks are in."""
+    places = np.array(clicks.points).astype(int) - (box[0].start, box[1].start)
+    held = ((places >= 0) & (places < parts.shape)).all(1)
+    rows, columns = places[held].T
+    return parts[rows, columns]

@@ -194,6 +194,22 @@ def test_what_looks_like_the_clicked_place_follows(segmenter):
         assert iou(found, bar) > 0.9  # 0.88 without
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_click_changes_the_object_there_and_not_elsewhere(segmenter, nuclei, seed):
+    """All nuclei are one region; one is missing, and none is as it should be."""
+    image, labels = nuclei
+    rng = np.random.default_rng(seed)
+    label = int(rng.integers(1, labels.max() + 1))
+    rough = ndimage.gaussian_filter(rng.normal(size=labels.shape), 3) > 0.06
+    known = ((labels > 0) ^ rough) & (labels != label)
+    place = on(labels, label)
+    clicks = Clicks((place,), (True,), mask=Cut.of(known))
+    found = as_image(segmenter.clicked(image).segment(clicks), image.shape)
+    parts, _ = ndimage.label(found != known, np.ones((3, 3)))
+    assert parts.max() <= 1
+    assert found[int(place[0]), int(place[1])]
+
+
 def test_touching_objects_are_split_at_clicks(segmenter):
     rows, columns = np.ogrid[:120, :200]
     left = (rows - 60) ** 2 + (columns - 78) ** 2 < 26**2
