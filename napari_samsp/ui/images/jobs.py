@@ -75,6 +75,8 @@ class Desk:
         ------
         InputError
             If the model cannot be used, or torch fails.
+        OSError
+            If the disk refuses the result.
         """
         assert entry.path is not None
         try:
@@ -128,6 +130,8 @@ class Desk:
         ------
         InputError
             If it cannot be read; if ``read`` was not called, the file is to blame.
+        OSError
+            If the disk refuses the result: no image is to blame.
         """
         assert entry.path is not None
         try:
@@ -311,8 +315,7 @@ class SaveEdit:
     kind : {"draft", "kept"}
         What they are stored as.
     ended : callable
-        Called with the entry, the kind and how many objects there are; with -1 if
-        nothing was stored.
+        Called with how many objects there are; with -1 if nothing was stored.
     failed : callable
         Called with a sentence.
     """
@@ -324,25 +327,24 @@ class SaveEdit:
     before: Any
     classes: Pages
     kind: str
-    ended: Callable[[Entry, str, int], None]
+    ended: Callable[[int], None]
     failed: Callable[[str], None]
 
     def run(self, _check: Callable[[], None]) -> None:
         """Write the labels; called in the background."""
         opened = self.opened
-        where = opened.path, opened.content
+        at = self.kind, opened.path, opened.content
         try:
             if self.before is not None and (self.labels == self.before).all():
                 with suppress(OSError):
-                    self.edits.remove(self.kind, *where)
-                self.ended(self.entry, self.kind, -1)
+                    self.edits.remove(*at)
+                self.ended(-1)
                 return
-            edit = self.edits.write(
-                self.kind, *where, self.labels, opened.axes, opened.stored.voxels,
-                self.classes,
-            )  # fmt: skip
-            self.ended(self.entry, self.kind, edit.objects)
+            axes, voxels = opened.axes, opened.stored.voxels
+            edit = self.edits.write(*at, self.labels, axes, voxels, self.classes)
+            self.ended(edit.objects)
         except OSError as error:
             self.failed(
-                f"The edits of {self.entry.name} cannot be stored: {in_words(error)}"
+                f"The edits of {self.entry.name} are not stored yet, do not close "
+                f"napari: {in_words(error)}"
             )
