@@ -20,6 +20,7 @@ from napari_samsp.utils.errors import (
     in_words,
     is_disk_error,
     is_out_of_memory,
+    printable,
 )
 from napari_samsp.utils.yaml_files import read_mapping
 
@@ -169,14 +170,20 @@ def _train(
 
     from napari_samsp.train.loop import train
 
-    train(
-        places["set"],
-        places["output"],
-        config,
-        resume=places["resume"],
-        report=report,
-        stop_requested=stop_requested,
-    )
+    try:
+        train(
+            places["set"],
+            places["output"],
+            config,
+            resume=places["resume"],
+            report=report,
+            stop_requested=stop_requested,
+        )
+    except KeyboardInterrupt:
+        if (places["output"] / "metrics.jsonl").is_file():
+            text = f"To go on after the last epoch in {places['output']}, add --resume."
+            print(printable(text), file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

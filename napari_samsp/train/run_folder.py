@@ -176,12 +176,18 @@ class RunFolder:
             "training_set",
         }  # fmt: skip
         for name, value in content.items():
-            if name not in free and stored.get(name) != value:
-                what = "the training set" if name == "fingerprint" else name
+            if name in free or stored.get(name) == value:
+                continue
+            if name == "fingerprint":
                 raise InputError(
-                    f"{self.folder} was begun with another value of {what}; resume "
-                    "with the same settings, or choose another output folder."
+                    f"The images or masks in {content['training_set']} have changed "
+                    f"since {self.folder} was begun, so that run cannot go on: begin a "
+                    "new one, into another output folder."
                 )
+            raise InputError(
+                f"{self.folder} was begun with another value of {name}; resume with "
+                "the same settings, or choose another output folder."
+            )
 
     def save_progress(self, progress: Progress, tensors: dict[str, Any]) -> None:
         """Store all that resuming needs.

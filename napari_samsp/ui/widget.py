@@ -194,14 +194,15 @@ class SamSpWidget(QWidget):
 
     def stop(self) -> None:
         """Stop what runs: segmenting, else following an object, else training."""
+        again = False
         if self.segmenting.run.running:
             self.segmenting.run.stop()
             self._on_status("Stopping…")
         elif self.clicking.tools.propagation.stop():
             pass  # it says itself how far it came
         elif self.finetuning.process.running:
-            self.finetuning.stop()
-        self.stop_button.setEnabled(False)
+            again = self.finetuning.stop()
+        self.stop_button.setEnabled(again)
 
     def follow_selection(self, _event: Any = None) -> None:
         """Choose the layer that the user selected in napari's list."""

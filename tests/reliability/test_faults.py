@@ -68,6 +68,7 @@ def test_a_full_disk_changes_no_correction(tmp_path, what):
         else:
             corrections.add(*noise(1), name="a", replace=what == "replace")
     assert "not allowed there" in in_words(refused.value)
+    assert ".stage" not in in_words(refused.value)
     assert content(corrections.folder) == before
     corrections.add(*noise(1), name="b")  # and goes on when there is room
     assert [s.name for s in corrections.check()] == ["a", "b"]

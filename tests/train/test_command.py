@@ -79,6 +79,7 @@ def test_ctrl_c_keeps_the_state(training_set, tmp_path):
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "Traceback" not in errors
+    assert f"in {tmp_path / 'run'}, add --resume." in errors
     done = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     main([
         str(training_set.folder), "--output", str(tmp_path / "run"), "--resume",

@@ -122,8 +122,12 @@ def changing(folder: Path) -> Iterator[Change]:
             yield change
             change.seal()
             os.replace(stage, folder / _VALID)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(stage, ignore_errors=True)
+            if isinstance(error, OSError) and error.filename:
+                # What is being prepared is hidden, and by now it is gone.
+                meant = str(error.filename).replace(str(stage / _NEW), str(folder))
+                error.filename = str(folder) if str(stage) in meant else meant
             raise
         sync_folder(folder)
         _finish(folder)

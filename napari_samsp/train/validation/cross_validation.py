@@ -31,8 +31,8 @@ SHARE = 0.25
 LEAST_STEPS = 5
 """A model that took fewer has learnt nothing, and its figures would say so."""
 TOO_SHORT = Noted(
-    "The run is too short to cross-validate: the figures will be of the images that "
-    "it trains on."
+    "The run is too short to test what it learns on images that it leaves out, so the "
+    "figures will be of the images that it trains on. More minutes mend that."
 )
 
 

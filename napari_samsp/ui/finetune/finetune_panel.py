@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -118,11 +118,16 @@ class FinetunePanel(QWidget):
     def refresh(self) -> None:
         """Count the corrections again."""
         try:
-            n = len(self._session.training_set.samples())
+            corrections = self._corrections()
         except (InputError, OSError) as error:
             self.count.setText(in_words(error))
             self.button.setEnabled(False)
             return
+        folder, noted = self.training.corrections
+        # Those of another project say nothing of what its run can go on with.
+        same = corrections[0] != folder or corrections[1] == noted
+        self.result.offer_to_go_on(same)
+        n = len(corrections[1])
         if n == 0:
             text = "No corrections yet: keep at least one."
         elif n < LEAST_TO_CROSS_VALIDATE:
@@ -147,8 +152,9 @@ class FinetunePanel(QWidget):
         run = _new_run(self.runs)
         try:
             scaling = self._session.scaling
-        except InputError as error:
-            self.result.tell(str(error))
+            corrections = self._corrections()
+        except (InputError, OSError) as error:
+            self.result.tell(in_words(error))
             return
         try:
             run.parent.mkdir(parents=True, exist_ok=True)
@@ -166,8 +172,13 @@ class FinetunePanel(QWidget):
         )
         self.curves.clear()
         self._find_window()
-        self.training.start(arguments, run)
+        self.training.start(arguments, run, corrections)
         self._show_running("Loading the model and the corrections…")
+
+    def _corrections(self) -> tuple[Path, list[dict[str, Any]]]:
+        """The folder of the corrections, and what is noted of each."""
+        of = self._session.training_set
+        return of.folder, [sample.info for sample in of.samples()]
 
     def resume(self) -> None:
         """Go on with the run whose trainer died."""
@@ -207,10 +218,22 @@ class FinetunePanel(QWidget):
         self.busy.emit(True)
         self.status.emit(line)
 
-    def stop(self) -> None:
-        """Ask for the adapter so far."""
-        self.process.stop()
-        self.status.emit("Stopping: the adapter so far is kept…")
+    def stop(self) -> bool:
+        """Ask for the adapter so far; when asked again, end at once.
+
+        Returns
+        -------
+        bool
+            Whether asking again makes a difference.
+        """
+        asked = self.process.stop()
+        self.status.emit(
+            "Stopping: the adapter so far is judged and kept. To end at once and lose "
+            "the epoch that has begun, press Stop again."
+            if asked
+            else "Stopping…"
+        )
+        return asked
 
     def _on_event(self, event: Event, new: bool = True) -> None:
         if new:

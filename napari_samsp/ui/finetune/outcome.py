@@ -23,6 +23,11 @@ ENDED = {
     "early stop": "Stopped early: no further improvement. ",
 }
 
+OTHER_CORRECTIONS = (
+    "The corrections have changed since, so that it cannot go on: press Fine-tune to "
+    "learn from what you have now."
+)
+
 
 class Outcome(QWidget):
     """Shows a run's end; its parts are hidden until there is one.
@@ -44,6 +49,7 @@ class Outcome(QWidget):
         self._session = session
         self._result: Path | None = None
         self._before: Path | None = None
+        self._failure, self._can_go_on = "", False
         self.message = QLabel()
         self.message.setObjectName("samsp_train_message")
         self.message.setWordWrap(True)
@@ -77,7 +83,7 @@ class Outcome(QWidget):
 
     def clear(self) -> None:
         """Show nothing any more."""
-        self._result = None
+        self._result, self._can_go_on = None, False
         self.pictures.forget()
         for part in self.parts:
             part.hide()
@@ -126,7 +132,7 @@ class Outcome(QWidget):
         show_info(f"SAM-SP fine-tuning: {gain}")
 
     def show_failure(self, ending: Ending, run: Path | None, epoch: int) -> None:
-        """Say why a run failed, and offer to go on with it.
+        """Say why a run gave no result, and offer to go on with it.
 
         Parameters
         ----------
@@ -138,15 +144,38 @@ class Outcome(QWidget):
             The last one that is complete; 0 if there is none.
         """
         text = ending.reason
+        if ending.stopped and epoch:
+            text = f"Stopped. What was learnt since epoch {epoch} is lost."
+        elif ending.stopped:
+            text = "Stopped before the first epoch had ended: nothing has changed."
         if run is not None and (run / "adapter" / "samsp.json").is_file():
             text += " The adapter until then is kept and can be chosen in step 1."
+        self._failure = text
+        if ending.stopped:
+            show_info(f"SAM-SP fine-tuning: {text}")
+        else:
+            show_error(text)
+            if ending.log and " ".join(ending.log.split()) != ending.reason:
+                self._failure += f"\n\n{ending.log}\n\n"
         if epoch:
+            self._can_go_on = True
             self.resume_button.setText(f"Continue after epoch {epoch}")
             self.resume_button.show()
-        self.tell(text)
-        show_error(text)
-        if ending.log:
-            self.message.setText(f"{text}\n\n{ending.log}")
+        self.tell(self._failure)
+
+    def offer_to_go_on(self, possible: bool) -> None:
+        """Offer a run that died to be gone on with, or say what to do instead.
+
+        Parameters
+        ----------
+        possible : bool
+            Whether the corrections are those that it began with.
+        """
+        if not self._can_go_on:
+            return
+        text = "" if possible else f" {OTHER_CORRECTIONS}"
+        self.resume_button.setVisible(possible)
+        self.message.setText(self._failure + text)
 
     def _use_anyway(self) -> None:
         if self._result is not None:

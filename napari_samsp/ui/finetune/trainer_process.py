@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QCoreApplication, QObject, QProcess, QTimer, Signal
 
-from napari_samsp.train.events import Event, Failed, Finished, from_json
+from napari_samsp.train.events import (
+    EpochEnded,
+    Event,
+    Failed,
+    Finished,
+    Stepped,
+    from_json,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRACE_MS = 20_000
-"""From a stop until the child is killed; it may have to validate its adapter."""
 QUIT_MS = 3_000
-"""The same when the application quits: the adapter is on disk already."""
+"""From a stop until the child is killed when the application quits or the widget is
+gone: the adapter of the last epoch is on disk already."""
 LOG_LINES = 12
 _DEATHS = {
     signal.SIGKILL.value if hasattr(signal, "SIGKILL") else 9: (
@@ -46,11 +52,14 @@ class Ending:
         Otherwise, why not, in a sentence.
     log : str
         Otherwise, the last lines of its standard error.
+    stopped : bool
+        Whether the user ended it before there was a result.
     """
 
     finished: Finished | None
     reason: str = ""
     log: str = ""
+    stopped: bool = False
 
 
 class TrainerProcess(QObject):
@@ -75,6 +84,7 @@ class TrainerProcess(QObject):
         self._failed: Failed | None = None
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._asked_to_stop = False
+        self._has_learnt = False
         self._retired = False
         self._grace = QTimer(self)
         self._grace.setSingleShot(True)
@@ -104,7 +114,8 @@ class TrainerProcess(QObject):
         """
         if self.running:
             return
-        self._finished, self._failed, self._asked_to_stop = None, None, False
+        self._finished, self._failed = None, None
+        self._asked_to_stop = self._has_learnt = False
         self._log.clear()
         process = QProcess(self)
         process.setWorkingDirectory(str(folder))
@@ -116,29 +127,33 @@ class TrainerProcess(QObject):
         command = ["-u", "-m", "napari_samsp.train", *arguments, "--events"]
         process.start(sys.executable, command)
 
-    def stop(self, grace_ms: int = GRACE_MS) -> None:
-        """Ask the trainer to keep the adapter and finish; kill it if it does not.
+    def stop(self) -> bool:
+        """Ask the trainer to keep the adapter and finish.
 
-        Parameters
-        ----------
-        grace_ms : int
-            How long it may take.
+        It validates the adapter first, which takes as long as the images and the
+        model need. The trainer is killed at once if nothing would be lost by that,
+        because it has taken no step yet, or if it was asked before.
+
+        Returns
+        -------
+        bool
+            Whether it was asked, and may be killed by another call.
         """
         if self._process is None:
-            return
-        if not self._asked_to_stop:
+            return False
+        if self._asked_to_stop or not self._has_learnt:
             self._asked_to_stop = True
-            # A line, since Windows has no signals for this.
-            self._process.write(b"stop\n")
-            self._process.closeWriteChannel()
-        self._grace.start(grace_ms)
+            self._kill()
+            return False
+        self._ask()
+        return True
 
     def end_now(self) -> None:
         """Stop the child and wait for its end; it is killed after `QUIT_MS`."""
         process = self._process
         if process is None:
             return
-        self.stop()
+        self._ask()
         if not process.waitForFinished(QUIT_MS):
             process.kill()
             process.waitForFinished(QUIT_MS)
@@ -149,9 +164,18 @@ class TrainerProcess(QObject):
         The application still ends it in time when it quits.
         """
         self._retired = True
-        self.stop(QUIT_MS)
         if self._process is None:
             self.deleteLater()
+        else:
+            self._ask()
+            self._grace.start(QUIT_MS)
+
+    def _ask(self) -> None:
+        if self._process is not None and not self._asked_to_stop:
+            self._asked_to_stop = True
+            # A line, since Windows has no signals for this.
+            self._process.write(b"stop\n")
+            self._process.closeWriteChannel()
 
     def _read_events(self) -> None:
         if self._process is None:
@@ -169,6 +193,8 @@ class TrainerProcess(QObject):
             self._finished = event
         elif isinstance(event, Failed):
             self._failed = event
+        elif isinstance(event, Stepped | EpochEnded):
+            self._has_learnt = True
         self.heard.emit(event)
 
     def _read_log(self) -> None:
@@ -203,9 +229,7 @@ class TrainerProcess(QObject):
         elif self._failed is not None:
             self._end(Ending(None, self._failed.message, log))
         elif self._asked_to_stop:
-            self._end(
-                Ending(None, "Training was stopped before its first result.", log)
-            )
+            self._end(Ending(None, "Stopped.", stopped=True))
         elif status == QProcess.ExitStatus.CrashExit:
             # On Windows there are no signals, and the code is another number.
             ended = f"The training process was ended from outside (code {code})."

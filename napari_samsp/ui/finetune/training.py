@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari.utils import progress
@@ -15,7 +16,6 @@ from napari_samsp.ui.widgets.plain_text import show_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import napari
     from qtpy.QtWidgets import QWidget
@@ -32,6 +32,9 @@ class Training(QObject):
         The process of the trainer.
     run : Path or None
         Folder of the last run.
+    corrections : tuple of Path and list of dict
+        The folder that it learns from, and what was noted of each correction when it
+        began.
     epoch : int
         The last one that is complete, from which a run can go on.
     events : list of Event
@@ -48,6 +51,7 @@ class Training(QObject):
         self.process.heard.connect(self._on_event)
         self.process.ended.connect(self._on_ended)
         self.run: Path | None = None
+        self.corrections: tuple[Path, list[dict[str, Any]]] = (Path(), [])
         self.epoch = 0
         self.events: list[Event] = []
         self.ending: Ending | None = None
@@ -90,7 +94,12 @@ class Training(QObject):
         """Whether the trainer is at work."""
         return self.process.running
 
-    def start(self, arguments: list[str], run: Path) -> None:
+    def start(
+        self,
+        arguments: list[str],
+        run: Path,
+        corrections: tuple[Path, list[dict[str, Any]]],
+    ) -> None:
         """Begin a run.
 
         Parameters
@@ -99,7 +108,10 @@ class Training(QObject):
             Of the trainer's command.
         run : Path
             The run's folder, whose parent exists.
+        corrections : tuple of Path and list of dict
+            As the attribute.
         """
+        self.corrections = corrections
         self.run, self.epoch, self.events = run, 0, []
         self._arguments = arguments
         self._launch(arguments)

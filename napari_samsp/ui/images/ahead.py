@@ -84,6 +84,8 @@ class Ahead(QObject):
                 opened, reason = desk.open(entry, wanted, check), ""
             except InputError as error:
                 opened, reason = None, str(error)
+            except OSError:  # a full disk: told when the user comes to the image
+                opened, reason = None, ""
             tell(self._read, _Held(entry, wanted, opened), reason)
 
         self._background.submit(PREFETCH, run)

@@ -15,7 +15,7 @@ from napari_samsp.ui.images.settings import wanted_of
 from napari_samsp.ui.images.stage import Stage
 from napari_samsp.ui.images.whole_list import WholeList
 from napari_samsp.ui.result_layers import image_to_label
-from napari_samsp.utils.errors import InputError
+from napari_samsp.utils.errors import InputError, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,8 @@ class ImagesControl(OpenList):
         self._completed.connect(self._on_completed)
         self.ahead.ended.connect(self._on_ahead)
         self.drafts.changed.connect(self.changed)
-        self.drafts.failed.connect(lambda text: self.said.emit(text, True))
+        self.drafts.failed.connect(self._on_failed_draft)
+        self.drafts.recovered.connect(lambda text: self.said.emit(text, False))
         self.whole.said.connect(self.said)
         segmenting.labelled.connect(self.stage.watch)
         segmenting.run.ended.connect(self._on_segmented)
@@ -123,6 +124,7 @@ class ImagesControl(OpenList):
             self._kept = False
             self._correcting.keep()
             if not self._kept:
+                self.said.emit(self._correcting.message.text(), True)
                 return
         self.step(1)
 
@@ -163,6 +165,8 @@ class ImagesControl(OpenList):
         drafted = self.drafts.save(at_the_end=True)
         self.stage.clear(later)
         text = f"The edits of {entry.name} are stored as a draft."
+        if self.drafts.has_refused(entry):
+            text = f"The edits of {entry.name} are not stored yet: do not close napari."
         self._notice = text if drafted else ""
         self.said.emit(self._notice, False)
 
@@ -204,8 +208,8 @@ class ImagesControl(OpenList):
             try:
                 desk.open(entry, wanted, check, read)
                 reason = ""
-            except InputError as error:
-                reason = str(error)
+            except (InputError, OSError) as error:
+                reason = in_words(error)
             tell(self._completed, token, begun[0] if begun else None, reason)
 
         self.background.submit(OPEN, run)
@@ -312,6 +316,10 @@ class ImagesControl(OpenList):
                     desk.segment(entry, wanted, check)
 
         self.background.submit(ALL, store)
+
+    def _on_failed_draft(self, text: str) -> None:
+        self._notice = text  # stays when the next image is there
+        self.said.emit(text, True)
 
     def _on_kept(self, layer: Labels, _sample: Any) -> None:
         self._kept = True

@@ -75,6 +75,8 @@ class Desk:
         ------
         InputError
             If the model cannot be used, or torch fails.
+        OSError
+            If the disk refuses the result.
         """
         assert entry.path is not None
         try:
@@ -128,6 +130,8 @@ class Desk:
         ------
         InputError
             If it cannot be read; if ``read`` was not called, the file is to blame.
+        OSError
+            If the disk refuses the result: no image is to blame.
         """
         assert entry.path is not None
         try:
@@ -308,8 +312,7 @@ class SaveEdit:
     kind : {"draft", "kept"}
         What they are stored as.
     ended : callable
-        Called with the entry, the kind and how many objects there are; with -1 if
-        nothing was stored.
+        Called with how many objects there are; with -1 if nothing was stored.
     failed : callable
         Called with a sentence.
     """
@@ -319,26 +322,27 @@ class SaveEdit:
     opened: Opened
     changes: Changed
     kind: str
-    ended: Callable[[Entry, str, int], None]
+    ended: Callable[[int], None]
     failed: Callable[[str], None]
 
     def run(self, _check: Callable[[], None]) -> None:
         """Write the labels; called in the background."""
         opened, changes = self.opened, self.changes
         before = changes.before if self.kind == DRAFT else None
-        where = opened.path, opened.content
+        at = self.kind, opened.path, opened.content
         try:
             if before is not None and (changes.labels == before).all():
                 with suppress(OSError):
-                    self.edits.remove(self.kind, *where)
-                self.ended(self.entry, self.kind, -1)
+                    self.edits.remove(*at)
+                self.ended(-1)
                 return
             edit = self.edits.write(
-                self.kind, *where, changes.labels, opened.axes, opened.stored.voxels,
+                *at, changes.labels, opened.axes, opened.stored.voxels,
                 changes.classes, changes.areas,
             )  # fmt: skip
-            self.ended(self.entry, self.kind, edit.objects)
+            self.ended(edit.objects)
         except OSError as error:
             self.failed(
-                f"The edits of {self.entry.name} cannot be stored: {in_words(error)}"
+                f"The edits of {self.entry.name} are not stored yet, do not close "
+                f"napari: {in_words(error)}"
             )

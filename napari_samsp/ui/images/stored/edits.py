@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_samsp.ui.widgets.object_classes import Pages
 
 DRAFT, KEPT = "draft", "kept"
+_unstored: dict[Path, tuple[np.ndarray, Edit]] = {}
+"""What the disk refused, by the file that it belongs into: of every `Edits`, so that
+an image that is opened again has what was made of it."""
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,23 @@ class Edits:
         Raises
         ------
         OSError
-            If the disk refuses.
+            If the disk refuses; until the next try `read` finds the labels in memory.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         place = self.file(kind, path, content)
-        write_tiff(place, labels.astype(np.int32), axes, voxels)
+        labels = labels.astype(np.int32)
         count = int(np.count_nonzero(np.unique(labels)))
         pages = [*map(list, (classes or {}).items())]
         meant = {str(label): name for label, name in (areas or {}).items()}
         edit = Edit(kind, count, str(path), pages, meant)
-        write_atomically(place.with_suffix(".json"), json.dumps(asdict(edit)).encode())
+        about = json.dumps(asdict(edit)).encode()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_tiff(place, labels, axes, voxels)
+            write_atomically(place.with_suffix(".json"), about)
+        except OSError:
+            _unstored[place] = labels, edit
+            raise
+        _unstored.pop(place, None)
         if kind == KEPT:
             self.remove(DRAFT, path, content)
         return edit
@@ -170,6 +180,8 @@ class Edits:
     def read(self, kind: str, path: Path, content: str) -> np.ndarray | None:
         """The labels as stored, None if there are none."""
         place = self.file(kind, path, content)
+        if place in _unstored:
+            return _unstored[place][0].copy()
         if not place.is_file():
             return None
         try:
@@ -202,15 +214,18 @@ class Edits:
         return ClassNames({place: names for place, names in found.items() if names})
 
     def _edit(self, kind: str, path: Path, content: str) -> Edit | None:
-        place = self.file(kind, path, content).with_suffix(".json")
+        place = self.file(kind, path, content)
+        if place in _unstored:
+            return _unstored[place][1]
         try:
-            return Edit(**json.loads(place.read_text("utf-8")))
+            return Edit(**json.loads(place.with_suffix(".json").read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def remove(self, kind: str, path: Path, content: str) -> None:
         """Delete an image's labels of a kind."""
         place = self.file(kind, path, content)
+        _unstored.pop(place, None)
         place.with_suffix(".json").unlink(missing_ok=True)
         place.unlink(missing_ok=True)
 
