@@ -135,7 +135,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch ended and was judged.
+    """An epoch ended.
 
     Attributes
     ----------
@@ -145,7 +145,8 @@ class EpochEnded:
         Mean over the epoch's images.
     dice : list of float
         One number per iteration; of the held-out images, or of the training images
-        if none is held out.
+        if none is held out. Empty if the epoch was not judged: with a time limit only
+        some are where judging takes long.
     seconds : float
         Wall time of the epoch.
     best : bool

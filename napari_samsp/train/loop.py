@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from napari_samsp.train.config import TrainConfig
 
 
+JUDGING = 0.2
+"""Share of a time limit that goes into judging epochs, about: images of many tiles take
+longer to judge than an epoch to train."""
+
+
 def train(
     training_set: Path,
     output: Path,
@@ -99,6 +104,7 @@ class _Run:
         self.trainer = parts.new_trainer(range(len(parts.pictures)))
         names = [one.name for one in parts.judged_by]
         self.pictures = Pictures(self.folder.folder, names, parts.model.class_count)
+        self._judging, self._judged_at = 0.0, seconds()
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
@@ -110,10 +116,10 @@ class _Run:
         if self.parts.folds and not progress.epoch:
             self._cross_validate(progress)
         budget = self._budget(progress)
+        self._judged_at = self.seconds()
         reason = self._why_end(progress, budget)
         while not reason or progress.kept is None:
-            stopped = self._epoch(progress, budget)
-            reason = "stopped" if stopped else self._why_end(progress, budget)
+            reason = self._epoch(progress, budget)
         finished = self._finished(progress, reason)
         if self.main:
             self.folder.check_adapter()
@@ -150,24 +156,37 @@ class _Run:
             progress.seconds,
         )
 
-    def _epoch(self, progress: Progress, budget: Budget) -> bool:
-        """Train an epoch, validate and keep; True if it was cut short on request."""
+    def _epoch(self, progress: Progress, budget: Budget) -> str:
+        """Train an epoch, judge it if it is time to; why the run ends, if it does."""
         begun = budget.elapsed()
         loss, stopped = self.trainer.epoch(
             progress.epoch + 1, budget, self.stop_requested
         )
-        now = self._judge()
         progress.epoch += 1
+        reason = "stopped" if stopped else self._why_end(progress, budget)
+        now = self._judge() if reason or self._is_due() else None
+        kept = now is not None and self._is_kept(progress, now)
+        progress.seconds = budget.elapsed()
+        if self.main:
+            self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
+        return reason or self._why_end(progress, budget)
+
+    def _is_due(self) -> bool:
+        """Whether an epoch is judged that is not the last; without a limit each is."""
+        rest = self._judging * (1 / JUDGING - 1)
+        return not self.config.minutes or self.processes.run_on_main(
+            lambda: self.seconds() - self._judged_at >= rest
+        )
+
+    def _is_kept(self, progress: Progress, now: ValidationResult) -> bool:
+        """Note what an epoch was judged; whether it replaces what was saved."""
         kept = should_checkpoint(now, progress.best, progress.before)
         progress.since_kept = 0 if kept else progress.since_kept + 1
-        progress.seconds = budget.elapsed()
         if kept:
             progress.kept = now
         if progress.best is None or now.score > progress.best.score:
             progress.best = now
-        if self.main:
-            self._keep(progress, loss, now, kept, progress.seconds - begun, budget)
-        return stopped
+        return kept
 
     def _finished(self, progress: Progress, reason: str) -> Finished:
         after, judged_by = self._after(progress)
@@ -221,7 +240,7 @@ class _Run:
         self,
         progress: Progress,
         loss: float,
-        now: ValidationResult,
+        now: ValidationResult | None,
         kept: bool,
         seconds: float,
         budget: Budget,
@@ -245,7 +264,7 @@ class _Run:
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
             loss=loss,
-            dice=now.figures.dice,
+            dice=now.figures.dice if now else [],
             seconds=seconds,
             best=kept,
             seconds_left=budget.left(progress.epoch),
@@ -286,10 +305,14 @@ class _Run:
         return progress
 
     def _judge(self, before: bool = False) -> ValidationResult:
+        begun = self.seconds()
         self.pictures.forget()
-        return self.parts.judge(
+        judged = self.parts.judge(
             self.trainer, self.parts.judged_by, self.pictures.see, before
         )
+        self._judged_at = self.seconds()
+        self._judging = self._judged_at - begun
+        return judged
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

@@ -74,10 +74,8 @@ class Terminal:
             self._console.print(printable(event.message), markup=False)
         elif isinstance(event, EpochEnded):
             dice = " ".join(f"{value:.3f}" for value in event.dice)
-            best = ", kept" if event.best else ""
-            self._console.print(
-                f"epoch {event.epoch}: loss {event.loss:.3f}, Dice {dice}{best}"
-            )
+            judged = f", Dice {dice}{', kept' if event.best else ''}" if dice else ""
+            self._console.print(f"epoch {event.epoch}: loss {event.loss:.3f}{judged}")
         elif isinstance(event, Finished):
             self._console.print(
                 f"ended ({event.reason}); Dice on {event.after.n} images per iteration "

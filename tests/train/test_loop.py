@@ -187,6 +187,41 @@ def test_it_stops_early_and_keeps_the_best_epoch(stripes, tmp_path):
     assert kept == [True, False, False]
 
 
+def test_a_time_limit_is_for_learning_more_than_for_judging(stripes, tmp_path):
+    """A clock that tells how many images were encoded: judging takes many tiles."""
+    events, encoded = [], [0]
+    for name in ("s2", "s3"):
+        stripes.remove(name)
+
+    def hear(event):
+        events.append((event, encoded[0]))
+
+    def count(module, given):
+        if isinstance(module, torch.nn.Conv2d) and module.in_channels == 3:
+            encoded[0] += len(given[0])
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    config = replace(
+        QUICK, views=2, epochs=0, minutes=2, field_of_view=48, patience=0,
+    )  # fmt: skip
+    try:
+        train(
+            stripes.folder, tmp_path / "run", config, report=hear,
+            seconds=lambda: float(encoded[0]),
+        )  # fmt: skip
+    finally:
+        hook.remove()
+    epochs = [(e, at) for e, at in events if isinstance(e, EpochEnded)]
+    judged = [bool(e.dice) for e, _ in epochs]
+    assert judged[-1]  # what the user gets
+    assert 1 < sum(judged) < len(judged) / 2
+    steps = sum(isinstance(e, Stepped) for e, _ in events)
+    assert QUICK.batch * steps > 0.5 * epochs[-1][1]
+    assert [e.best for e, _ in epochs if not e.dice] == [False] * judged.count(False)
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [bool(json.loads(row)["dice"]) for row in rows] == judged
+
+
 @pytest.mark.parametrize("prompt", ["box", "points+mask"])
 def test_per_object_training_with_every_prompt(nuclei, tmp_path, prompt):
     training_set = TrainingSet(tmp_path / "set")
