@@ -145,14 +145,15 @@ class EpochEnded:
         Mean over the epoch's images.
     dice : list of float
         One number per iteration; of the held-out images, or of the training images
-        if none is held out. Empty if the epoch was not judged: with a time limit only
-        some are where judging takes long.
+        if none is held out. The last known ones if the epoch was not judged.
     seconds : float
         Wall time of the epoch.
     best : bool
         The adapter was saved.
     seconds_left : float
         Until the run ends by itself, at most.
+    judged : bool
+        With a time limit only some epochs are where judging takes long.
     """
 
     epoch: int
@@ -162,6 +163,7 @@ class EpochEnded:
     seconds: float
     best: bool
     seconds_left: float
+    judged: bool = True
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ class _Run:
         names = [one.name for one in parts.judged_by]
         self.pictures = Pictures(self.folder.folder, names, parts.model.class_count)
         self._judging, self._judged_at = 0.0, seconds()
+        self._figures: Figures | None = None
         self.progress = self._restore() if resume else None
 
     def go(self) -> Finished:
@@ -264,9 +265,10 @@ class _Run:
             epoch=progress.epoch,
             epochs=self.config.most_epochs,
             loss=loss,
-            dice=now.figures.dice if now else [],
+            dice=(self._figures or (progress.kept or progress.before).figures).dice,
             seconds=seconds,
             best=kept,
+            judged=now is not None,
             seconds_left=budget.left(progress.epoch),
         )
         self.folder.append_metrics(event)
@@ -311,7 +313,7 @@ class _Run:
             self.trainer, self.parts.judged_by, self.pictures.see, before
         )
         self._judged_at = self.seconds()
-        self._judging = self._judged_at - begun
+        self._judging, self._figures = self._judged_at - begun, judged.figures
         return judged
 
 

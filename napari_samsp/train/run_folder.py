@@ -268,6 +268,7 @@ class RunFolder:
             "dice": event.dice,
             "seconds": round(event.seconds, 3),
             "best": event.best,
+            "judged": event.judged,
         }
         text = "\n".join([*lines, json.dumps(line)]) + "\n"
         write_atomically(self._metrics, text.encode())

@@ -74,8 +74,10 @@ class Terminal:
             self._console.print(printable(event.message), markup=False)
         elif isinstance(event, EpochEnded):
             dice = " ".join(f"{value:.3f}" for value in event.dice)
-            judged = f", Dice {dice}{', kept' if event.best else ''}" if dice else ""
-            self._console.print(f"epoch {event.epoch}: loss {event.loss:.3f}{judged}")
+            line = f"epoch {event.epoch}: loss {event.loss:.3f}"
+            if event.judged:
+                line += f", Dice {dice}{', kept' if event.best else ''}"
+            self._console.print(line)
         elif isinstance(event, Finished):
             self._console.print(
                 f"ended ({event.reason}); Dice on {event.after.n} images per iteration "

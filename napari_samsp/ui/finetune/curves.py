@@ -88,8 +88,9 @@ class Curves(QWidget):
             self._put(self.loss.lines[1], event.epoch, event.loss)
             while len(self.dice.lines) < len(event.dice):
                 self.dice.lines.append([])
-            for line, value in zip(self.dice.lines, event.dice, strict=False):
-                self._put(line, event.epoch, value)
+            if event.judged:
+                for line, value in zip(self.dice.lines, event.dice, strict=False):
+                    self._put(line, event.epoch, value)
         self.update()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:

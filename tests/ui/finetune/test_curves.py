@@ -34,6 +34,10 @@ def test_events_become_lines(curves):
     assert steps == [(0.5, 0.9), (1.0, 0.7)]
     assert [(p.x(), p.y()) for p in curves.dice.lines[1]] == [(0, 0.5), (1, 0.7)]
     assert curves.dice.title == "Dice, images not learnt from"
+    # An epoch that was not judged has a loss, and no Dice of its own.
+    curves.add(EpochEnded(2, 10, 0.5, [0.6, 0.7], 1.0, False, 8.0, judged=False))
+    assert [p.x() for p in curves.loss.lines[1]] == [1, 2]
+    assert [p.x() for p in curves.dice.lines[1]] == [0, 1]
 
 
 def test_values_that_are_not_numbers_are_left_out(curves):
