@@ -149,7 +149,7 @@ def test_a_run_is_never_overwritten_nor_resumed_with_other_settings(stripes, tmp
     with pytest.raises(InputError, match="another value of rank"):
         train(stripes.folder, run, replace(config, rank=8), resume=True)
     stripes.remove("s0")
-    with pytest.raises(InputError, match="have changed since .* was begun"):
+    with pytest.raises(InputError, match=r"have changed since .* was begun"):
         train(stripes.folder, run, config, resume=True)
 
 
