@@ -229,8 +229,8 @@ def note_planes_of_colours(path: Path, axes: str, page: tifffile.TiffPage) -> No
     page : tifffile.TiffPage
         The key frame of the series.
     """
-    straight = [int(kind) for kind in page.extrasamples] == [_STRAIGHT]
-    if straight and axes.index("S") < axes.index("Y"):
+    is_straight = [int(kind) for kind in page.extrasamples] == [_STRAIGHT]
+    if is_straight and axes.index("S") < axes.index("Y"):
         tell(
             f"{path} says that its planes are red, green, blue and alpha. If they are "
             "channels or slices, say so: --axes CYX or --axes ZYX."

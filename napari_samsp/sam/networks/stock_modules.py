@@ -143,8 +143,10 @@ def images_of(images: Tensor, index: Tensor, shared: bool) -> Tensor:
         ``(B, C, h, w)`` where all images have as many prompts in a row, else
         ``(N, C, h, w)``.
     """
-    if torch.compiler.is_compiling():
-        return images[index]  # what an index holds is not known there
+    # Copies are dear where gradients need them. Elsewhere a GPU would have to be waited
+    # for, and what an index holds is not known while a model is traced.
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return images[index]
     b, n = len(images), len(index)
     if n == b or (shared and n and n % b == 0):
         every = torch.arange(b, device=index.device).repeat_interleave(n // b)
